@@ -1,0 +1,211 @@
+-- Ends the leases of a batch: one call, one transaction, several statements (each with its own snapshot).
+--
+-- 1. lock FOR SHARE what is waited for, and test again: whoever finished it meanwhile could not wake us
+-- 2. write the outcome where the fence is still ours
+-- 3. a fenced loser that sent something leaves a read-back behind, which the successor's finish does not clear
+-- 4. drop the records of entities that nothing was ever sent for
+-- 5. owe what is waited for, unless it is owed already
+-- 6. wake whoever waited for a record whose remote id came or went, and owe the children of one whose id changed
+--
+-- p_rows is an array of objects, one per claimed record (the struct `Finish` in src/store/records.rs).
+-- Returns (kind, entity_type, entity_id): 'finished', 'again' (still owed and due), 'fenced', 'woken', 'owed'.
+create or replace function sync.finish(
+    p_target    text,
+    p_owner     uuid,
+    p_read_back interval,
+    p_rows      jsonb
+) returns table (kind text, entity_type text, entity_id bigint)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $body$
+#variable_conflict use_column
+declare
+    v_satisfied text[];
+    v_finished  text[];
+    v_again     text[];
+    v_changed   text[];
+    v_owed      text[];
+    v_woken     text[];
+begin
+    -- 1. Entities that are waited for and whose waiting is over already, as type:id.
+    with awaited as (
+        select r.entity_type || ':' || r.entity_id as key, r.remote_id, x.waits_for
+        from jsonb_to_recordset(p_rows) as x (waiting_on text, waits_for text)
+        join sync.record r
+          on r.target = p_target
+         and r.entity_type = split_part(x.waiting_on, ':', 1)
+         and r.entity_id = split_part(x.waiting_on, ':', 2)::bigint
+        where x.waiting_on is not null
+        order by r.entity_type, r.entity_id
+        for share of r
+    )
+    select coalesce(array_agg(distinct key || '/' || waits_for), '{}')
+    into v_satisfied
+    from awaited
+    where (waits_for = 'parent') = (remote_id is not null);
+
+    -- 2. The outcome. `moved`: a newer change came while the lease was held.
+    with outcome as (
+        select x.*,
+               x.waiting_on is not null and x.waiting_on || '/' || x.waits_for = any (v_satisfied) as satisfied
+        from jsonb_to_recordset(p_rows) as x (
+            entity_type text, entity_id bigint, fence bigint, gen bigint, settled boolean, remote_id text,
+            pushed boolean, confirmed boolean, data_hash text, remote_hash text, rejected_hash text,
+            modified_on timestamptz, in_doubt boolean, intent_on timestamptz, state text, reason text, error text,
+            attempts integer, failures integer, due_ms bigint, waiting_on text, waits_for text, parents text[],
+            tombstone boolean, read_back_ms bigint, dead boolean, traceparent text)
+        order by x.entity_type, x.entity_id
+    ), written as (
+        update sync.record r set
+            remote_id          = o.remote_id,
+            done_gen           = case when o.settled then o.gen else r.done_gen end,
+            owed_on            = case when not o.settled then r.owed_on
+                                      when r.owed_gen > o.gen then r.last_owed_on end,
+            entity_synced_on   = case when o.pushed then clock_timestamp() else r.entity_synced_on end,
+            entity_modified_on = case when o.confirmed then o.modified_on else r.entity_modified_on end,
+            seen_modified_on   = coalesce(o.modified_on, r.seen_modified_on),
+            data_hash          = case when o.remote_id is null then null
+                                      when o.data_hash is null then r.data_hash else decode(o.data_hash, 'hex') end,
+            remote_hash        = case when o.remote_id is null then null
+                                      when o.remote_hash is null then r.remote_hash else decode(o.remote_hash, 'hex') end,
+            rejected_hash      = case when o.settled and o.confirmed then null
+                                      when o.rejected_hash is null then r.rejected_hash else decode(o.rejected_hash, 'hex') end,
+            in_doubt           = o.in_doubt,
+            intent_on          = o.intent_on,
+            last_error         = o.error,
+            -- A newer change begins a new cycle.
+            attempts           = case when r.owed_gen > o.gen and o.state in ('rejected', 'dead_letter') then 0
+                                      else o.attempts end,
+            failures           = o.failures,
+            dead_lettered_on   = case when o.dead then coalesce(r.dead_lettered_on, clock_timestamp())
+                                      when o.settled then null else r.dead_lettered_on end,
+            tombstoned_on      = case when o.tombstone then coalesce(r.tombstoned_on, clock_timestamp()) end,
+            parents            = coalesce(o.parents, r.parents),
+            read_back_on       = case when o.read_back_ms is null then r.read_back_on
+                                      else least(r.read_back_on, clock_timestamp() + o.read_back_ms * interval '1 ms') end,
+            read_back_step     = case when o.read_back_ms is null then r.read_back_step else 0 end,
+            lease_owner        = null,
+            lease_until        = null,
+            state              = case when o.state in ('retrying', 'held') then o.state
+                                      when r.owed_gen > o.gen or o.satisfied then 'pending' else o.state end,
+            state_reason       = case when o.state in ('retrying', 'held') then o.reason
+                                      when r.owed_gen > o.gen or o.satisfied then null else o.reason end,
+            waiting_on         = case when o.state = 'waiting' and r.owed_gen = o.gen and not o.satisfied then o.waiting_on end,
+            due_on             = case when (r.owed_gen > o.gen or o.satisfied) and o.state not in ('retrying', 'held')
+                                          then clock_timestamp()
+                                      when o.due_ms is null then 'infinity'
+                                      else clock_timestamp() + o.due_ms * interval '1 ms' end
+        from outcome o
+        where r.target = p_target and r.entity_type = o.entity_type and r.entity_id = o.entity_id
+          and r.fence = o.fence and r.lease_owner = p_owner
+        returning r.entity_type || ':' || r.entity_id as key,
+                  r.owed_gen > r.done_gen and r.due_on <= clock_timestamp() as again
+    )
+    select coalesce(array_agg(key), '{}'), coalesce(array_agg(key) filter (where again), '{}')
+    into v_finished, v_again
+    from written;
+
+    -- 3. Fenced losers: their request may still have reached the remote.
+    update sync.record r set
+        in_doubt       = true,
+        read_back_on   = least(r.read_back_on, clock_timestamp() + p_read_back),
+        read_back_step = 0
+    from (select x.* from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint, sent boolean)
+          order by x.entity_type, x.entity_id) x
+    where x.sent
+      and x.entity_type || ':' || x.entity_id <> all (v_finished)
+      and r.target = p_target and r.entity_type = x.entity_type and r.entity_id = x.entity_id;
+
+    -- 4. Nothing was ever sent for these, and nothing is owed on them now.
+    delete from sync.record r
+    using jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint, gen bigint, "drop" boolean)
+    where x."drop"
+      and x.entity_type || ':' || x.entity_id = any (v_finished)
+      and r.target = p_target and r.entity_type = x.entity_type and r.entity_id = x.entity_id
+      and r.owed_gen = x.gen and r.remote_id is null and r.intent_on is null;
+
+    -- 5. What is waited for: a parent that is not there yet, a child that is still there.
+    with awaited as (
+        select distinct split_part(x.waiting_on, ':', 1) as entity_type,
+                        split_part(x.waiting_on, ':', 2)::bigint as entity_id,
+                        x.waits_for
+        from jsonb_to_recordset(p_rows) as x (waiting_on text, waits_for text)
+        where x.waiting_on is not null and x.waiting_on || '/' || x.waits_for <> all (v_satisfied)
+    ), owed as (
+        insert into sync.record as r (target, entity_type, entity_id, owed_gen, owed_on, last_owed_on, cause)
+        select p_target, a.entity_type, a.entity_id, 1, clock_timestamp(), clock_timestamp(), 'change'
+        from awaited a
+        order by a.entity_type, a.entity_id
+        on conflict (target, entity_type, entity_id) do update set
+            owed_gen     = r.owed_gen + 1,
+            owed_on      = clock_timestamp(),
+            last_owed_on = clock_timestamp(),
+            state        = 'pending',
+            state_reason = null,
+            due_on       = clock_timestamp()
+        where r.owed_gen = r.done_gen and r.state in ('synced', 'skipped')
+        returning r.entity_type || ':' || r.entity_id as key
+    )
+    select coalesce(array_agg(key), '{}') into v_owed from owed;
+
+    -- 6. A remote id came or went (or the record is gone).
+    select coalesce(array_agg(x.entity_type || ':' || x.entity_id), '{}')
+    into v_changed
+    from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint, remote_changed boolean, "drop" boolean)
+    where (x.remote_changed or x."drop") and x.entity_type || ':' || x.entity_id = any (v_finished);
+
+    if cardinality(v_changed) > 0 then
+        with waiters as (
+            select r.entity_type, r.entity_id
+            from sync.record r
+            where r.target = p_target and r.waiting_on = any (v_changed)
+            order by r.entity_type, r.entity_id
+            for update of r
+        ), woken as (
+            update sync.record r set
+                state = 'pending', state_reason = null, waiting_on = null, due_on = clock_timestamp()
+            from waiters w
+            where r.target = p_target and r.entity_type = w.entity_type and r.entity_id = w.entity_id
+            returning r.entity_type || ':' || r.entity_id as key
+        )
+        select coalesce(array_agg(key), '{}') into v_woken from woken;
+
+        with children as (
+            select r.entity_type, r.entity_id
+            from sync.record r
+            where r.target = p_target and r.parents && v_changed
+              and (r.remote_id is not null or r.intent_on is not null)
+              and r.entity_type || ':' || r.entity_id <> all (v_woken)
+            order by r.entity_type, r.entity_id
+            for update of r
+        ), raised as (
+            update sync.record r set
+                owed_gen     = r.owed_gen + 1,
+                owed_on      = case when r.owed_gen > r.done_gen then r.owed_on else clock_timestamp() end,
+                last_owed_on = clock_timestamp(),
+                waiting_on   = null,
+                state        = case when r.state in ('leased', 'retrying', 'held') then r.state else 'pending' end,
+                state_reason = case when r.state in ('leased', 'retrying', 'held') then r.state_reason end,
+                due_on       = case when r.state in ('leased', 'retrying', 'held') then r.due_on else clock_timestamp() end
+            from children c
+            where r.target = p_target and r.entity_type = c.entity_type and r.entity_id = c.entity_id
+            returning r.entity_type || ':' || r.entity_id as key
+        )
+        select v_owed || coalesce(array_agg(key), '{}') into v_owed from raised;
+    end if;
+
+    return query
+        select k.kind, split_part(k.key, ':', 1), split_part(k.key, ':', 2)::bigint
+        from (
+            select 'finished' as kind, unnest(v_finished) as key
+            union all select 'again', unnest(v_again)
+            union all select 'woken', unnest(v_woken)
+            union all select 'owed', unnest(v_owed)
+            union all
+            select 'fenced', x.entity_type || ':' || x.entity_id
+            from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint)
+            where x.entity_type || ':' || x.entity_id <> all (v_finished)
+        ) k;
+end
+$body$;
+comment on function sync.finish is 'End the leases of a batch, wake waiters, owe what is waited for. Fenced.';

@@ -1,0 +1,58 @@
+-- Raises what a target is owed on some entities of one type, in key order (so that two of these can't deadlock).
+-- A record is inserted only where the target's projection has a row; an existing one is raised in any case,
+-- since an entity that left its projection is owed a delete.
+--
+-- due_on is moved to now, except for records whose turn is fixed already: leased ones (their finish sees that
+-- owed_gen moved), retrying ones (at most 4 s away) and held ones (a person decides).
+--
+-- p_changed_on and p_traceparents run parallel to p_ids. Returns the ids that are owed now.
+create or replace function sync.owe(
+    p_target       text,
+    p_entity_type  text,
+    p_ids          bigint[],
+    p_changed_on   timestamptz[],
+    p_traceparents text[],
+    p_cause        text,
+    p_lane         text,
+    p_in_doubt     boolean default false
+) returns setof bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $body$
+begin
+    return query execute format($sql$
+        with wanted as (
+            select u.id, min(u.changed_on) as changed_on, max(u.traceparent) as traceparent
+            from unnest($3, $4, $5) as u (id, changed_on, traceparent)
+            group by u.id
+        ), ready as (
+            select w.*
+            from wanted w
+            where exists (select 1 from sync.%1$I p where p.id = w.id)
+               or exists (select 1 from sync.record r
+                          where r.target = $1 and r.entity_type = $2 and r.entity_id = w.id)
+            order by w.id
+        )
+        insert into sync.record as r
+            (target, entity_type, entity_id, owed_gen, owed_on, last_owed_on, cause, lane, traceparent, in_doubt)
+        select $1, $2, id, 1, changed_on, changed_on, $6, $7, traceparent, $8
+        from ready
+        on conflict (target, entity_type, entity_id) do update set
+            owed_gen     = r.owed_gen + 1,
+            owed_on      = case when r.owed_gen > r.done_gen then least(r.owed_on, excluded.owed_on) else excluded.owed_on end,
+            last_owed_on = greatest(r.last_owed_on, excluded.last_owed_on),
+            cause        = excluded.cause,
+            lane         = case when r.owed_gen > r.done_gen and r.lane = 'live' then 'live' else excluded.lane end,
+            traceparent  = coalesce(excluded.traceparent, r.traceparent),
+            in_doubt     = r.in_doubt or excluded.in_doubt,
+            attempts     = case when r.state in ('rejected', 'dead_letter') then 0 else r.attempts end,
+            waiting_on   = case when r.state = 'waiting' then null else r.waiting_on end,
+            state        = case when r.state in ('leased', 'retrying', 'held') then r.state else 'pending' end,
+            state_reason = case when r.state in ('leased', 'retrying', 'held') then r.state_reason end,
+            due_on       = case when r.state in ('leased', 'retrying', 'held') then r.due_on else clock_timestamp() end
+        returning r.entity_id
+    $sql$, p_target || '_' || p_entity_type)
+    using p_target, p_entity_type, p_ids, p_changed_on, p_traceparents, p_cause, p_lane, p_in_doubt;
+end
+$body$;
+comment on function sync.owe is 'Owe a target some entities: raises owed_gen, inserts records where the projection has a row.';

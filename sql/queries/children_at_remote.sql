@@ -1,0 +1,5 @@
+-- For each entity of $2 (type:id) one record at target $1 that names it as a parent and still has a remote id.
+select distinct on (k.parent) k.parent, r.entity_type, r.entity_id
+from unnest($2::text[]) as k (parent)
+join sync.record r on r.target = $1 and r.parents @> array[k.parent] and r.remote_id is not null
+order by k.parent, r.entity_type, r.entity_id

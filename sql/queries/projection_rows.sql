@@ -1,0 +1,2 @@
+-- How many rows a projection has.
+select count(*) from {projection} p

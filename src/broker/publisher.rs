@@ -1,0 +1,202 @@
+//! Publishing with confirms and `mandatory`: a message counts as published only when the broker says that a queue
+//! holds it. Whatever is not confirmed is still owed in Postgres, and the republish scan finds it.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use tokio::sync::Mutex;
+
+use super::{Broker, BrokerError, Queue, bounded};
+use crate::delivery::Delivery;
+use crate::limits;
+
+/// A message and where it goes.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// The queue.
+    pub queue: Queue,
+    /// The message.
+    pub delivery: Delivery,
+}
+
+/// A publisher with a connection of its own, made anew after any error.
+pub struct Publisher {
+    broker: Broker,
+    name: String,
+    live: Mutex<Option<Live>>,
+    lengths: Mutex<HashMap<Queue, (Instant, u32)>>,
+}
+
+struct Live {
+    connection: Connection,
+    channel: Channel,
+}
+
+impl Live {
+    fn is_usable(&self) -> bool {
+        let status = self.connection.status();
+        status.connected() && !status.blocked() && self.channel.status().connected()
+    }
+}
+
+impl Publisher {
+    /// A publisher; connects when it is first used.
+    #[must_use]
+    pub fn new(broker: Broker, name: impl Into<String>) -> Self {
+        Self {
+            broker,
+            name: name.into(),
+            live: Mutex::new(None),
+            lengths: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// Publishes all of them, a window of confirms at a time.
+    ///
+    /// # Errors
+    /// [`BrokerError`] when not every message was confirmed. Those that were not may be in their queue or not.
+    pub async fn publish(&self, messages: &[Outgoing]) -> Result<(), BrokerError> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let mut slot = self.live.lock().await;
+        let live = self.connected(&mut slot).await?;
+        let result = self.publish_on(&live.channel, messages).await;
+        if result.is_err() {
+            // A queue may have been deleted, the channel closed, the connection half open: begin anew.
+            if let Some(live) = slot.take() {
+                abandon(live);
+            }
+        }
+        result
+    }
+
+    async fn publish_on(&self, channel: &Channel, all: &[Outgoing]) -> Result<(), BrokerError> {
+        let mut unconfirmed = 0;
+        let mut confirms = FuturesUnordered::new();
+        for message in all {
+            if confirms.len() >= limits::CONFIRM_WINDOW {
+                unconfirmed += usize::from(!next_is_stored(&mut confirms).await?);
+            }
+            let queue = message.queue.name(self.broker.prefix());
+            let body = message.delivery.to_body();
+            let publish = channel.basic_publish(
+                ShortString::default(),
+                queue.into(),
+                BasicPublishOptions { mandatory: true, immediate: false },
+                &body,
+                properties(&message.delivery),
+            );
+            confirms.push(bounded("publishing", publish).await?);
+        }
+        while !confirms.is_empty() {
+            unconfirmed += usize::from(!next_is_stored(&mut confirms).await?);
+        }
+        if unconfirmed > 0 {
+            return Err(BrokerError::Unconfirmed { unconfirmed, all: all.len() });
+        }
+        Ok(())
+    }
+
+    /// How many messages are ready in a queue; an answer is used for a moment.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn queue_length(&self, queue: Queue) -> Result<u32, BrokerError> {
+        let mut lengths = self.lengths.lock().await;
+        let cached = lengths.get(&queue).filter(|c| c.0.elapsed() < limits::QUEUE_LENGTH_CACHED);
+        if let Some((_, length)) = cached {
+            return Ok(*length);
+        }
+        let length = self.ask_length(queue).await?;
+        lengths.insert(queue, (Instant::now(), length));
+        Ok(length)
+    }
+
+    async fn ask_length(&self, queue: Queue) -> Result<u32, BrokerError> {
+        let mut slot = self.live.lock().await;
+        let live = self.connected(&mut slot).await?;
+        let result = passive_length(&live.connection, queue.name(self.broker.prefix())).await;
+        if result.is_err()
+            && let Some(live) = slot.take()
+        {
+            abandon(live);
+        }
+        result
+    }
+
+    /// Connects now, declares every queue, and so proves the configuration.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn connect(&self) -> Result<(), BrokerError> {
+        let mut slot = self.live.lock().await;
+        self.connected(&mut slot).await.map(|_| ())
+    }
+
+    /// Whether the connection stands now; `false` also while another call is making it.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.live.try_lock().map_or(true, |slot| slot.as_ref().is_some_and(Live::is_usable))
+    }
+
+    async fn connected<'a>(&self, slot: &'a mut Option<Live>) -> Result<&'a Live, BrokerError> {
+        if !slot.as_ref().is_some_and(Live::is_usable) {
+            if let Some(old) = slot.take() {
+                abandon(old);
+            }
+            let connection = self.broker.connect(&self.name).await?;
+            self.broker.declare(&connection).await?;
+            let channel = bounded("opening a channel", connection.create_channel()).await?;
+            let options = ConfirmSelectOptions { nowait: false };
+            bounded("asking for confirms", channel.confirm_select(options)).await?;
+            *slot = Some(Live { connection, channel });
+        }
+        slot.as_ref().ok_or(BrokerError::Timeout("connecting"))
+    }
+}
+
+/// The next confirm; whether a queue holds the message.
+async fn next_is_stored<F>(confirms: &mut FuturesUnordered<F>) -> Result<bool, BrokerError>
+where
+    F: Future<Output = Result<Confirmation, lapin::Error>>,
+{
+    let next = async { confirms.next().await.unwrap_or(Ok(Confirmation::NotRequested)) };
+    let confirmation = bounded("awaiting a confirm", next).await?;
+    // With `mandatory` an unroutable message is acked too, and comes back with it.
+    Ok(matches!(confirmation, Confirmation::Ack(None)))
+}
+
+async fn passive_length(connection: &Connection, queue: String) -> Result<u32, BrokerError> {
+    let channel = bounded("opening a channel", connection.create_channel()).await?;
+    let options = QueueDeclareOptions { passive: true, ..super::topology::options() };
+    let declared = channel.queue_declare(queue.into(), options, FieldTable::default());
+    let length = bounded("asking a queue's length", declared).await?.message_count();
+    bounded("closing a channel", channel.close(200, "done".into())).await?;
+    Ok(length)
+}
+
+/// Closes a connection in the background: it may hang.
+fn abandon(live: Live) {
+    tokio::spawn(async move {
+        bounded("closing", live.connection.close(200, "done".into())).await.ok();
+    });
+}
+
+fn properties(delivery: &Delivery) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    headers.insert("x-attempt".into(), AMQPValue::LongUInt(delivery.attempt));
+    if let Some(traceparent) = &delivery.traceparent {
+        headers.insert("traceparent".into(), AMQPValue::LongString(traceparent.as_str().into()));
+    }
+    BasicProperties::default()
+        .with_delivery_mode(2)
+        .with_content_type("application/json".into())
+        .with_message_id(uuid::Uuid::now_v7().to_string().into())
+        .with_headers(headers)
+}

@@ -1,0 +1,147 @@
+//! Consuming one queue: deliveries in, acks out, all on one channel of one connection.
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use lapin::message::Delivery as Raw;
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Connection, Consumer};
+
+use super::{Broker, BrokerError, Queue, bounded};
+use crate::delivery::{Delivery, DeliveryError};
+use crate::limits;
+
+/// A message that was taken and not acked yet.
+pub struct Message {
+    /// What it says; an error when it is no delivery.
+    pub delivery: Result<Delivery, DeliveryError>,
+    /// Emptied of its body; what is left acks.
+    raw: Raw,
+}
+
+/// A consumer of one queue, on a connection of its own.
+pub struct Subscription {
+    connection: Connection,
+    channel: Channel,
+    consumer: Consumer,
+}
+
+impl Broker {
+    /// Connects, declares every queue, and consumes `queue` with a bounded number of unacked messages.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn subscribe(&self, queue: Queue, name: &str) -> Result<Subscription, BrokerError> {
+        let connection = self.connect(name).await?;
+        self.declare(&connection).await?;
+        let channel = bounded("opening a channel", connection.create_channel()).await?;
+        let qos = channel.basic_qos(limits::PREFETCH, BasicQosOptions { global: false });
+        bounded("setting the prefetch", qos).await?;
+        let consume = channel.basic_consume(
+            queue.name(self.prefix()).into(),
+            "".into(),
+            BasicConsumeOptions { no_local: false, no_ack: false, exclusive: false, nowait: false },
+            FieldTable::default(),
+        );
+        let consumer = bounded("consuming", consume).await?;
+        Ok(Subscription { connection, channel, consumer })
+    }
+}
+
+impl Subscription {
+    /// The next message. `None` when the consumer is lost: the queue was deleted, the channel or the connection
+    /// closed. Then everything that was taken and not acked comes again.
+    pub async fn next(&mut self) -> Option<Message> {
+        match self.consumer.next().await {
+            Some(Ok(raw)) => Some(message(raw)),
+            Some(Err(error)) => {
+                tracing::warn!(error = %error, "A consumer was lost");
+                None
+            }
+            None => None,
+        }
+    }
+
+    /// A message that has arrived already, without waiting.
+    pub fn arrived(&mut self) -> Option<Message> {
+        match self.consumer.next().now_or_never() {
+            Some(Some(Ok(raw))) => Some(message(raw)),
+            Some(Some(Err(_)) | None) | None => None,
+        }
+    }
+
+    /// Whether the connection and the channel stand.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.connection.status().connected() && self.channel.status().connected()
+    }
+
+    /// Asks for no more messages. Those that were taken may still be acked; what had arrived and was not taken is
+    /// handed back.
+    pub async fn stop_taking(&mut self) {
+        let tag = self.consumer.tag();
+        let cancel = self.channel.basic_cancel(tag, BasicCancelOptions { nowait: false });
+        if bounded("cancelling the consumer", cancel).await.is_ok() {
+            let mut rest = Vec::new();
+            while let Some(message) = self.arrived() {
+                rest.push(message);
+            }
+            hand_back_all(rest).await;
+        }
+    }
+
+    /// Closes the channel and the connection.
+    pub async fn close(self) {
+        bounded("closing", self.channel.close(200, "done".into())).await.ok();
+        bounded("closing", self.connection.close(200, "done".into())).await.ok();
+    }
+}
+
+/// Acks messages together, each by itself: one that can't be acked holds no other. An ack that is not sent belongs
+/// to a channel that is gone; the message comes again, which does no harm.
+pub async fn ack_all(messages: impl IntoIterator<Item = Message>) {
+    let acks = messages.into_iter().map(|message| async move {
+        bounded("acking", message.raw.ack(BasicAckOptions { multiple: false })).await
+    });
+    let refused = futures_util::future::join_all(acks)
+        .await
+        .into_iter()
+        .filter(|ack| !matches!(ack, Ok(true)))
+        .count();
+    if refused > 0 {
+        tracing::debug!(refused, "Messages could not be acked; they come again");
+    }
+}
+
+/// Gives messages back to their queue, unprocessed.
+pub async fn hand_back_all(messages: impl IntoIterator<Item = Message>) {
+    let nacks = messages.into_iter().map(|message| async move {
+        let options = BasicNackOptions { multiple: false, requeue: true };
+        bounded("handing back", message.raw.nack(options)).await
+    });
+    futures_util::future::join_all(nacks).await;
+}
+
+fn message(mut raw: Raw) -> Message {
+    let headers = raw.properties.headers().as_ref();
+    let attempt = headers.and_then(|h| h.inner().get("x-attempt")).map_or(0, |value| match value {
+        AMQPValue::LongUInt(n) => *n,
+        AMQPValue::LongInt(n) => u32::try_from(*n).unwrap_or(0),
+        AMQPValue::LongLongInt(n) => u32::try_from(*n).unwrap_or(0),
+        _ => 0,
+    });
+    let traceparent = headers.and_then(|h| h.inner().get("traceparent")).and_then(|v| match v {
+        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok().map(str::to_owned),
+        _ => None,
+    });
+    let delivery = if raw.data.len() > limits::MESSAGE_BYTES_MAX {
+        Err(DeliveryError::Malformed { category: serde_json::error::Category::Data, column: 0 })
+    } else {
+        Delivery::from_body(&raw.data)
+    };
+    let delivery =
+        delivery.map(|delivery| Delivery { attempt, traceparent, ..delivery });
+    raw.data = Vec::new();
+    Message { delivery, raw }
+}

@@ -1,0 +1,4 @@
+//! What changed: from the outbox to what each target is owed, then to the broker.
+
+pub mod relay;
+mod republish;

@@ -1,0 +1,80 @@
+//! The republish scan: what is owed and due, and perhaps in no queue, is published again.
+//!
+//! At start, every 30 s, and soon again while it finds full batches and the queue has become short. It publishes
+//! only into short queues: a long one holds what is owed already, and doubles are harmless but useless. This is
+//! what makes queues expendable: purge them, wipe the broker, and everything still arrives.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::relay::Relay;
+use crate::broker::{Outgoing, Queue};
+use crate::error_chain::chain;
+use crate::limits;
+use crate::target::Target;
+
+/// When the next scan of one target is due.
+struct Schedule {
+    target: Target,
+    next: Instant,
+    was_open: bool,
+}
+
+/// Scans until `stop`.
+pub(super) async fn run(relay: &Relay, stop: CancellationToken) {
+    let mut schedules: Vec<Schedule> = relay
+        .targets
+        .iter()
+        .map(|target| Schedule { target: *target, next: Instant::now(), was_open: false })
+        .collect();
+    while !stop.is_cancelled() {
+        for schedule in &mut schedules {
+            let is_open = relay.watch.is_open(schedule.target);
+            // A target that takes deliveries again is caught up at once.
+            if is_open && !schedule.was_open {
+                schedule.next = Instant::now();
+            }
+            schedule.was_open = is_open;
+            if is_open && schedule.next <= Instant::now() {
+                schedule.next = Instant::now() + scan(relay, schedule.target).await;
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(limits::REPUBLISH_SOON / 2) => {}
+        }
+    }
+}
+
+/// One scan; when the next is due.
+async fn scan(relay: &Relay, target: Target) -> Duration {
+    match try_scan(relay, target).await {
+        Ok(found_all) if found_all => limits::REPUBLISH_EVERY,
+        Ok(_) => limits::REPUBLISH_SOON,
+        Err(error) => {
+            tracing::warn!(target.name = %target, error = %error, "The republish scan failed; it is tried again");
+            limits::REPUBLISH_SOON * 4
+        }
+    }
+}
+
+/// Whether everything that was due is published now.
+async fn try_scan(relay: &Relay, target: Target) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+    relay.store.read_back(target, limits::REPUBLISH_BATCH_ROWS).await?;
+    let queue = Queue::outbound(target);
+    let length = relay.publisher.queue_length(queue).await.map_err(|e| chain(&e))?;
+    if length >= limits::QUEUE_SHORT {
+        // What is in the queue may be all that is due, or not: look again when it has become short.
+        return Ok(false);
+    }
+    let due = relay.store.due(target, limits::REPUBLISH_BATCH_ROWS, true).await?;
+    let found_all = i64::try_from(due.len()).is_ok_and(|n| n < limits::REPUBLISH_BATCH_ROWS);
+    let mut messages: Vec<_> =
+        due.into_iter().map(|delivery| Outgoing { queue, delivery }).collect();
+    messages.sort_by_key(|message| message.delivery.entity_ref());
+    relay.metrics.republished(target, messages.len());
+    relay.publisher.publish(&messages).await.map_err(|e| chain(&e))?;
+    Ok(found_all)
+}

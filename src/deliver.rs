@@ -1,0 +1,12 @@
+//! Bringing a target up to date: claim, read, decide, push, finish.
+//!
+//! [`decision`], [`retry`] and [`settle`] are pure: total functions over plain values, which a simulation can
+//! drive. [`consumer`] takes deliveries from the broker, [`batch`] carries a batch of them through the stages.
+
+pub mod batch;
+pub mod breaker;
+pub mod consumer;
+pub mod decision;
+pub mod record;
+pub mod retry;
+pub mod settle;

@@ -1,0 +1,288 @@
+//! What is to be done for one entity at one target: the outbound table of `design.md` section 6.
+//!
+//! Pure and total. The order of the tests is the order of the table.
+
+use crate::deliver::record::WaitFor;
+use crate::entity::EntityRef;
+use crate::hash::ContentHash;
+
+/// What the EMS shows of the entity, as far as the decision needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ems {
+    /// No projection row: deleted, or out of scope.
+    Gone {
+        /// A child's record still has a remote id.
+        child: Option<EntityRef>,
+    },
+    /// A parent has no remote id yet, so the content can't be written down.
+    Orphan {
+        /// That parent.
+        parent: EntityRef,
+    },
+    /// The content can't be expressed in the target's words.
+    Unmappable,
+    /// The content, as its hash.
+    Present {
+        /// What the target should hold.
+        hash: ContentHash,
+    },
+}
+
+/// What the sync record says, as it was before the claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// The remote id is known.
+    pub has_remote_id: bool,
+    /// A create may exist whose id we don't know.
+    pub has_intent: bool,
+    /// That create, if any, is older than the target's settle time: not found means not there.
+    pub intent_is_settled: bool,
+    /// A write may have happened that no answer confirmed.
+    pub in_doubt: bool,
+    /// What was pushed last.
+    pub data_hash: Option<ContentHash>,
+    /// What the remote rejected last.
+    pub rejected_hash: Option<ContentHash>,
+    /// A person asked for it, so a rejected content is tried again.
+    pub insisted: bool,
+}
+
+/// The result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// Bring it into being, or adopt what is there.
+    Create {
+        /// A create may have been sent before: look first.
+        look_first: bool,
+        /// If that look finds nothing, nothing is there.
+        absence_is_proof: bool,
+    },
+    /// Make the remote record hold the new content.
+    Update,
+    /// Nothing is to be sent.
+    Skip(SkipReason),
+    /// Remove the remote record.
+    Delete {
+        /// Its id is known; otherwise it is looked up by our key.
+        id_is_known: bool,
+    },
+    /// Another entity must come first.
+    Wait(WaitFor),
+    /// A person must decide.
+    Hold(HoldReason),
+}
+
+/// Why nothing is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SkipReason {
+    /// It is gone, and never was at the remote.
+    Nothing,
+    /// The remote holds this content already.
+    Unchanged,
+    /// The remote rejected exactly this content.
+    Rejected,
+}
+
+impl SkipReason {
+    /// The name that stands in records and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Unchanged => "unchanged",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// Why a person must decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HoldReason {
+    /// The content can't be expressed in the target's words.
+    Unmappable,
+}
+
+impl HoldReason {
+    /// The name that stands in records and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unmappable => "unmappable",
+        }
+    }
+}
+
+impl Decision {
+    /// The name that stands in metrics and the audit trail.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Create { .. } => "create",
+            Self::Update => "update",
+            Self::Skip(_) => "skip",
+            Self::Delete { .. } => "delete",
+            Self::Wait(_) => "wait",
+            Self::Hold(_) => "hold",
+        }
+    }
+}
+
+/// Decides.
+#[must_use]
+pub fn decide(ems: Ems, known: Known) -> Decision {
+    match ems {
+        Ems::Gone { child } => gone(child, known),
+        Ems::Orphan { parent } => Decision::Wait(WaitFor::Parent(parent)),
+        Ems::Unmappable => Decision::Hold(HoldReason::Unmappable),
+        Ems::Present { hash } => present(hash, known),
+    }
+}
+
+const fn gone(child: Option<EntityRef>, known: Known) -> Decision {
+    if !known.has_remote_id && !known.has_intent {
+        return Decision::Skip(SkipReason::Nothing);
+    }
+    match child {
+        Some(child) => Decision::Wait(WaitFor::Child(child)),
+        None => Decision::Delete { id_is_known: known.has_remote_id },
+    }
+}
+
+fn present(hash: ContentHash, known: Known) -> Decision {
+    let was_rejected = known.rejected_hash == Some(hash) && !known.insisted;
+    if !known.has_remote_id {
+        // A rejected create may still have been sent before in another form: only a clean record is skipped.
+        if was_rejected && !known.has_intent {
+            return Decision::Skip(SkipReason::Rejected);
+        }
+        return Decision::Create {
+            look_first: known.has_intent,
+            absence_is_proof: known.intent_is_settled,
+        };
+    }
+    if known.data_hash == Some(hash) && !known.in_doubt {
+        return Decision::Skip(SkipReason::Unchanged);
+    }
+    if was_rejected {
+        return Decision::Skip(SkipReason::Rejected);
+    }
+    Decision::Update
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::entity::EntityType;
+    use crate::target::Target;
+
+    fn hash(n: u32) -> ContentHash {
+        ContentHash::of(Target::TagServer, 1, &json!(n))
+    }
+
+    const PARENT: EntityRef = EntityRef::new(EntityType::Event, 7);
+    const CHILD: EntityRef = EntityRef::new(EntityType::Tag, 9);
+
+    /// Every record that can exist, against every view of the EMS: 2^6 × 3 × 5 cases against the table as it is
+    /// written in the design, restated here line by line.
+    #[test]
+    fn the_decision_is_the_tables_for_every_combination() {
+        let hashes = [None, Some(hash(1)), Some(hash(2))];
+        let mut cases = 0;
+        for bits in 0..32_u32 {
+            let bit = |n: u32| bits & (1 << n) != 0;
+            for data_hash in hashes {
+                for rejected_hash in hashes {
+                    let known = Known {
+                        has_remote_id: bit(0),
+                        has_intent: bit(1),
+                        intent_is_settled: bit(2),
+                        in_doubt: bit(3),
+                        insisted: bit(4),
+                        data_hash,
+                        rejected_hash,
+                    };
+                    for ems in [
+                        Ems::Gone { child: None },
+                        Ems::Gone { child: Some(CHILD) },
+                        Ems::Orphan { parent: PARENT },
+                        Ems::Unmappable,
+                        Ems::Present { hash: hash(1) },
+                    ] {
+                        cases += 1;
+                        assert_eq!(decide(ems, known), by_the_table(ems, known), "{ems:?} {known:?}");
+                    }
+                }
+            }
+        }
+        assert_eq!(cases, 32 * 9 * 5);
+    }
+
+    /// The table of the design, one line per `if`, in its order and its words.
+    fn by_the_table(ems: Ems, known: Known) -> Decision {
+        let is_gone = matches!(ems, Ems::Gone { .. });
+        let child = if let Ems::Gone { child } = ems { child } else { None };
+        let hash = if let Ems::Present { hash } = ems { Some(hash) } else { None };
+        if is_gone && !known.has_remote_id && !known.has_intent {
+            return Decision::Skip(SkipReason::Nothing);
+        }
+        if let Some(child) = child {
+            return Decision::Wait(WaitFor::Child(child));
+        }
+        if is_gone {
+            return Decision::Delete { id_is_known: known.has_remote_id };
+        }
+        if let Ems::Orphan { parent } = ems {
+            return Decision::Wait(WaitFor::Parent(parent));
+        }
+        if ems == Ems::Unmappable {
+            return Decision::Hold(HoldReason::Unmappable);
+        }
+        let same_as_rejected = hash == known.rejected_hash && !known.insisted;
+        if !known.has_remote_id && !(same_as_rejected && !known.has_intent) {
+            return Decision::Create {
+                look_first: known.has_intent,
+                absence_is_proof: known.intent_is_settled,
+            };
+        }
+        if known.has_remote_id && hash == known.data_hash && !known.in_doubt {
+            return Decision::Skip(SkipReason::Unchanged);
+        }
+        if same_as_rejected {
+            return Decision::Skip(SkipReason::Rejected);
+        }
+        Decision::Update
+    }
+
+    const SYNCED: Known = Known {
+        has_remote_id: true,
+        has_intent: false,
+        intent_is_settled: false,
+        in_doubt: false,
+        data_hash: None,
+        rejected_hash: None,
+        insisted: false,
+    };
+
+    /// A → B → lost commit → A: in doubt, the old hash proves nothing.
+    #[test]
+    fn a_record_in_doubt_is_pushed_again_even_with_the_same_hash() {
+        let known = Known { data_hash: Some(hash(1)), ..SYNCED };
+        assert_eq!(
+            decide(Ems::Present { hash: hash(1) }, known),
+            Decision::Skip(SkipReason::Unchanged)
+        );
+        let known = Known { in_doubt: true, ..known };
+        assert_eq!(decide(Ems::Present { hash: hash(1) }, known), Decision::Update);
+    }
+
+    #[test]
+    fn a_delete_never_forgets_a_create_that_may_have_been_sent() {
+        let known = Known { has_remote_id: false, has_intent: true, ..SYNCED };
+        assert_eq!(
+            decide(Ems::Gone { child: None }, known),
+            Decision::Delete { id_is_known: false }
+        );
+    }
+}

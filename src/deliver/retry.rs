@@ -1,0 +1,138 @@
+//! What follows from a failure: one table from class to action, total, without a default arm
+//! (`design.md` section 6, "Failure classes").
+
+use std::time::Duration;
+
+use crate::remote::FailureClass;
+
+/// How often and how soon a failed attempt is tried again within a cycle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Retries of a cycle after its first attempt.
+    pub max_retries: u32,
+    /// Delay before the first retry; it doubles.
+    pub base_delay: Duration,
+}
+
+/// What happens to the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Another attempt of the same cycle, after this.
+    Retry(Duration),
+    /// The cycle is over; the next sweep begins another one.
+    DeadLetter,
+    /// The cycle is over, and nothing but a change of the entity begins another one.
+    Reject,
+    /// The remote id is forgotten and the entity looked up at once.
+    Forget,
+    /// The whole target pauses; the record stays owed and no attempt is burnt.
+    PauseTarget(Duration),
+    /// The target is disabled; the record stays owed and no attempt is burnt.
+    DisableTarget,
+    /// Tried again after hours; no attempt is burnt.
+    Postpone(Duration),
+}
+
+/// A remote that asks for a pause without saying how long gets this one.
+const PAUSE_UNSAID: Duration = Duration::from_secs(5);
+/// A pause that a remote asks for is believed up to this.
+const PAUSE_MAX: Duration = Duration::from_secs(15 * 60);
+/// First wait of a postponed entity.
+const POSTPONED: Duration = Duration::from_secs(60 * 60);
+
+/// The action after a failure of `class`, when `attempts` of the cycle were made, this one included.
+#[must_use]
+pub fn after_failure(
+    class: FailureClass,
+    attempts: u32,
+    retry_after: Option<Duration>,
+    policy: RetryPolicy,
+) -> Action {
+    let again = || next_try(attempts, policy);
+    match class {
+        FailureClass::Transient | FailureClass::Ambiguous | FailureClass::MissingParent => again(),
+        FailureClass::Throttled => {
+            Action::PauseTarget(retry_after.unwrap_or(PAUSE_UNSAID).clamp(Duration::from_secs(1), PAUSE_MAX))
+        }
+        FailureClass::Postponed => Action::Postpone(POSTPONED),
+        FailureClass::Authentication | FailureClass::Configuration => Action::DisableTarget,
+        FailureClass::Rejected | FailureClass::OurFault => Action::Reject,
+        FailureClass::StaleMapping if attempts <= policy.max_retries => Action::Forget,
+        FailureClass::StaleMapping => Action::DeadLetter,
+    }
+}
+
+/// The next try of the cycle: after 1, 2, 4 … base delays, then none.
+fn next_try(attempts: u32, policy: RetryPolicy) -> Action {
+    if attempts > policy.max_retries {
+        return Action::DeadLetter;
+    }
+    let doublings = attempts.saturating_sub(1).min(10);
+    Action::Retry(policy.base_delay * 2_u32.pow(doublings))
+}
+
+/// Whether the class counts against the breaker: the target could not be reached or could not serve anybody.
+#[must_use]
+pub const fn counts_for_breaker(class: FailureClass) -> bool {
+    match class {
+        FailureClass::Transient | FailureClass::Ambiguous => true,
+        FailureClass::Throttled
+        | FailureClass::Postponed
+        | FailureClass::Authentication
+        | FailureClass::Configuration
+        | FailureClass::Rejected
+        | FailureClass::StaleMapping
+        | FailureClass::MissingParent
+        | FailureClass::OurFault => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: RetryPolicy = RetryPolicy { max_retries: 3, base_delay: Duration::from_secs(1) };
+
+    fn after(class: FailureClass, attempts: u32) -> Action {
+        after_failure(class, attempts, None, POLICY)
+    }
+
+    #[test]
+    fn one_try_and_three_retries_after_1_2_and_4_seconds_then_a_dead_letter() {
+        for class in [FailureClass::Transient, FailureClass::Ambiguous, FailureClass::MissingParent] {
+            let actions: Vec<_> = (1..=4).map(|attempts| after(class, attempts)).collect();
+            let retry = |seconds| Action::Retry(Duration::from_secs(seconds));
+            assert_eq!(actions, [retry(1), retry(2), retry(4), Action::DeadLetter]);
+        }
+    }
+
+    #[test]
+    fn failures_of_the_whole_target_burn_no_attempt() {
+        assert_eq!(after(FailureClass::Authentication, 1), Action::DisableTarget);
+        assert_eq!(after(FailureClass::Configuration, 1), Action::DisableTarget);
+        assert_eq!(after(FailureClass::Throttled, 9), Action::PauseTarget(PAUSE_UNSAID));
+        let asked = |seconds| {
+            after_failure(FailureClass::Throttled, 1, Some(Duration::from_secs(seconds)), POLICY)
+        };
+        assert_eq!(asked(30), Action::PauseTarget(Duration::from_secs(30)));
+        assert_eq!(asked(0), Action::PauseTarget(Duration::from_secs(1)));
+        assert_eq!(asked(u64::MAX), Action::PauseTarget(PAUSE_MAX));
+    }
+
+    #[test]
+    fn a_stale_mapping_is_forgotten_but_not_for_ever() {
+        assert_eq!(after(FailureClass::StaleMapping, 1), Action::Forget);
+        assert_eq!(after(FailureClass::StaleMapping, 4), Action::DeadLetter);
+    }
+
+    #[test]
+    fn every_class_has_an_action_at_every_attempt_and_delays_are_bounded() {
+        for class in FailureClass::ALL {
+            for attempts in [1, 2, 3, 4, 100, u32::MAX] {
+                if let Action::Retry(delay) = after(class, attempts) {
+                    assert!(delay <= Duration::from_secs(4));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,528 @@
+//! What a push's result means for the record: pure, from the claim, the decision and the result to a
+//! [`Finish`] and what else must happen.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::deliver::decision::{Decision, SkipReason};
+use crate::deliver::record::{Claim, Due, Finish, State, WaitFor};
+use crate::deliver::retry::{self, Action, RetryPolicy};
+use crate::entity::EntityRef;
+use crate::hash::ContentHash;
+use crate::limits;
+use crate::remote::{Failure, FailureClass, PushResult};
+
+/// What was read of the entity for the decision.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Seen {
+    /// The version that the projection showed; `None` when it showed none.
+    pub modified_on: Option<Timestamp>,
+    /// What the target should hold, where it could be written down.
+    pub hash: Option<ContentHash>,
+    /// The entities that it names.
+    pub parents: Vec<EntityRef>,
+}
+
+/// The times that matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// The database's clock.
+    pub now: Timestamp,
+    /// The longest that a request may be under way.
+    pub request_timeout: Duration,
+    /// The target's settle time: an applied write is visible after it.
+    pub settle: Duration,
+}
+
+/// What the result says about the target as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The target answered and served us.
+    Served,
+    /// The target could not be reached, or could serve nobody.
+    Unreachable,
+    /// It says nothing about the target.
+    Neutral,
+    /// The target asked for a pause.
+    Pause(Duration),
+    /// The target refuses us: a person must look.
+    Refused(Failure),
+}
+
+/// The end of one entity's turn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settled {
+    /// What is written to the record.
+    pub finish: Finish,
+    /// What it says about the target.
+    pub verdict: Verdict,
+    /// The class, if it failed.
+    pub failure: Option<FailureClass>,
+    /// The delay queue's message is due after this, if it is to be tried again.
+    pub retry_after: Option<Duration>,
+    /// Parents that the remote says are not there: their records are in doubt now.
+    pub doubted_parents: Vec<EntityRef>,
+    /// How it ended, for metrics and the audit trail.
+    pub outcome: &'static str,
+}
+
+/// Settles a decision that needs no request.
+#[must_use]
+pub fn without_request(claim: &Claim, decision: Decision, seen: &Seen) -> Option<Settled> {
+    match decision {
+        Decision::Create { .. } | Decision::Update | Decision::Delete { .. } => None,
+        Decision::Skip(reason) => Some(skipped(claim, reason, seen)),
+        Decision::Wait(wait) => Some(waiting(claim, wait, seen)),
+        Decision::Hold(reason) => {
+            let finish = Finish {
+                state: State::Held,
+                reason: Some(reason.name().to_owned()),
+                ..untouched(claim, seen)
+            };
+            Some(settled(finish, Verdict::Neutral, "held"))
+        }
+    }
+}
+
+/// Settles the result of a push.
+#[must_use]
+pub fn after_push(
+    claim: &Claim,
+    seen: &Seen,
+    result: PushResult,
+    times: Times,
+    policy: RetryPolicy,
+) -> Settled {
+    match result {
+        PushResult::Held { remote_id, remote_hash, written } => {
+            let finish = Finish {
+                settled: true,
+                sent: true,
+                pushed: written,
+                confirmed: true,
+                remote_changed: claim.remote_id.as_ref() != Some(&remote_id),
+                remote_id: Some(remote_id),
+                data_hash: seen.hash,
+                remote_hash: Some(remote_hash),
+                ..clean(claim, seen)
+            };
+            settled(finish, Verdict::Served, if written { "pushed" } else { "adopted" })
+        }
+        PushResult::Gone => gone(claim, seen, times),
+        PushResult::Unsettled => {
+            let finish = Finish {
+                sent: true,
+                state: State::Retrying,
+                reason: Some("settling".to_owned()),
+                due: Due::InMillis(millis(settles_in(claim, times))),
+                ..in_doubt(claim, seen, times)
+            };
+            settled(finish, Verdict::Served, "unsettled")
+        }
+        PushResult::NotSent => {
+            let finish = Finish { due: Due::Now, ..untouched(claim, seen) };
+            settled(finish, Verdict::Neutral, "not_sent")
+        }
+        PushResult::Failed(failure) => failed(claim, seen, failure, times, policy),
+    }
+}
+
+/// A delete found nothing (any more). By key, that proves absence only once the create has settled.
+fn gone(claim: &Claim, seen: &Seen, times: Times) -> Settled {
+    if claim.remote_id.is_none() && !intent_is_settled(claim.intent_on, times) {
+        let finish = Finish {
+            sent: true,
+            state: State::Retrying,
+            reason: Some("settling".to_owned()),
+            due: Due::InMillis(millis(settles_in(claim, times))),
+            tombstone: true,
+            ..in_doubt(claim, seen, times)
+        };
+        return settled(finish, Verdict::Served, "unsettled");
+    }
+    let finish = Finish {
+        settled: true,
+        sent: true,
+        pushed: true,
+        remote_id: None,
+        remote_changed: true,
+        reason: Some("deleted".to_owned()),
+        tombstone: true,
+        ..clean(claim, seen)
+    };
+    settled(finish, Verdict::Served, "deleted")
+}
+
+fn skipped(claim: &Claim, reason: SkipReason, seen: &Seen) -> Settled {
+    let finish = match reason {
+        SkipReason::Nothing => Finish {
+            settled: true,
+            drop: !claim.tombstoned,
+            tombstone: true,
+            reason: Some("deleted".to_owned()),
+            ..clean(claim, seen)
+        },
+        SkipReason::Unchanged => Finish { settled: true, confirmed: true, ..clean(claim, seen) },
+        SkipReason::Rejected => Finish {
+            state: State::Rejected,
+            reason: Some(FailureClass::Rejected.name().to_owned()),
+            ..untouched(claim, seen)
+        },
+    };
+    settled(finish, Verdict::Neutral, reason.name())
+}
+
+fn waiting(claim: &Claim, wait: WaitFor, seen: &Seen) -> Settled {
+    let finish = Finish {
+        state: State::Waiting,
+        reason: Some(format!("waiting_for_{}", wait.relation())),
+        waiting_on: Some(wait),
+        due: Due::InMillis(millis(limits::WAITING_LOOKS_AGAIN_AFTER)),
+        tombstone: matches!(wait, WaitFor::Child(_)),
+        ..untouched(claim, seen)
+    };
+    settled(finish, Verdict::Neutral, "waiting")
+}
+
+fn failed(
+    claim: &Claim,
+    seen: &Seen,
+    failure: Failure,
+    times: Times,
+    policy: RetryPolicy,
+) -> Settled {
+    let attempts = claim.attempts.saturating_add(1);
+    let action = retry::after_failure(failure.class, attempts, failure.retry_after, policy);
+    let base = match failure.class {
+        // Refusals: the remote says that it applied nothing.
+        FailureClass::Throttled
+        | FailureClass::Postponed
+        | FailureClass::Authentication
+        | FailureClass::Configuration
+        | FailureClass::Rejected
+        | FailureClass::MissingParent => untouched(claim, seen),
+        FailureClass::Transient | FailureClass::OurFault | FailureClass::StaleMapping
+            if failure.unsent =>
+        {
+            untouched(claim, seen)
+        }
+        FailureClass::Transient | FailureClass::OurFault | FailureClass::StaleMapping => {
+            Finish { read_back_millis: None, ..in_doubt(claim, seen, times) }
+        }
+        FailureClass::Ambiguous => in_doubt(claim, seen, times),
+    };
+    let base = Finish { error: Some(failure.to_string()), sent: !failure.unsent, ..base };
+    let counted = Finish { attempts, failures: claim.failures.saturating_add(1), ..base.clone() };
+    let reason = Some(failure.class.name().to_owned());
+    let finish = match action {
+        Action::Retry(delay) => {
+            Finish { state: State::Retrying, reason, due: Due::InMillis(millis(delay)), ..counted }
+        }
+        Action::DeadLetter => Finish { state: State::DeadLetter, reason, ..counted },
+        Action::Reject => Finish {
+            state: State::Rejected,
+            reason,
+            rejected_hash: seen.hash,
+            ..counted
+        },
+        Action::Forget => Finish {
+            due: Due::Now,
+            remote_changed: claim.remote_id.is_some(),
+            remote_id: None,
+            intent_on: Some(claim.intent_on.unwrap_or(times.now)),
+            reason,
+            ..counted
+        },
+        Action::PauseTarget(_) | Action::DisableTarget => Finish { due: Due::Now, reason, ..base },
+        Action::Postpone(delay) => {
+            Finish { state: State::Parked, reason, due: Due::InMillis(millis(delay)), ..base }
+        }
+    };
+    Settled {
+        finish,
+        retry_after: if let Action::Retry(delay) = action { Some(delay) } else { None },
+        doubted_parents: if failure.class == FailureClass::MissingParent && claim.attempts == 0 {
+            seen.parents.clone()
+        } else {
+            Vec::new()
+        },
+        failure: Some(failure.class),
+        outcome: "failed",
+        verdict: verdict(action, failure),
+    }
+}
+
+fn verdict(action: Action, failure: Failure) -> Verdict {
+    match action {
+        Action::PauseTarget(pause) => Verdict::Pause(pause),
+        Action::DisableTarget => Verdict::Refused(failure),
+        Action::Retry(_)
+        | Action::DeadLetter
+        | Action::Reject
+        | Action::Forget
+        | Action::Postpone(_) => {
+            if retry::counts_for_breaker(failure.class) {
+                Verdict::Unreachable
+            } else {
+                Verdict::Neutral
+            }
+        }
+    }
+}
+
+/// Whether a create that may have been sent would be visible by now.
+#[must_use]
+pub fn intent_is_settled(intent_on: Option<Timestamp>, times: Times) -> bool {
+    settles_at(intent_on, times).is_none_or(|at| at <= times.now)
+}
+
+fn settles_at(intent_on: Option<Timestamp>, times: Times) -> Option<Timestamp> {
+    intent_on?.checked_add(times.request_timeout + times.settle).ok()
+}
+
+fn settles_in(claim: &Claim, times: Times) -> Duration {
+    // The claim wrote the intent, if there was none before.
+    let at = settles_at(Some(claim.intent_on.unwrap_or(times.now)), times);
+    let wait = at.map(|at| at.duration_since(times.now));
+    wait.and_then(|wait| wait.try_into().ok()).unwrap_or(times.settle)
+}
+
+/// Nothing is different at the remote: what the claim marked is put back, and it stays owed.
+fn untouched(claim: &Claim, seen: &Seen) -> Finish {
+    Finish {
+        in_doubt: claim.in_doubt,
+        intent_on: claim.intent_on,
+        attempts: claim.attempts,
+        failures: claim.failures,
+        state: State::Pending,
+        ..base(claim, seen)
+    }
+}
+
+/// A write may have happened: what the claim marked stays, and the remote is read back.
+fn in_doubt(claim: &Claim, seen: &Seen, times: Times) -> Finish {
+    let intent_on = match claim.remote_id {
+        Some(_) => claim.intent_on,
+        None => Some(claim.intent_on.unwrap_or(times.now)),
+    };
+    Finish {
+        in_doubt: true,
+        intent_on,
+        attempts: claim.attempts,
+        failures: claim.failures,
+        state: State::Pending,
+        read_back_millis: Some(millis(times.request_timeout + times.settle)),
+        ..base(claim, seen)
+    }
+}
+
+/// Everything is proven.
+fn clean(claim: &Claim, seen: &Seen) -> Finish {
+    Finish { state: State::Synced, ..base(claim, seen) }
+}
+
+fn base(claim: &Claim, seen: &Seen) -> Finish {
+    Finish {
+        entity: claim.entity,
+        fence: claim.fence,
+        owed_gen: claim.owed_gen,
+        settled: false,
+        sent: false,
+        pushed: false,
+        confirmed: false,
+        remote_id: claim.remote_id.clone(),
+        remote_changed: false,
+        data_hash: None,
+        remote_hash: None,
+        rejected_hash: None,
+        modified_on: seen.modified_on,
+        in_doubt: false,
+        intent_on: None,
+        state: State::Pending,
+        reason: None,
+        error: None,
+        attempts: 0,
+        failures: 0,
+        due: Due::Never,
+        waiting_on: None,
+        parents: seen.modified_on.is_some().then(|| seen.parents.clone()),
+        tombstone: false,
+        drop: false,
+        // A zombie's request may still be on its way: the successor's success does not prove otherwise.
+        read_back_millis: claim.taken_over.then_some(millis(limits::LEASE_MIN)),
+    }
+}
+
+const fn settled(finish: Finish, verdict: Verdict, outcome: &'static str) -> Settled {
+    Settled {
+        finish,
+        verdict,
+        failure: None,
+        retry_after: None,
+        doubted_parents: Vec::new(),
+        outcome,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::delivery::Cause;
+    use crate::entity::EntityType;
+    use crate::target::Target;
+
+    const POLICY: RetryPolicy = RetryPolicy { max_retries: 3, base_delay: Duration::from_secs(1) };
+
+    fn now() -> Timestamp {
+        "2026-11-25T07:00:00Z".parse().unwrap()
+    }
+
+    fn times() -> Times {
+        Times {
+            now: now(),
+            request_timeout: Duration::from_secs(20),
+            settle: Duration::from_secs(10),
+        }
+    }
+
+    fn claim() -> Claim {
+        Claim {
+            entity: EntityRef::new(EntityType::Tag, 1),
+            fence: 5,
+            owed_gen: 3,
+            owed_on: None,
+            cause: Cause::Change,
+            traceparent: None,
+            remote_id: None,
+            data_hash: None,
+            rejected_hash: None,
+            in_doubt: false,
+            intent_on: None,
+            taken_over: false,
+            attempts: 0,
+            failures: 0,
+            tombstoned: false,
+        }
+    }
+
+    fn seen() -> Seen {
+        Seen {
+            modified_on: Some(now()),
+            hash: Some(ContentHash::of(Target::TagServer, 1, &json!(1))),
+            parents: vec![EntityRef::new(EntityType::Person, 2)],
+        }
+    }
+
+    fn push(claim: &Claim, result: PushResult) -> Settled {
+        after_push(claim, &seen(), result, times(), POLICY)
+    }
+
+    fn fail(claim: &Claim, class: FailureClass) -> Settled {
+        push(claim, PushResult::Failed(Failure::new(class, "test")))
+    }
+
+    #[test]
+    fn only_a_confirmed_success_clears_the_doubt() {
+        let doubtful = Claim { in_doubt: true, remote_id: Some("7".into()), ..claim() };
+        let held = PushResult::Held {
+            remote_id: "7".into(),
+            remote_hash: seen().hash.unwrap(),
+            written: true,
+        };
+        assert!(!push(&doubtful, held).finish.in_doubt);
+        assert!(push(&doubtful, PushResult::NotSent).finish.in_doubt);
+        for class in FailureClass::ALL {
+            assert!(fail(&doubtful, class).finish.in_doubt, "{class}");
+        }
+    }
+
+    #[test]
+    fn what_sent_nothing_leaves_no_doubt_and_no_intent_behind() {
+        let finish = push(&claim(), PushResult::NotSent).finish;
+        assert!(!finish.in_doubt && finish.intent_on.is_none() && !finish.sent && !finish.settled);
+        let unsent = Failure::new(FailureClass::Transient, "no connection").unsent();
+        let finish = push(&claim(), PushResult::Failed(unsent)).finish;
+        assert!(!finish.in_doubt && finish.intent_on.is_none() && !finish.sent);
+        assert_eq!(finish.attempts, 1);
+    }
+
+    #[test]
+    fn a_lost_answer_to_a_create_leaves_the_intent_and_asks_for_a_read_back() {
+        let finish = fail(&claim(), FailureClass::Ambiguous).finish;
+        assert!(finish.in_doubt && finish.sent && !finish.settled);
+        assert_eq!(finish.intent_on, Some(now()));
+        assert_eq!(finish.read_back_millis, Some(30_000));
+    }
+
+    #[test]
+    fn absence_is_believed_only_after_the_settle_time() {
+        let young = Claim { intent_on: Some(now()), in_doubt: true, ..claim() };
+        let settled = push(&young, PushResult::Gone);
+        assert!(!settled.finish.settled && settled.finish.intent_on == Some(now()));
+        assert_eq!(settled.finish.due, Due::InMillis(30_000));
+        let old = Claim {
+            intent_on: Some(now().checked_sub(Duration::from_secs(31)).unwrap()),
+            ..young
+        };
+        let finish = push(&old, PushResult::Gone).finish;
+        assert!(finish.settled && finish.tombstone && finish.intent_on.is_none());
+    }
+
+    #[test]
+    fn a_stale_id_is_forgotten_and_looked_up_at_once() {
+        let stale = Claim { remote_id: Some("7".into()), ..claim() };
+        let finish = fail(&stale, FailureClass::StaleMapping).finish;
+        assert_eq!((finish.remote_id, finish.due), (None, Due::Now));
+        assert!(finish.remote_changed && finish.intent_on.is_some() && finish.in_doubt);
+    }
+
+    #[test]
+    fn waiting_burns_no_attempt_and_throttling_neither() {
+        let wait = WaitFor::Parent(EntityRef::new(EntityType::Person, 2));
+        let finish = without_request(&claim(), Decision::Wait(wait), &seen()).unwrap().finish;
+        assert_eq!((finish.attempts, finish.state), (0, State::Waiting));
+        let throttled = fail(&claim(), FailureClass::Throttled);
+        assert_eq!(throttled.finish.attempts, 0);
+        assert!(matches!(throttled.verdict, Verdict::Pause(_)));
+    }
+
+    #[test]
+    fn a_missing_parent_is_doubted_once_per_cycle() {
+        assert_eq!(fail(&claim(), FailureClass::MissingParent).doubted_parents, seen().parents);
+        let second = Claim { attempts: 1, ..claim() };
+        assert!(fail(&second, FailureClass::MissingParent).doubted_parents.is_empty());
+    }
+
+    #[test]
+    fn the_successor_of_a_zombie_asks_for_a_read_back_even_when_it_succeeds() {
+        let heir = Claim { taken_over: true, in_doubt: true, ..claim() };
+        let held = PushResult::Held {
+            remote_id: "7".into(),
+            remote_hash: seen().hash.unwrap(),
+            written: true,
+        };
+        assert!(push(&heir, held).finish.read_back_millis.is_some());
+    }
+
+    /// A finish is settled, or it says when it is due, or a person or a sweep must come.
+    #[test]
+    fn nothing_is_left_without_a_next_step() {
+        for class in FailureClass::ALL {
+            for attempts in 0..6 {
+                let finish = fail(&Claim { attempts, ..claim() }, class).finish;
+                let needs_person_or_sweep =
+                    matches!(finish.state, State::Rejected | State::DeadLetter | State::Held);
+                assert!(!finish.settled);
+                assert_eq!(finish.due == Due::Never, needs_person_or_sweep, "{class} {attempts}");
+                assert!(finish.error.is_some() && finish.reason.is_some());
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Every bound of the program in one place, with the relations between them asserted at compile time.
+//!
+//! A quantity without a bound is a bug. Units stand in the names or are `Duration`s.
+
+use std::time::Duration;
+
+// --- Capture and relay -------------------------------------------------------------------------
+
+/// Outbox rows that the relay claims in one transaction. Hundreds: `performance.md` 2.3.
+pub const RELAY_BATCH_ROWS: i64 = 1_000;
+/// Longest sleep of the relay between two looks at the outbox when nothing wakes it.
+pub const RELAY_FALLBACK_POLL: Duration = Duration::from_secs(1);
+/// Pause between two looks in `capture.wake = "poll"`, and while a writer holds the wake-up lock.
+pub const RELAY_POLL: Duration = Duration::from_millis(10);
+/// A standby relay drains too when the oldest outbox row is older than this: the leader may be a zombie.
+pub const RELAY_STANDBY_TAKES_OVER_AFTER: Duration = Duration::from_secs(3);
+/// How often the listener's connection is proven by a round trip, and how long that may take.
+pub const LISTENER_PING_EVERY: Duration = Duration::from_secs(10);
+/// How long the listener's round trip may take.
+pub const LISTENER_PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often records that are owed and due are looked for and published again.
+pub const REPUBLISH_EVERY: Duration = Duration::from_secs(30);
+/// How soon the republish scan looks again while it found a full batch.
+pub const REPUBLISH_SOON: Duration = Duration::from_millis(500);
+/// Records that one republish scan publishes at most.
+pub const REPUBLISH_BATCH_ROWS: i64 = 1_000;
+/// A queue with at least this many messages is not published to by the scan: what is owed is in it already.
+pub const QUEUE_SHORT: u32 = 200;
+/// A queue with at least this many messages is not published to at all: back-pressure, the rest stays owed.
+pub const QUEUE_FULL: u32 = 20_000;
+/// How long a queue's length that was read may be used.
+pub const QUEUE_LENGTH_CACHED: Duration = Duration::from_millis(500);
+
+// --- Broker ------------------------------------------------------------------------------------
+
+/// Publishes that may await their confirm at once. `performance.md` 2.4: 100 to 500.
+pub const CONFIRM_WINDOW: usize = 256;
+/// Longest wait for any single broker call. lapin may hang in each of them.
+pub const BROKER_CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for a broker connection, handshake included.
+pub const BROKER_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Heartbeat that is asked of the broker: a dead network is noticed within two of these.
+pub const BROKER_HEARTBEAT_SECONDS: u16 = 5;
+/// Reconnect delays grow from this …
+pub const RECONNECT_MIN: Duration = Duration::from_millis(100);
+/// … to this.
+pub const RECONNECT_MAX: Duration = Duration::from_secs(5);
+/// Size of a message body that is still looked at. A delivery has about 150 bytes.
+pub const MESSAGE_BYTES_MAX: usize = 4 * 1024;
+/// A poison fuse of the broker, never a rule of ours: attempts are counted in Postgres.
+pub const BROKER_DELIVERY_LIMIT: i64 = 1_000;
+/// Delay queues: suffix and time to live. Dead-lettered back to the outbound queue.
+pub const DELAY_QUEUES: [(&str, Duration); 4] = [
+    ("retry.1s", Duration::from_secs(1)),
+    ("retry.2s", Duration::from_secs(2)),
+    ("retry.4s", Duration::from_secs(4)),
+    ("retry.30s", Duration::from_secs(30)),
+];
+
+// --- Consumer ----------------------------------------------------------------------------------
+
+/// Deliveries that one batch takes at most. It never waits to fill up.
+pub const BATCH_DELIVERIES: usize = 100;
+/// Batches of one target that may be under way at once in a process.
+pub const BATCHES_IN_FLIGHT: usize = 4;
+/// Unacknowledged deliveries per consumer: what the batches under way hold, and the next one.
+pub const PREFETCH: u16 = 500;
+/// How often a batch goes again at once because a newer change came while it was pushing.
+pub const GO_AGAIN_MAX: u32 = 20;
+/// How often a transaction that lost a deadlock or a serialisation race is tried again.
+pub const TRANSACTION_TRIES_MAX: u32 = 5;
+/// A lease lasts this many request time-outs: a token renewal, a look-up and a write, and one to spare …
+pub const LEASE_REQUESTS: u32 = 4;
+/// … and at least this long.
+pub const LEASE_MIN: Duration = Duration::from_secs(30);
+/// How long a record waits for its parent or child before it looks again by itself.
+pub const WAITING_LOOKS_AGAIN_AFTER: Duration = Duration::from_secs(30);
+/// After an ambiguous write the remote is read back when the request can no longer be under way
+/// (deadline + settle time), and again after these.
+pub const READ_BACK_AGAIN_AFTER: [Duration; 2] =
+    [Duration::from_secs(2 * 60), Duration::from_secs(10 * 60)];
+/// Consecutive transient failures of different entities that open the breaker.
+pub const BREAKER_FAILURES: i32 = 5;
+/// First pause of an opened breaker; it doubles …
+pub const BREAKER_PAUSE_MIN: Duration = Duration::from_secs(2);
+/// … up to this.
+pub const BREAKER_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How often a process reads the shared state of the targets.
+pub const TARGET_STATE_EVERY: Duration = Duration::from_millis(500);
+
+// --- HTTP --------------------------------------------------------------------------------------
+
+/// Longest wait for a TCP and TLS connection to a remote.
+pub const HTTP_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Idle connections are closed before the usual server does it (60 s and more).
+pub const HTTP_POOL_IDLE: Duration = Duration::from_secs(30);
+/// Bytes of an answer that are read, after decompression. A longer one is a protocol error.
+pub const RESPONSE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Concurrent requests to one target and process, unless configured.
+pub const CONCURRENCY_DEFAULT: usize = 16;
+/// Concurrent requests that may be configured.
+pub const CONCURRENCY_MAX: usize = 512;
+/// `TagServer`'s bulk endpoint takes at most this many bodies (its contract, "Resources").
+pub const TAGSERVER_BULK_ROWS: usize = 500;
+/// Rows of one page when a `TagServer` resource is listed; its maximum is 2000.
+pub const TAGSERVER_PAGE_ROWS: usize = 1_000;
+
+// --- Postgres ----------------------------------------------------------------------------------
+
+/// Connections of one process's pool. Batching makes more useless: `performance.md` 2.8.
+pub const POOL_CONNECTIONS: usize = 8;
+/// Longest wait for a pooled connection.
+pub const POOL_WAIT: Duration = Duration::from_secs(10);
+/// Longest statement of the worker.
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait for a row lock.
+pub const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// A transaction that idles longer is ended by the server.
+pub const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
+
+// --- Sweep -------------------------------------------------------------------------------------
+
+/// Ids that one statement of a sweep covers.
+pub const SWEEP_CHUNK_ROWS: i64 = 10_000;
+/// Projections that are read and hashed at once by the audit.
+pub const AUDIT_CHUNK_ROWS: i64 = 1_000;
+/// Slice of the rolling legs (orphans, audit) per periodic sweep and entity type.
+pub const SWEEP_SLICE_ROWS: i64 = 20_000;
+/// Every row is audited at least once in this time, whatever the slice.
+pub const AUDIT_ROUND: Duration = Duration::from_secs(24 * 60 * 60);
+/// The watermark stays this much behind the newest safe sample.
+pub const WATERMARK_MARGIN: Duration = Duration::from_secs(60);
+/// Samples of the watermark that are kept.
+pub const WATERMARK_SAMPLES_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// A duty whose holder fell silent is taken over after this.
+pub const DUTY_LEASE: Duration = Duration::from_secs(60);
+
+// --- Operations --------------------------------------------------------------------------------
+
+/// How long a stop may take: nothing new is taken, what is in flight is finished or handed back.
+pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(25);
+/// A duty without progress for this long makes `/readyz` red.
+pub const READY_SILENCE_MAX: Duration = Duration::from_secs(60);
+/// Length of an error text that is kept in a record.
+pub const ERROR_TEXT_CHARS_MAX: usize = 500;
+/// Attempts that `explain` shows per target.
+pub const EXPLAIN_ATTEMPTS: i64 = 10;
+/// Days that the audit trail of attempts is kept.
+pub const ATTEMPTS_KEPT_DAYS: i32 = 14;
+
+const _: () = {
+    assert!(QUEUE_SHORT < QUEUE_FULL);
+    assert!(BATCH_DELIVERIES * (BATCHES_IN_FLIGHT + 1) <= usize_of(PREFETCH));
+    assert!(LEASE_MIN.as_secs() >= 30);
+    assert!(IDLE_IN_TRANSACTION_TIMEOUT.as_secs() > BROKER_CALL_TIMEOUT.as_secs());
+    assert!(STATEMENT_TIMEOUT.as_secs() > LOCK_TIMEOUT.as_secs());
+    assert!(BREAKER_PAUSE_MIN.as_secs() < BREAKER_PAUSE_MAX.as_secs());
+    assert!(BROKER_HEARTBEAT_SECONDS >= 2);
+};
+
+#[expect(clippy::as_conversions, reason = "widening; `usize::from` is not const")]
+const fn usize_of(n: u16) -> usize {
+    n as usize
+}

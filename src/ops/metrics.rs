@@ -1,0 +1,171 @@
+//! Metrics in the Prometheus format. Labels are names of closed sets, never ids or texts.
+
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Gauge, Histogram, MeterProvider as _};
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use prometheus::{Registry, TextEncoder};
+
+use crate::entity::EntityType;
+use crate::target::Target;
+
+/// Buckets for times from a millisecond to an hour, in seconds.
+const SECONDS: [f64; 16] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0,
+];
+
+/// Metrics could not be set up or written.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsError {
+    /// The exporter can't be built.
+    #[error("The metrics exporter can't be built")]
+    Exporter(#[source] opentelemetry_sdk::error::OTelSdkError),
+    /// The metrics can't be written as text.
+    #[error("The metrics can't be written")]
+    Encode(#[source] prometheus::Error),
+}
+
+/// Everything that this process counts.
+pub struct Metrics {
+    registry: Registry,
+    /// Kept: its drop ends the meters.
+    _provider: SdkMeterProvider,
+    relayed: Counter<u64>,
+    republished: Counter<u64>,
+    deliveries: Counter<u64>,
+    push_seconds: Histogram<f64>,
+    freshness_seconds: Histogram<f64>,
+    sweep_found: Counter<u64>,
+    outbox_rows: Gauge<u64>,
+    outbox_oldest_seconds: Gauge<f64>,
+    queue_messages: Gauge<u64>,
+    oldest_unsynced_seconds: Gauge<f64>,
+    breaker_state: Gauge<u64>,
+    dead_letters: Gauge<u64>,
+    records: Gauge<u64>,
+}
+
+impl Metrics {
+    /// Metrics of this process.
+    ///
+    /// # Errors
+    /// [`MetricsError`] when the exporter can't be built.
+    pub fn new() -> Result<Self, MetricsError> {
+        let registry = Registry::new();
+        let exporter = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .with_namespace("ems_sync")
+            .scope_info_enabled(false)
+            .build()
+            .map_err(MetricsError::Exporter)?;
+        let provider = SdkMeterProvider::builder().with_reader(exporter).build();
+        let meter = provider.meter("ems-sync");
+        let counter = |name: &'static str, text: &'static str| {
+            meter.u64_counter(name).with_description(text).build()
+        };
+        let seconds = |name: &'static str, text: &'static str| {
+            let histogram = meter.f64_histogram(name).with_unit("s").with_description(text);
+            histogram.with_boundaries(SECONDS.to_vec()).build()
+        };
+        let gauge = |name: &'static str, text: &'static str| {
+            meter.u64_gauge(name).with_description(text).build()
+        };
+        let age = |name: &'static str, text: &'static str| {
+            meter.f64_gauge(name).with_unit("s").with_description(text).build()
+        };
+        Ok(Self {
+            relayed: counter("relayed", "Outbox rows that were taken and owed"),
+            republished: counter("republished", "Deliveries that the republish scan published again"),
+            deliveries: counter("deliveries", "Turns of entities, by decision and outcome"),
+            push_seconds: seconds("push", "Time of the pushes of one batch"),
+            freshness_seconds: seconds("freshness", "From the EMS commit to the remote's acknowledgement"),
+            sweep_found: counter("sweep_found", "What the outbound sweep found and events had missed"),
+            outbox_rows: gauge("outbox_rows", "Rows that wait in the outbox"),
+            outbox_oldest_seconds: age("outbox_oldest", "Age of the oldest row in the outbox"),
+            queue_messages: gauge("queue_messages", "Messages that are ready in a queue"),
+            oldest_unsynced_seconds: age("oldest_unsynced", "Age of the oldest change that is not pushed"),
+            breaker_state: gauge("breaker_state", "0 closed, 1 half open, 2 open, 3 disabled"),
+            dead_letters: gauge("dead_letters", "Entities whose last cycle ended in a dead letter"),
+            records: gauge("records", "Sync records by state"),
+            registry,
+            _provider: provider,
+        })
+    }
+
+    /// The metrics as text.
+    ///
+    /// # Errors
+    /// [`MetricsError`].
+    pub fn text(&self) -> Result<String, MetricsError> {
+        let mut text = String::new();
+        TextEncoder::new()
+            .encode_utf8(&self.registry.gather(), &mut text)
+            .map_err(MetricsError::Encode)?;
+        Ok(text)
+    }
+
+    pub(crate) fn relayed(&self, rows: usize) {
+        self.relayed.add(count(rows), &[]);
+    }
+
+    pub(crate) fn republished(&self, target: Target, messages: usize) {
+        self.republished.add(count(messages), &[of(target)]);
+    }
+
+    pub(crate) fn delivered(
+        &self,
+        target: Target,
+        entity_type: EntityType,
+        decision: &'static str,
+        outcome: &'static str,
+    ) {
+        let labels = [
+            of(target),
+            KeyValue::new("entity", entity_type.name()),
+            KeyValue::new("decision", decision),
+            KeyValue::new("outcome", outcome),
+        ];
+        self.deliveries.add(1, &labels);
+    }
+
+    pub(crate) fn pushed(&self, target: Target, took: Duration) {
+        self.push_seconds.record(took.as_secs_f64(), &[of(target)]);
+    }
+
+    pub(crate) fn fresh(&self, target: Target, after: Duration) {
+        self.freshness_seconds.record(after.as_secs_f64(), &[of(target)]);
+    }
+
+    pub(crate) fn sweep_found(&self, target: Target, leg: &'static str, found: usize) {
+        self.sweep_found.add(count(found), &[of(target), KeyValue::new("leg", leg)]);
+    }
+
+    /// What waits in the outbox.
+    pub(crate) fn outbox(&self, rows: u64, oldest_seconds: f64) {
+        self.outbox_rows.record(rows, &[]);
+        self.outbox_oldest_seconds.record(oldest_seconds, &[]);
+    }
+
+    pub(crate) fn queue(&self, target: Target, queue: &'static str, messages: u64) {
+        self.queue_messages.record(messages, &[of(target), KeyValue::new("queue", queue)]);
+    }
+
+    pub(crate) fn target(&self, target: Target, breaker: u64, oldest_seconds: f64, dead: u64) {
+        self.breaker_state.record(breaker, &[of(target)]);
+        self.oldest_unsynced_seconds.record(oldest_seconds, &[of(target)]);
+        self.dead_letters.record(dead, &[of(target)]);
+    }
+
+    pub(crate) fn records(&self, target: Target, state: String, records: u64) {
+        self.records.record(records, &[of(target), KeyValue::new("state", state)]);
+    }
+}
+
+fn of(target: Target) -> KeyValue {
+    KeyValue::new("target", target.name())
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}

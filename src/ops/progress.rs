@@ -1,0 +1,108 @@
+//! Progress, not liveness: every long-running part beats, and `/readyz` is red when one has fallen silent.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::limits;
+
+/// The parts of this process that must make progress.
+#[derive(Clone)]
+pub struct Progress {
+    began: Instant,
+    parts: Arc<Mutex<Vec<Part>>>,
+}
+
+#[derive(Clone)]
+struct Part {
+    name: String,
+    beat_millis: Arc<AtomicU64>,
+}
+
+/// One part's side: it beats while it makes progress or has a good reason to wait.
+#[derive(Clone)]
+pub struct Beat {
+    began: Instant,
+    millis: Arc<AtomicU64>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { began: Instant::now(), parts: Arc::default() }
+    }
+}
+
+impl Progress {
+    /// A new part with that name; it has just beaten.
+    #[must_use]
+    pub fn part(&self, name: impl Into<String>) -> Beat {
+        let beat = Beat { began: self.began, millis: Arc::default() };
+        beat.beat();
+        let part = Part { name: name.into(), beat_millis: Arc::clone(&beat.millis) };
+        if let Ok(mut parts) = self.parts.lock() {
+            parts.push(part);
+        }
+        beat
+    }
+
+    /// The parts that have been silent for too long, and for how long.
+    #[must_use]
+    pub fn silent(&self) -> Vec<(String, Duration)> {
+        let now = self.began.elapsed();
+        let parts = self.parts.lock().map(|parts| parts.clone()).unwrap_or_default();
+        parts
+            .into_iter()
+            .filter_map(|part| {
+                let beat = Duration::from_millis(part.beat_millis.load(Ordering::Relaxed));
+                let silence = now.saturating_sub(beat);
+                (silence > limits::READY_SILENCE_MAX).then_some((part.name, silence))
+            })
+            .collect()
+    }
+}
+
+impl Beat {
+    /// Progress was made.
+    pub fn beat(&self) {
+        let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.millis.store(millis, Ordering::Relaxed);
+    }
+
+    /// Awaits something that may rightly take long, and beats meanwhile.
+    pub async fn while_waiting<T>(&self, wait: impl Future<Output = T>) -> T {
+        tokio::pin!(wait);
+        loop {
+            self.beat();
+            tokio::select! {
+                result = &mut wait => return result,
+                () = tokio::time::sleep(limits::READY_SILENCE_MAX / 4) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_falls_silent_is_named_and_recovers_with_a_beat() {
+        let progress = Progress::default();
+        let (relay, _sweep) = (progress.part("relay"), progress.part("sweep"));
+        assert!(progress.silent().is_empty());
+        tokio::time::advance(limits::READY_SILENCE_MAX + Duration::from_secs(1)).await;
+        relay.beat();
+        let silent: Vec<_> = progress.silent().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(silent, ["sweep"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_rightly_waits_is_not_silent() {
+        let progress = Progress::default();
+        let beat = progress.part("consumer");
+        beat.while_waiting(tokio::time::sleep(limits::READY_SILENCE_MAX * 10)).await;
+        assert!(progress.silent().is_empty());
+    }
+}

@@ -1,0 +1,245 @@
+//! One process: the roles that it plays, started together and stopped in order.
+//!
+//! Stopping: nothing new is taken, what is in flight is finished or handed back, and after a deadline what is left
+//! is left to its leases.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::broker::{Broker, Publisher};
+use crate::capture::relay::Relay;
+use crate::config::Config;
+use crate::deliver::batch::Worker;
+use crate::deliver::breaker::Breaker;
+use crate::deliver::consumer::Consumer;
+use crate::limits;
+use crate::ops::metrics::Metrics;
+use crate::ops::progress::Progress;
+use crate::ops::server::{self, OpsContext};
+use crate::remote::Remote;
+use crate::remote::tagserver::TagServer;
+use crate::store::Store;
+use crate::sweep::Sweeper;
+use crate::target::Target;
+use crate::target_watch::{self, TargetWatch};
+
+/// The roles that a process plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Drains the outbox and publishes.
+    Relay,
+    /// Pushes to the targets.
+    Consume,
+    /// Scans for what was missed.
+    Sweep,
+    /// Serves health, metrics and the API.
+    Ops,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 4] = [Self::Relay, Self::Consume, Self::Sweep, Self::Ops];
+
+    /// The name on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Relay => "relay",
+            Self::Consume => "consume",
+            Self::Sweep => "sweep",
+            Self::Ops => "ops",
+        }
+    }
+}
+
+/// A name that is no role.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("Not a role; one of {}", Role::ALL.map(Role::name).join(", "))]
+pub struct UnknownRole;
+
+impl FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|role| role.name() == s).ok_or(UnknownRole)
+    }
+}
+
+/// What all roles of a process share.
+struct Shared {
+    config: Config,
+    store: Store,
+    broker: Broker,
+    watch: TargetWatch,
+    metrics: Arc<Metrics>,
+    progress: Progress,
+    targets: Vec<Target>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// Plays the roles until `stop`, then ends within a deadline.
+///
+/// # Errors
+/// When the process can't begin: the database or the broker can't be reached, schema `sync` is missing, the
+/// address is taken.
+pub async fn run(config: Config, roles: &[Role], stop: CancellationToken) -> anyhow::Result<()> {
+    let store = Store::new(&config.database.url, "run")?;
+    let (watch, watcher) = target_watch::start(store.clone())
+        .await
+        .context("The state of the targets can't be read from schema `sync`")?;
+    let broker = Broker::new(config.broker.url.clone(), config.broker.prefix.clone());
+    let shared = Shared {
+        targets: config.targets.enabled(),
+        metrics: Arc::new(Metrics::new()?),
+        progress: Progress::default(),
+        tasks: TaskTracker::new(),
+        config,
+        store,
+        broker,
+        watch,
+        stop,
+    };
+    // Proves the broker's configuration and declares every queue before anything runs.
+    let publisher = Publisher::new(shared.broker.clone(), "start");
+    publisher.connect().await.context("The broker can't be used")?;
+    shared.tasks.spawn(watcher.run(shared.stop.clone()));
+    if roles.contains(&Role::Ops) {
+        shared.start_ops(publisher).await?;
+    }
+    if roles.contains(&Role::Relay) {
+        shared.start_relay();
+    }
+    shared.start_targets(roles)?;
+    let names: Vec<_> = roles.iter().map(|role| role.name()).collect();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        roles = names.join(","),
+        targets = shared.targets.iter().map(|t| t.name()).collect::<Vec<_>>().join(","),
+        "ems-sync runs"
+    );
+    shared.stop.cancelled().await;
+    tracing::info!("Stopping: nothing new is taken, what is in flight is finished");
+    shared.tasks.close();
+    if tokio::time::timeout(limits::SHUTDOWN_DEADLINE, shared.tasks.wait()).await.is_err() {
+        tracing::warn!("Not everything ended in time; what was claimed is left to its leases");
+    }
+    Ok(())
+}
+
+impl Shared {
+    async fn start_ops(&self, publisher: Publisher) -> anyhow::Result<()> {
+        let listen = self.config.ops.listen;
+        let listener = server::bind(listen)
+            .await
+            .with_context(|| format!("`ops.listen` {listen} can't be bound"))?;
+        let context = OpsContext {
+            store: self.store.clone(),
+            publisher: Arc::new(publisher),
+            enabled: self.targets.clone(),
+            watch: self.watch.clone(),
+            metrics: Arc::clone(&self.metrics),
+            progress: self.progress.clone(),
+            token: self.config.ops.token.clone(),
+        };
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = server::serve(listener, context, stop).await {
+                tracing::error!(error = %error, "The operations endpoints ended");
+            }
+        });
+        Ok(())
+    }
+
+    fn start_relay(&self) {
+        let relay = Relay {
+            store: self.store.clone(),
+            publisher: Publisher::new(self.broker.clone(), "relay"),
+            targets: self.targets.clone(),
+            watch: self.watch.clone(),
+            wake: self.config.capture.wake,
+            metrics: Arc::clone(&self.metrics),
+            beat: self.progress.part("relay"),
+        };
+        self.tasks.spawn(relay.run(self.stop.clone()));
+    }
+
+    fn start_targets(&self, roles: &[Role]) -> anyhow::Result<()> {
+        for target in &self.targets {
+            match target {
+                Target::TagServer => self.start_target(|| tagserver(&self.config), roles)?,
+                Target::Mautic | Target::MailChimp | Target::RunSignup | Target::Chatwoot => {
+                    anyhow::bail!("Target `{target}` has no client in this version");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The consumer and the sweeper of one target, each with a client of its own.
+    fn start_target<R: Remote>(
+        &self,
+        client: impl Fn() -> anyhow::Result<R>,
+        roles: &[Role],
+    ) -> anyhow::Result<()> {
+        if roles.contains(&Role::Consume) {
+            self.start_consumer(client()?);
+        }
+        if roles.contains(&Role::Sweep) {
+            let sweeper = Sweeper {
+                beat: self.progress.part(format!("sweep {}", client()?.target())),
+                store: self.store.clone(),
+                publisher: Arc::new(Publisher::new(self.broker.clone(), "sweep")),
+                remote: Arc::new(client()?),
+                watch: self.watch.clone(),
+                metrics: Arc::clone(&self.metrics),
+            };
+            let (every, stop) = (self.config.sweep.outbound_every, self.stop.clone());
+            self.tasks.spawn(async move { sweeper.run(every, stop).await });
+        }
+        Ok(())
+    }
+
+    fn start_consumer<R: Remote>(&self, remote: R) {
+        let target = remote.target();
+        let breaker = Arc::new(Breaker::new(self.store.clone(), target));
+        let worker = Arc::new(Worker {
+            store: self.store.clone(),
+            publisher: Publisher::new(self.broker.clone(), format!("follow-up {target}")),
+            remote,
+            owner: Uuid::new_v4(),
+            policy: self.config.retry,
+            settle: self.config.targets.common(target).settle,
+            metrics: Arc::clone(&self.metrics),
+        });
+        let consumer = Consumer {
+            worker: Arc::clone(&worker),
+            broker: self.broker.clone(),
+            watch: self.watch.clone(),
+            breaker: Arc::clone(&breaker),
+            beat: self.progress.part(format!("consumer {target}")),
+        };
+        let (watch, stop) = (self.watch.clone(), self.stop.clone());
+        self.tasks.spawn(async move { breaker.probe(&worker.remote, watch, stop).await });
+        self.tasks.spawn(consumer.run(self.stop.clone()));
+    }
+}
+
+/// The client of the configured `TagServer`.
+///
+/// # Errors
+/// When its CA can't be used.
+pub fn tagserver(config: &Config) -> anyhow::Result<TagServer> {
+    let tagserver = &config.targets.tagserver;
+    TagServer::new(
+        &tagserver.common.http_settings(),
+        tagserver.username.clone(),
+        tagserver.password.clone(),
+    )
+    .context("The client of `tagserver` can't be built")
+}

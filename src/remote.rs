@@ -1,0 +1,226 @@
+//! How a remote is spoken to: one trait for five targets, and the contract that every client keeps.
+//!
+//! The consumer decides *what* is to be done; a client only says it in its remote's words and classifies the
+//! answer. It is sketched against all five contracts: several remote ids per entity stand in one canonical JSON
+//! text; a person that exists only inside registrations has no push of its own; a bulk endpoint gives a result
+//! per row; a remote that must never delete answers [`PushResult::Gone`] when it has unlinked.
+//!
+//! # Obligations of a client
+//!
+//! 1. **A result per push.** [`Remote::push`] answers every push exactly once, in any order. A failure concerns
+//!    its own entity only; one that concerns the whole target says so by its class.
+//! 2. **Success is proven.** A push is [`PushResult::Held`] only if the answer parsed, fits its schema and names
+//!    the record that was meant. An empty, short or odd answer is never success and never "nothing is there".
+//! 3. **The class says whether it may have been applied.** A write whose answer was lost is
+//!    [`FailureClass::Ambiguous`]; [`FailureClass::Transient`] promises that nothing was applied.
+//! 4. **Nothing is sent late.** Right before each request the client looks at [`Push::send_before`]; after it,
+//!    it answers [`PushResult::NotSent`] if nothing was sent for this push, otherwise an ambiguous failure.
+//! 5. **No second record.** A create that the remote refuses because the record is there is resolved by our key
+//!    and adopted. With [`Look::First`] the key is looked up before anything is sent; an empty look-up without
+//!    proof of absence is [`PushResult::Unsettled`].
+//! 6. **No retry of its own**, except one login after a 401. No redirect is followed; hosts and links come from
+//!    the configuration only. Times and sizes are bounded ([`crate::limits`]).
+//! 7. **Mapping is pure and idempotent.** [`Remote::wire`] gives equal bytes for equal meaning; mapping what the
+//!    remote answers through the same normalisation gives the `remote_hash`.
+//! 8. **Nothing personal leaves by the way.** Errors carry codes and names of fields, never their values.
+//! 9. **A partial success is kept.** Where an entity has several remote ids, a failure still returns those that
+//!    are known.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use crate::entity::{EntityRef, EntityType};
+use crate::hash::ContentHash;
+use crate::target::Target;
+
+pub mod failure;
+mod http;
+pub mod tagserver;
+
+pub use failure::{Failure, FailureClass};
+pub use http::{HttpSettings, TlsError};
+
+/// The fields of one projection row, as the EMS has them. May hold personal data: its `Debug` shows names only.
+#[derive(Clone, PartialEq)]
+pub struct Fields(Map<String, Value>);
+
+impl Fields {
+    /// The fields of a projection row.
+    #[must_use]
+    pub const fn new(fields: Map<String, Value>) -> Self {
+        Self(fields)
+    }
+
+    /// The field of that column name; `None` where it is null or missing.
+    #[must_use]
+    pub fn get(&self, column: &str) -> Option<&Value> {
+        self.0.get(column).filter(|value| !value.is_null())
+    }
+}
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// The remote ids of the entities that a projection names.
+pub type RemoteIds = HashMap<EntityRef, String>;
+
+/// What a target should hold of one entity: the body in the target's words, and its hash.
+/// The body may hold personal data: its `Debug` shows the hash only.
+#[derive(Clone, PartialEq)]
+pub struct Wire {
+    /// The normalised body that is sent, without the remote's own id.
+    pub body: Value,
+    /// Its data hash.
+    pub hash: ContentHash,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("hash", &self.hash).finish_non_exhaustive()
+    }
+}
+
+/// A projection that the target's words can't express; names the column, not the value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("Column `{column}` can't be brought to {target}: {reason}")]
+pub struct Unmappable {
+    /// The target.
+    pub target: Target,
+    /// The column of the projection.
+    pub column: &'static str,
+    /// What is wrong with it, in words for an operator.
+    pub reason: &'static str,
+}
+
+/// Whether an existing record must be looked for before a create is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// No create was ever tried, so nothing of ours can be there, except what the remote's own uniqueness finds.
+    IfRefused,
+    /// An earlier create may have been applied.
+    First {
+        /// The earlier create is older than the target's settle time: not found means not there.
+        absence_is_proof: bool,
+    },
+}
+
+/// What is to be done at the remote for one entity.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Bring it into being, or adopt what is there.
+    Create {
+        /// What it should hold.
+        wire: Wire,
+        /// Whether to look first.
+        look: Look,
+    },
+    /// Make the record hold this.
+    Update {
+        /// The record.
+        remote_id: String,
+        /// What it should hold.
+        wire: Wire,
+    },
+    /// Remove the record, as this target understands removal.
+    Delete {
+        /// The record.
+        remote_id: String,
+    },
+    /// Look for a record under our key and remove it: a create may have been applied.
+    DeleteByKey,
+}
+
+/// One entity's work at the remote.
+#[derive(Debug, Clone)]
+pub struct Push {
+    /// The entity.
+    pub entity: EntityRef,
+    /// What is to be done.
+    pub action: Action,
+    /// No request may be sent after this: the lease would end before the request's deadline.
+    pub send_before: Instant,
+}
+
+/// How a push ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PushResult {
+    /// The remote holds the record.
+    Held {
+        /// Its id there.
+        remote_id: String,
+        /// What it says that it holds.
+        remote_hash: ContentHash,
+        /// Whether something was written: an adopted record that holds the right content needs no write.
+        written: bool,
+    },
+    /// The remote has no such record (any more).
+    Gone,
+    /// The key was looked up and not found, but an earlier create may still land: look again later.
+    Unsettled,
+    /// Nothing was sent: too little of the lease was left.
+    NotSent,
+    /// It failed.
+    Failed(Failure),
+}
+
+/// A record as the remote shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RemoteRecord {
+    /// Its id there.
+    pub remote_id: String,
+    /// The EMS entity that it says it is, if it carries an EMS id.
+    pub entity: Option<EntityRef>,
+    /// What it holds.
+    pub hash: ContentHash,
+}
+
+/// One page of a remote's records. The walk has ended only when `next` is `None`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// The records of this page.
+    pub records: Vec<RemoteRecord>,
+    /// Where the next page begins.
+    pub next: Option<String>,
+}
+
+/// A client of one target. See the module's documentation for what an implementation owes.
+pub trait Remote: Send + Sync + 'static {
+    /// The target that it speaks to.
+    fn target(&self) -> Target;
+
+    /// The longest that one request may take; a lease is measured by it.
+    fn request_timeout(&self) -> Duration;
+
+    /// What the target should hold of `entity`: pure, and total over everything a projection may contain.
+    /// `parents` has a remote id for every entity that the projection names.
+    ///
+    /// # Errors
+    /// [`Unmappable`] when a field can't be expressed; the entity is then held until it changes.
+    fn wire(
+        &self,
+        entity: EntityRef,
+        fields: &Fields,
+        parents: &RemoteIds,
+    ) -> Result<Wire, Unmappable>;
+
+    /// Does the work of a batch, each entity at most once in it.
+    fn push(&self, batch: Vec<Push>) -> impl Future<Output = Vec<(EntityRef, PushResult)>> + Send;
+
+    /// One page of what the remote holds of a type, in the order of its ids, from after `from`.
+    fn list(
+        &self,
+        entity_type: EntityType,
+        from: Option<&str>,
+    ) -> impl Future<Output = Result<Page, Failure>> + Send;
+
+    /// Whether the remote answers and accepts our credentials. Changes nothing there.
+    fn probe(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+}

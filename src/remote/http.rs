@@ -1,0 +1,260 @@
+//! The HTTP edge of all clients: the only module that names reqwest.
+//!
+//! Connections are kept, bounded and verified: HTTPS only unless allowed, TLS 1.2 and up, the system's roots and
+//! the configured CA, no redirect, no proxy from the environment, no retry, capped bodies. An error never holds a
+//! URL, since URLs may hold keys.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use jiff::Timestamp;
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use super::failure::{Failure, FailureClass};
+use crate::limits;
+
+/// What the HTTP edge needs to know about one target.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// Where the contract's paths begin, without a trailing slash.
+    pub base_url: String,
+    /// PEM file of a CA that is trusted besides the system's.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Whether a plain `http://` base URL is accepted.
+    pub allow_http: bool,
+    /// Requests under way at once.
+    pub concurrency: usize,
+    /// Requests per second, if bounded.
+    pub requests_per_second: Option<NonZeroU32>,
+    /// The deadline of one request, its answer included.
+    pub timeout: Duration,
+}
+
+/// Why a client can't be built from its settings.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The CA file holds no usable certificate.
+    #[error("The CA file holds no certificate in PEM form")]
+    Ca,
+    /// The TLS library refused the settings.
+    #[error("TLS can't be set up")]
+    Rustls(#[from] rustls::Error),
+    /// The HTTP library refused the settings.
+    #[error("The HTTP client can't be set up")]
+    Client(#[source] reqwest::Error),
+}
+
+/// Whether a request changes something: decides what a lost answer means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Intent {
+    Read,
+    Write,
+}
+
+/// An answer, whole: its body was read to the end within the deadline and the size bound.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|v| v.to_str().ok())
+    }
+
+    /// The JSON body; `None` where it is not JSON. The parser's error is dropped: it may quote the body.
+    pub(super) fn json(&self) -> Option<Value> {
+        let content_type = self.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+        content_type.contains("json").then(|| serde_json::from_slice(&self.body).ok()).flatten()
+    }
+
+    /// The server's clock when it answered.
+    pub(super) fn date(&self) -> Option<Timestamp> {
+        let text = self.headers.get(DATE)?.to_str().ok()?;
+        jiff::fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp())
+    }
+
+    /// `Retry-After`, in either form (RFC 9110 section 10.2.3), measured from the server's own clock.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        if let Ok(seconds) = text.parse::<u64>() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let until = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+        let now = self.date().unwrap_or_else(Timestamp::now);
+        Some(until.duration_since(now).try_into().unwrap_or_default())
+    }
+}
+
+/// A bounded HTTP client of one target.
+pub(super) struct Http {
+    client: reqwest::Client,
+    base_url: String,
+    timeout: Duration,
+    slots: Semaphore,
+    rate: Option<DefaultDirectRateLimiter>,
+}
+
+impl Http {
+    pub(super) fn new(settings: &HttpSettings) -> Result<Self, TlsError> {
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls_config(settings.ca_pem.as_deref())?)
+            .https_only(!settings.allow_http)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .connect_timeout(limits::HTTP_CONNECT_TIMEOUT.min(settings.timeout))
+            .timeout(settings.timeout)
+            .pool_idle_timeout(limits::HTTP_POOL_IDLE)
+            .pool_max_idle_per_host(settings.concurrency)
+            .tcp_nodelay(true)
+            .user_agent(concat!("ems-sync/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(TlsError::Client)?;
+        let quota = settings.requests_per_second.map(Quota::per_second);
+        Ok(Self {
+            client,
+            base_url: settings.base_url.trim_end_matches('/').to_owned(),
+            timeout: settings.timeout,
+            slots: Semaphore::new(settings.concurrency.clamp(1, limits::CONCURRENCY_MAX)),
+            rate: quota.map(RateLimiter::direct),
+        })
+    }
+
+    pub(super) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    pub(super) fn request(&self, method: Method, path: &str) -> Request {
+        let method = match method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
+            Method::Delete => reqwest::Method::DELETE,
+        };
+        Request(self.client.request(method, format!("{}{path}", self.base_url)))
+    }
+
+    /// Waits for a free slot under the target's budget. Held while a request is under way.
+    pub(super) async fn slot(&self) -> Slot<'_> {
+        if let Some(rate) = &self.rate {
+            rate.until_ready().await;
+        }
+        Slot(self.slots.acquire().await.ok())
+    }
+
+    /// Sends a request within a slot and reads its whole answer.
+    pub(super) async fn send(
+        &self,
+        _slot: &Slot<'_>,
+        intent: Intent,
+        request: Request,
+    ) -> Result<Answer, Failure> {
+        let response = request.0.send().await.map_err(|e| lost(intent, &e))?;
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let mut body = Vec::new();
+        let mut chunks = response.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|e| lost(intent, &e))?;
+            if body.len() + chunk.len() > limits::RESPONSE_BYTES_MAX {
+                return Err(Failure::new(after_sending(intent), "The answer is longer than is read"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, headers, body })
+    }
+}
+
+/// The methods that the contracts use.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Method {
+    Get,
+    Post,
+    Put,
+    Delete,
+}
+
+/// A request that was not sent yet.
+pub(super) struct Request(reqwest::RequestBuilder);
+
+impl Request {
+    pub(super) fn query(self, pairs: &[(&str, &str)]) -> Self {
+        Self(self.0.query(pairs))
+    }
+
+    pub(super) fn bearer(self, token: &str) -> Self {
+        Self(self.0.bearer_auth(token))
+    }
+
+    pub(super) fn json(self, body: &Value) -> Self {
+        Self(self.0.json(body))
+    }
+}
+
+/// Permission to have one request under way.
+pub(super) struct Slot<'a>(#[expect(dead_code, reason = "held for its drop")] Option<tokio::sync::SemaphorePermit<'a>>);
+
+/// The class of a failure after the request may have left.
+pub(super) const fn after_sending(intent: Intent) -> FailureClass {
+    match intent {
+        Intent::Read => FailureClass::Transient,
+        Intent::Write => FailureClass::Ambiguous,
+    }
+}
+
+/// A request without a whole answer. Before the connection stood nothing can have been applied.
+fn lost(intent: Intent, error: &reqwest::Error) -> Failure {
+    if error.is_connect() {
+        return Failure::new(FailureClass::Transient, format!("No connection: {}", causes(error)))
+            .unsent();
+    }
+    if error.is_builder() {
+        return Failure::new(FailureClass::OurFault, "The request could not be built");
+    }
+    let what = if error.is_timeout() { "No answer in time" } else { "The answer was lost" };
+    Failure::new(after_sending(intent), format!("{what}: {}", causes(error)))
+}
+
+/// The chain of causes below reqwest's own text, which may hold the URL.
+fn causes(error: &reqwest::Error) -> String {
+    let mut texts = Vec::new();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        texts.push(cause.to_string());
+        source = cause.source();
+    }
+    texts.dedup();
+    texts.join(": ")
+}
+
+/// The system's roots and, where configured, one more CA.
+fn tls_config(ca_pem: Option<&[u8]>) -> Result<rustls::ClientConfig, TlsError> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(pem) = ca_pem {
+        let certificates: Vec<CertificateDer<'static>> =
+            CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|_| TlsError::Ca)?;
+        let (added, _) = roots.add_parsable_certificates(certificates);
+        if added == 0 {
+            return Err(TlsError::Ca);
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}

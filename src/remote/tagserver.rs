@@ -1,0 +1,211 @@
+//! TagServer, the organisation's own timing system (shared contract `tagserver.md`).
+//!
+//! Eight resources, each found by its `externalId`, which is the EMS id and unique per resource. There is no
+//! idempotency key, and PATCH can't clear a field: creates are POSTs, updates are PUTs of the whole body. Where
+//! the server has the bulk endpoint, rows of a resource go in one call; where it has not, that is remembered.
+//!
+//! A first create is not preceded by a look-up: the server refuses a second record with the same `externalId`
+//! (500 "Failure during data access" in stock JHipster), and the refusal is resolved by looking it up and
+//! adopting it. A create that may have been sent before is looked up first (obligation 5).
+
+mod answer;
+mod auth;
+mod bulk;
+mod single;
+mod wire;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+use self::auth::Login;
+use self::wire::Resource;
+use super::http::{Answer, Http, Intent, Request, after_sending};
+use super::{
+    Action, Failure, FailureClass, Fields, HttpSettings, Look, Page, Push, PushResult, Remote,
+    RemoteIds, RemoteRecord, TlsError, Unmappable, Wire,
+};
+use crate::entity::{EntityRef, EntityType};
+use crate::limits;
+use crate::target::Target;
+
+/// The client of one `TagServer`.
+pub struct TagServer {
+    http: Http,
+    login: Login,
+    /// Cleared for good when the server answers that it has no bulk endpoint.
+    has_bulk: AtomicBool,
+}
+
+impl TagServer {
+    /// A client with these settings. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`TlsError`] when the CA can't be used.
+    pub fn new(
+        settings: &HttpSettings,
+        username: String,
+        password: SecretString,
+    ) -> Result<Self, TlsError> {
+        Ok(Self {
+            http: Http::new(settings)?,
+            login: Login::new(username, password),
+            has_bulk: AtomicBool::new(true),
+        })
+    }
+
+    /// Never uses the bulk endpoint: to measure what it is worth.
+    #[must_use]
+    pub fn without_bulk(self) -> Self {
+        self.has_bulk.store(false, Ordering::Relaxed);
+        self
+    }
+
+    /// Sends an authorised request: one new login after a 401, then the refusal is final (contract, "Login").
+    /// `Ok(None)` means that nothing was sent because `send_before` has passed.
+    async fn call(
+        &self,
+        intent: Intent,
+        send_before: Instant,
+        build: impl Fn(&Http) -> Request + Send + Sync,
+    ) -> Result<Option<Answer>, Failure> {
+        let slot = self.http.slot().await;
+        for is_last in [false, true] {
+            let token = self.login.token(&self.http, &slot).await?;
+            if Instant::now() >= send_before {
+                return Ok(None);
+            }
+            let request = build(&self.http).bearer(token.text());
+            let answer = self.http.send(&slot, intent, request).await?;
+            if answer.status != 401 {
+                return Ok(Some(answer));
+            }
+            self.login.forget(&token).await;
+            if is_last {
+                break;
+            }
+        }
+        Err(Failure::new(FailureClass::Authentication, "401 also after a new login"))
+    }
+
+    /// Looks for the record that carries this EMS id. A server that ignores the filter answers with other rows,
+    /// so every row is checked, and more than one row of ours is an error of the remote.
+    async fn find(
+        &self,
+        resource: &'static Resource,
+        entity: EntityRef,
+        send_before: Instant,
+    ) -> Result<Option<Option<RemoteRecord>>, Failure> {
+        let external_id = entity.id.to_string();
+        let request = |http: &Http| {
+            http.request(super::http::Method::Get, resource.path)
+                .query(&[("externalId.equals", &external_id), ("size", "2")])
+        };
+        let Some(answer) = self.call(Intent::Read, send_before, request).await? else {
+            return Ok(None);
+        };
+        if !answer.is_success() {
+            return Err(answer::failure(&answer, Intent::Read));
+        }
+        let rows = answer::rows(resource, &answer)?;
+        let filter_was_ignored = rows.iter().any(|row| row.entity != Some(entity));
+        let mut ours = rows.into_iter().filter(|row| row.entity == Some(entity));
+        match (ours.next(), ours.next(), filter_was_ignored) {
+            (Some(row), None, _) => Ok(Some(Some(row))),
+            (None, _, false) => Ok(Some(None)),
+            (None, _, true) => Err(Failure::new(
+                FailureClass::OurFault,
+                "The server ignored the filter `externalId.equals`: absence can't be told",
+            )),
+            (Some(_), Some(_), _) => {
+                Err(Failure::new(FailureClass::OurFault, "Several records carry the same externalId"))
+            }
+        }
+    }
+}
+
+impl Remote for TagServer {
+    fn target(&self) -> Target {
+        Target::TagServer
+    }
+
+    fn request_timeout(&self) -> Duration {
+        self.http.timeout()
+    }
+
+    fn wire(
+        &self,
+        entity: EntityRef,
+        fields: &Fields,
+        parents: &RemoteIds,
+    ) -> Result<Wire, Unmappable> {
+        wire::to_wire(entity, fields, parents)
+    }
+
+    async fn push(&self, batch: Vec<Push>) -> Vec<(EntityRef, PushResult)> {
+        let (rows, singles) = if self.has_bulk.load(Ordering::Relaxed) {
+            bulk::split(batch)
+        } else {
+            (Vec::new(), batch)
+        };
+        let mut results = Vec::with_capacity(singles.len());
+        let mut single_calls: FuturesUnordered<_> =
+            singles.into_iter().map(|push| self.push_one(push)).collect();
+        let mut bulk_calls: FuturesUnordered<_> =
+            rows.into_iter().map(|rows| self.push_rows(rows)).collect();
+        loop {
+            tokio::select! {
+                Some(result) = single_calls.next() => results.push(result),
+                Some(of_rows) = bulk_calls.next() => results.extend(of_rows),
+                else => return results,
+            }
+        }
+    }
+
+    async fn list(&self, entity_type: EntityType, from: Option<&str>) -> Result<Page, Failure> {
+        let Some(resource) = wire::resource(entity_type) else {
+            return Ok(Page { records: Vec::new(), next: None });
+        };
+        let size = limits::TAGSERVER_PAGE_ROWS.to_string();
+        let from = from.unwrap_or("0").to_owned();
+        let request = |http: &Http| {
+            http.request(super::http::Method::Get, resource.path).query(&[
+                ("id.greaterThan", &from),
+                ("sort", "id,asc"),
+                ("page", "0"),
+                ("size", &size),
+            ])
+        };
+        let no_lease = Instant::now() + limits::LEASE_MIN;
+        let Some(answer) = self.call(Intent::Read, no_lease, request).await? else {
+            return Err(Failure::new(FailureClass::Transient, "No slot in time"));
+        };
+        if !answer.is_success() {
+            return Err(answer::failure(&answer, Intent::Read));
+        }
+        answer::page(resource, &answer, &from)
+    }
+
+    async fn probe(&self) -> Result<(), Failure> {
+        let request = |http: &Http| http.request(super::http::Method::Get, "/api/authenticate");
+        let no_lease = Instant::now() + limits::LEASE_MIN;
+        match self.call(Intent::Read, no_lease, request).await? {
+            Some(answer) if answer.status == 204 => Ok(()),
+            Some(answer) => Err(answer::failure(&answer, Intent::Read)),
+            None => Err(Failure::new(FailureClass::Transient, "No slot in time")),
+        }
+    }
+}
+
+/// The failure of a success that does not say what it must: for a write it may have been applied.
+fn unreadable(intent: Intent, what: &str) -> Failure {
+    let class = match intent {
+        Intent::Read => FailureClass::OurFault,
+        Intent::Write => after_sending(intent),
+    };
+    Failure::new(class, what)
+}

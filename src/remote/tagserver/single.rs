@@ -1,0 +1,206 @@
+//! One entity, one call after the other: create or adopt, replace, delete.
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::super::http::{Http, Intent, Method};
+use super::wire::{self, Resource};
+use super::{
+    Action, Failure, FailureClass, Look, Push, PushResult, RemoteRecord, TagServer, Wire, answer,
+    unreadable,
+};
+use crate::entity::EntityRef;
+
+/// A push that ended early, and how.
+type Ended = PushResult;
+
+impl TagServer {
+    /// Does one push by single calls.
+    pub(super) async fn push_one(&self, push: Push) -> (EntityRef, PushResult) {
+        let entity = push.entity;
+        let Some(resource) = wire::resource(entity.entity_type) else {
+            let failure = Failure::new(FailureClass::OurFault, "TagServer has no such resource");
+            return (entity, PushResult::Failed(failure));
+        };
+        let call = Call { client: self, resource, entity, send_before: push.send_before };
+        let result = match push.action {
+            Action::Create { wire, look } => call.create(&wire, look).await,
+            Action::Update { remote_id, wire } => call.replace(&remote_id, &wire).await,
+            Action::Delete { remote_id } => call.delete(&remote_id).await,
+            Action::DeleteByKey => call.delete_by_key().await,
+        };
+        (entity, result.unwrap_or_else(|ended| ended))
+    }
+
+    /// Resolves a create that the server refused because a constraint is violated: whatever carries our key is
+    /// adopted; if nothing does, the violation is another one, and the failure stands.
+    pub(super) async fn adopt_after_refusal(
+        &self,
+        resource: &'static Resource,
+        push: &Push,
+        wire: &Wire,
+        refusal: Failure,
+    ) -> PushResult {
+        let call = Call { client: self, resource, entity: push.entity, send_before: push.send_before };
+        match call.find().await {
+            Ok(Some(found)) => call.adopt(found, wire).await.unwrap_or_else(|ended| ended),
+            Ok(None) => PushResult::Failed(refusal),
+            Err(ended) => ended,
+        }
+    }
+}
+
+/// The calls for one entity.
+struct Call<'a> {
+    client: &'a TagServer,
+    resource: &'static Resource,
+    entity: EntityRef,
+    send_before: Instant,
+}
+
+impl Call<'_> {
+    async fn create(&self, wire: &Wire, look: Look) -> Result<PushResult, Ended> {
+        if let Look::First { absence_is_proof } = look {
+            match self.find().await? {
+                Some(found) => return self.adopt(found, wire).await,
+                None if !absence_is_proof => return Ok(PushResult::Unsettled),
+                None => {}
+            }
+        }
+        let request = |http: &Http| http.request(Method::Post, self.resource.path).json(&wire.body);
+        let answer = self.send(Intent::Write, request).await?;
+        if answer.is_success() {
+            return Ok(self.held(answer.json().as_ref(), None));
+        }
+        let refusal = answer::failure(&answer, Intent::Write);
+        if !answer::is_data_access_failure(&answer) {
+            return Ok(PushResult::Failed(refusal));
+        }
+        match self.find().await? {
+            Some(found) => self.adopt(found, wire).await,
+            None => Ok(PushResult::Failed(refusal)),
+        }
+    }
+
+    /// Takes a record that carries our key as ours, and writes only if it holds something else.
+    async fn adopt(&self, found: RemoteRecord, wire: &Wire) -> Result<PushResult, Ended> {
+        if found.hash == wire.hash {
+            return Ok(PushResult::Held {
+                remote_id: found.remote_id,
+                remote_hash: found.hash,
+                written: false,
+            });
+        }
+        self.replace(&found.remote_id, wire).await
+    }
+
+    async fn replace(&self, remote_id: &str, wire: &Wire) -> Result<PushResult, Ended> {
+        let body = with_id(&wire.body, remote_id);
+        let path = self.path_of(remote_id);
+        let request = |http: &Http| http.request(Method::Put, &path).json(&body);
+        let answer = self.send(Intent::Write, request).await?;
+        if answer.is_success() {
+            return Ok(self.held(answer.json().as_ref(), Some(remote_id)));
+        }
+        Ok(PushResult::Failed(answer::failure(&answer, Intent::Write)))
+    }
+
+    /// 204 is done, 404 is done; older servers answer 500 for an unknown id, so that is confirmed by a read.
+    async fn delete(&self, remote_id: &str) -> Result<PushResult, Ended> {
+        if let Some(ended) = self.not_ours(remote_id).await? {
+            return Ok(ended);
+        }
+        let path = self.path_of(remote_id);
+        let answer = self.send(Intent::Write, |http| http.request(Method::Delete, &path)).await?;
+        if answer.is_success() || answer.status == 404 {
+            return Ok(PushResult::Gone);
+        }
+        let failure = answer::failure(&answer, Intent::Write);
+        if answer.status == 500 {
+            let read = self.send(Intent::Read, |http| http.request(Method::Get, &path)).await?;
+            if read.status == 404 {
+                return Ok(PushResult::Gone);
+            }
+        }
+        Ok(PushResult::Failed(failure))
+    }
+
+    /// A server that was re-imaged may have given the id to another row: what is deleted is read first.
+    async fn not_ours(&self, remote_id: &str) -> Result<Option<PushResult>, Ended> {
+        let path = self.path_of(remote_id);
+        let answer = self.send(Intent::Read, |http| http.request(Method::Get, &path)).await?;
+        if answer.status == 404 {
+            return Ok(Some(PushResult::Gone));
+        }
+        if !answer.is_success() {
+            return Ok(Some(PushResult::Failed(answer::failure(&answer, Intent::Read))));
+        }
+        let record = answer.json().and_then(|row| answer::record(self.resource, &row));
+        Ok(match record {
+            Some(record) if record.entity == Some(self.entity) => None,
+            Some(_) => Some(PushResult::Failed(Failure::new(
+                FailureClass::StaleMapping,
+                "The id belongs to another record",
+            ))),
+            None => Some(PushResult::Failed(unreadable(Intent::Read, "The record can't be read"))),
+        })
+    }
+
+    async fn delete_by_key(&self) -> Result<PushResult, Ended> {
+        match self.find().await? {
+            Some(found) => self.delete(&found.remote_id).await,
+            None => Ok(PushResult::Gone),
+        }
+    }
+
+    async fn find(&self) -> Result<Option<RemoteRecord>, Ended> {
+        let found = self.client.find(self.resource, self.entity, self.send_before).await;
+        found.map_err(PushResult::Failed)?.ok_or(PushResult::NotSent)
+    }
+
+    async fn send(
+        &self,
+        intent: Intent,
+        build: impl Fn(&Http) -> super::Request + Send + Sync,
+    ) -> Result<super::Answer, Ended> {
+        let answer = self.client.call(intent, self.send_before, build).await;
+        answer.map_err(PushResult::Failed)?.ok_or(PushResult::NotSent)
+    }
+
+    fn path_of(&self, remote_id: &str) -> String {
+        format!("{}/{remote_id}", self.resource.path)
+    }
+
+    /// A success names the record: its id is the one that was meant, and it carries our key.
+    fn held(&self, row: Option<&Value>, expected_id: Option<&str>) -> PushResult {
+        held(self.resource, self.entity, row, expected_id)
+    }
+}
+
+/// What a successful write's row proves.
+pub(super) fn held(
+    resource: &Resource,
+    entity: EntityRef,
+    row: Option<&Value>,
+    expected_id: Option<&str>,
+) -> PushResult {
+    let Some(record) = row.and_then(|row| answer::record(resource, row)) else {
+        let failure = unreadable(Intent::Write, "The answer to a write can't be read");
+        return PushResult::Failed(failure);
+    };
+    let is_expected = expected_id.is_none_or(|id| id == record.remote_id);
+    if record.entity != Some(entity) || !is_expected {
+        let failure = Failure::new(FailureClass::StaleMapping, "The answer names another record");
+        return PushResult::Failed(failure);
+    }
+    PushResult::Held { remote_id: record.remote_id, remote_hash: record.hash, written: true }
+}
+
+/// The body with the record's own id, as a replace wants it.
+pub(super) fn with_id(body: &Value, remote_id: &str) -> Value {
+    let mut body = body.clone();
+    if let (Some(fields), Ok(id)) = (body.as_object_mut(), remote_id.parse::<i64>()) {
+        fields.insert("id".to_owned(), json!(id));
+    }
+    body
+}

@@ -1,0 +1,223 @@
+//! Postgres: the only module that names its driver. Statements stand one per file in `sql/queries/`, the rules
+//! among them as functions in `sql/functions/`.
+//!
+//! No connection is held while a remote or the broker is waited for: every method takes one from the pool, runs
+//! one statement or one short transaction, and gives it back.
+
+mod duty;
+mod listen;
+mod migrate;
+mod outbox;
+mod projections;
+mod records;
+mod status;
+mod sweep;
+mod targets;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio_postgres::error::SqlState;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+pub use duty::{Duty, DutyLease};
+pub use listen::{Listener, Wake};
+pub use migrate::Migrated;
+pub use outbox::{Change, Op};
+pub use projections::Projection;
+pub use records::{AttemptRecord, FinishReport, Owing};
+pub use status::{AttemptRow, DutyRow, RecordRow, StateCount};
+pub use sweep::SweepWatermark;
+pub use targets::{BreakerState, TargetState};
+
+use crate::limits;
+
+/// What can go wrong with Postgres.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// `database.url` can't be read. Its text is not kept: it holds a password.
+    #[error("`database.url` is not a Postgres URL")]
+    Url,
+    /// TLS to the database can't be set up.
+    #[error("TLS to the database can't be set up")]
+    Tls(#[source] rustls::Error),
+    /// No connection from the pool.
+    #[error("No database connection")]
+    Pool(#[from] deadpool_postgres::PoolError),
+    /// The pool can't be built.
+    #[error("The connection pool can't be built")]
+    Build(#[from] deadpool_postgres::BuildError),
+    /// The database refused a statement. Its `DETAIL` is left out: it quotes rows.
+    #[error("Database error {code}: {message}")]
+    Database {
+        /// The SQLSTATE.
+        code: String,
+        /// The primary message.
+        message: String,
+    },
+    /// The connection failed.
+    #[error("The database connection failed")]
+    Connection(#[source] tokio_postgres::Error),
+    /// Migrations could not be applied.
+    #[error("Migrations can't be applied")]
+    Migration(#[source] refinery::Error),
+    /// A row has not the form that this version expects.
+    #[error("Unexpected database content: {0}")]
+    Unexpected(&'static str),
+}
+
+impl From<tokio_postgres::Error> for StoreError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(db) => Self::Database {
+                code: db.code().code().to_owned(),
+                message: db.message().to_owned(),
+            },
+            None => Self::Connection(error),
+        }
+    }
+}
+
+impl StoreError {
+    /// Whether the same transaction may succeed when it is run again: it lost a deadlock, a serialisation race
+    /// or a lock's time-out.
+    #[must_use]
+    pub fn lost_a_race(&self) -> bool {
+        let codes = [
+            SqlState::T_R_DEADLOCK_DETECTED,
+            SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::LOCK_NOT_AVAILABLE,
+        ];
+        matches!(self, Self::Database { code, .. } if codes.iter().any(|c| c.code() == code))
+    }
+
+    /// Whether schema `sync` is missing or older than this program.
+    #[must_use]
+    pub fn needs_migration(&self) -> bool {
+        let codes = [
+            SqlState::UNDEFINED_TABLE,
+            SqlState::UNDEFINED_FUNCTION,
+            SqlState::INVALID_SCHEMA_NAME,
+            SqlState::UNDEFINED_COLUMN,
+        ];
+        matches!(self, Self::Database { code, .. } if codes.iter().any(|c| c.code() == code))
+    }
+}
+
+/// The database, behind a pool.
+#[derive(Clone)]
+pub struct Store {
+    pool: Pool,
+    connector: Connector,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+/// How a connection of our own is made, outside the pool.
+#[derive(Clone)]
+struct Connector {
+    config: tokio_postgres::Config,
+    tls: MakeRustlsConnect,
+}
+
+impl Store {
+    /// A store on the database at `url`. Connects lazily.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the URL or the TLS set-up can't be used.
+    pub fn new(url: &SecretString, role: &str) -> Result<Self, StoreError> {
+        let mut config: tokio_postgres::Config =
+            url.expose_secret().parse().map_err(|_| StoreError::Url)?;
+        let options = session_options(config.get_options());
+        config
+            .application_name(format!("ems-sync {role}"))
+            .connect_timeout(limits::BROKER_CONNECT_TIMEOUT)
+            .keepalives(true)
+            .keepalives_idle(Duration::from_secs(5))
+            .keepalives_interval(Duration::from_secs(2))
+            .keepalives_retries(3)
+            .tcp_user_timeout(Duration::from_secs(9))
+            .options(options);
+        let tls = MakeRustlsConnect::new(tls_config()?);
+        let manager = Manager::from_config(
+            config.clone(),
+            tls.clone(),
+            ManagerConfig { recycling_method: RecyclingMethod::Fast },
+        );
+        let pool = Pool::builder(manager)
+            .max_size(limits::POOL_CONNECTIONS)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(limits::POOL_WAIT))
+            .create_timeout(Some(limits::POOL_WAIT))
+            .recycle_timeout(Some(limits::POOL_WAIT))
+            .build()?;
+        Ok(Self { pool, connector: Connector { config, tls } })
+    }
+
+    async fn client(&self) -> Result<deadpool_postgres::Object, StoreError> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// A connection of our own, with its driver running in the background until it is dropped.
+    async fn own_client(&self) -> Result<tokio_postgres::Client, StoreError> {
+        let (client, connection) = self.connector.config.connect(self.connector.tls.clone()).await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error = %StoreError::from(error), "A database connection ended");
+            }
+        });
+        Ok(client)
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.client().await?.simple_query("select 1").await?;
+        Ok(())
+    }
+}
+
+/// Runs `work` again while it loses races, a bounded number of times.
+async fn retrying<T, F>(mut work: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut tries = 1;
+    loop {
+        match work().await {
+            Err(error) if error.lost_a_race() && tries < limits::TRANSACTION_TRIES_MAX => tries += 1,
+            result => return result,
+        }
+    }
+}
+
+/// What every session of ours sets, besides what the URL says.
+fn session_options(given: Option<&str>) -> String {
+    let millis = |duration: Duration| duration.as_millis();
+    format!(
+        "{} -c timezone=UTC -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={}",
+        given.unwrap_or_default(),
+        millis(limits::STATEMENT_TIMEOUT),
+        millis(limits::LOCK_TIMEOUT),
+        millis(limits::IDLE_IN_TRANSACTION_TIMEOUT),
+    )
+}
+
+fn tls_config() -> Result<rustls::ClientConfig, StoreError> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(StoreError::Tls)?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}

@@ -1,0 +1,100 @@
+//! Periodic duties: each is done by one process at a time, and by another when that one falls silent.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::{Store, StoreError};
+use crate::limits;
+use crate::target::Target;
+
+/// A periodic duty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duty {
+    /// The outbound sweep of a target.
+    SweepOutbound,
+    /// Publishing again what is owed and due.
+    Republish,
+}
+
+impl Duty {
+    /// The name in `sync.duty`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SweepOutbound => "sweep_outbound",
+            Self::Republish => "republish",
+        }
+    }
+}
+
+/// A duty that is ours until its lease ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DutyLease {
+    duty: Duty,
+    target: Target,
+    owner: Uuid,
+}
+
+impl Store {
+    /// Takes a duty if nobody has it and it was not begun within `every`; `None` otherwise.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn take_duty(
+        &self,
+        duty: Duty,
+        target: Target,
+        owner: Uuid,
+        every: Duration,
+    ) -> Result<Option<DutyLease>, StoreError> {
+        let client = self.client().await?;
+        let query = client.prepare_cached(include_str!("../../sql/queries/duty_take.sql")).await?;
+        let lease = limits::DUTY_LEASE.as_secs_f64();
+        let taken = client
+            .execute(
+                &query,
+                &[&duty.name(), &target.name(), &owner, &every.as_secs_f64(), &lease],
+            )
+            .await?;
+        Ok((taken == 1).then_some(DutyLease { duty, target, owner }))
+    }
+
+    /// Says that the duty is still being done; `false` when another has taken it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn keep_duty(&self, lease: &DutyLease) -> Result<bool, StoreError> {
+        let client = self.client().await?;
+        let query = client.prepare_cached(include_str!("../../sql/queries/duty_keep.sql")).await?;
+        let seconds = limits::DUTY_LEASE.as_secs_f64();
+        let kept = client
+            .execute(
+                &query,
+                &[&lease.duty.name(), &lease.target.name(), &lease.owner, &seconds],
+            )
+            .await?;
+        Ok(kept == 1)
+    }
+
+    /// Ends the duty's run, with how much it found.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn end_duty(
+        &self,
+        lease: &DutyLease,
+        found: i64,
+        finished: bool,
+    ) -> Result<(), StoreError> {
+        let client = self.client().await?;
+        let query = client.prepare_cached(include_str!("../../sql/queries/duty_end.sql")).await?;
+        client
+            .execute(
+                &query,
+                &[&lease.duty.name(), &lease.target.name(), &lease.owner, &found, &finished],
+            )
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,83 @@
+//! `ems-sync migrate`: schema `sync`, its functions and projections. Safe to repeat, and by several at once.
+
+use super::{Store, StoreError};
+use crate::target::Target;
+
+mod embedded {
+    refinery::embed_migrations!("sql/migrations");
+}
+
+/// Serialises migrations of several processes; released with the connection.
+const MIGRATION_LOCK: (i32, i32) = (4_541_779, 3);
+
+/// Functions, re-applied in this order.
+const FUNCTIONS: [(&str, &str); 4] = [
+    ("capture.sql", include_str!("../../sql/functions/capture.sql")),
+    ("owe.sql", include_str!("../../sql/functions/owe.sql")),
+    ("claim.sql", include_str!("../../sql/functions/claim.sql")),
+    ("finish.sql", include_str!("../../sql/functions/finish.sql")),
+];
+
+/// What a migration did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migrated {
+    /// Names of the migrations that were applied now.
+    pub applied: Vec<String>,
+    /// The reference EMS is here: its tables are watched now.
+    pub watches_reference_ems: bool,
+    /// Targets whose projections were applied.
+    pub projections: Vec<Target>,
+}
+
+/// The projections that come with the program.
+const fn projections(target: Target) -> Option<&'static str> {
+    match target {
+        Target::TagServer => Some(include_str!("../../sql/projections/tagserver.sql")),
+        Target::Mautic | Target::MailChimp | Target::RunSignup | Target::Chatwoot => None,
+    }
+}
+
+impl Store {
+    /// Brings schema `sync` to this program's version: migrations once each, functions and projections anew, and
+    /// the triggers on the reference EMS where it is.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a migration differs from the one that was applied, or a statement fails.
+    pub async fn migrate(&self) -> Result<Migrated, StoreError> {
+        let mut client = self.own_client().await?;
+        client.batch_execute("set statement_timeout = 0; set lock_timeout = '30s'").await?;
+        let (class, object) = MIGRATION_LOCK;
+        client.query_one("select pg_advisory_lock($1, $2)", &[&class, &object]).await?;
+        client.batch_execute("create schema if not exists sync").await?;
+        let report = embedded::migrations::runner()
+            .set_migration_table_name("sync.migration")
+            .run_async(&mut client)
+            .await
+            .map_err(StoreError::Migration)?;
+        let transaction = client.transaction().await?;
+        for (_, sql) in FUNCTIONS {
+            transaction.batch_execute(sql).await?;
+        }
+        let has_ems: bool = transaction
+            .query_one("select to_regclass('ems.person') is not null", &[])
+            .await?
+            .try_get(0)?;
+        let mut applied_projections = Vec::new();
+        if has_ems {
+            transaction.batch_execute(include_str!("../../sql/projections/lookup.sql")).await?;
+            for target in Target::ALL {
+                if let Some(sql) = projections(target) {
+                    transaction.batch_execute(sql).await?;
+                    applied_projections.push(target);
+                }
+            }
+            transaction.batch_execute("select sync.watch_reference_ems()").await?;
+        }
+        transaction.commit().await?;
+        Ok(Migrated {
+            applied: report.applied_migrations().iter().map(ToString::to_string).collect(),
+            watches_reference_ems: has_ems,
+            projections: applied_projections,
+        })
+    }
+}

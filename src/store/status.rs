@@ -1,0 +1,300 @@
+//! What `status` and `explain` read.
+
+use jiff::Timestamp;
+
+use super::records::entity;
+use super::{Store, StoreError};
+use crate::entity::{EntityRef, EntityType};
+use crate::target::Target;
+
+/// A record, as it is explained.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordRow {
+    /// The entity.
+    pub entity: EntityRef,
+    /// Its remote id.
+    pub remote_id: Option<String>,
+    /// The state that the record was left in; `leased` while a lease runs.
+    pub state: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// The last error.
+    pub last_error: Option<String>,
+    /// The target is behind.
+    pub is_owed: bool,
+    /// The lease of a consumer runs.
+    pub is_leased: bool,
+    /// The oldest change that is not pushed.
+    pub owed_on: Option<Timestamp>,
+    /// When it was last pushed.
+    pub entity_synced_on: Option<Timestamp>,
+    /// The version that was pushed.
+    pub entity_modified_on: Option<Timestamp>,
+    /// When it was last pulled.
+    pub remote_synced_on: Option<Timestamp>,
+    /// When it is due; `None` when not before something changes.
+    pub due_on: Option<Timestamp>,
+    /// What it waits for.
+    pub waiting_on: Option<String>,
+    /// Attempts of the present cycle.
+    pub attempts: i32,
+    /// A write may have happened that no answer confirmed.
+    pub in_doubt: bool,
+    /// What was pushed is what the remote says it holds; `None` when one of them is not known.
+    pub hashes_agree: Option<bool>,
+    /// When it was dead-lettered.
+    pub dead_lettered_on: Option<Timestamp>,
+}
+
+/// An attempt of the audit trail.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttemptRow {
+    /// When.
+    pub attempted_on: Timestamp,
+    /// The decision.
+    pub decision: String,
+    /// How it ended.
+    pub outcome: String,
+    /// The failure's class.
+    pub class: Option<String>,
+    /// The failure's text.
+    pub error: Option<String>,
+    /// How long it took.
+    pub duration_ms: i32,
+}
+
+/// How many records of a target are in a state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StateCount {
+    /// The target.
+    pub target: Target,
+    /// The state.
+    pub state: String,
+    /// How many.
+    pub records: i64,
+    /// How many of them are owed.
+    pub owed: i64,
+    /// Age of the oldest change among them that can still be pushed, in seconds.
+    pub oldest_seconds: Option<f64>,
+}
+
+/// A duty's last run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DutyRow {
+    /// The duty's name.
+    pub duty: String,
+    /// The target.
+    pub target: String,
+    /// When it last came to its end.
+    pub finished_on: Option<Timestamp>,
+    /// How much it found, ever.
+    pub found: i64,
+}
+
+impl Store {
+    /// The record of an entity at a target.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn record(
+        &self,
+        target: Target,
+        of: EntityRef,
+    ) -> Result<Option<RecordRow>, StoreError> {
+        let client = self.client().await?;
+        let query = client.prepare_cached(include_str!("../../sql/queries/record.sql")).await?;
+        let row =
+            client.query_opt(&query, &[&target.name(), &of.entity_type.name(), &of.id]).await?;
+        row.as_ref().map(record_row).transpose()
+    }
+
+    /// Whether the target's projection has a row for the entity.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn is_in_scope(&self, target: Target, of: EntityRef) -> Result<bool, StoreError> {
+        let client = self.client().await?;
+        let sql = include_str!("../../sql/queries/in_scope.sql");
+        let sql = super::projections::with_projection(sql, target, of.entity_type);
+        let query = client.prepare_cached(&sql).await?;
+        Ok(client.query_one(&query, &[&of.id]).await?.try_get(0)?)
+    }
+
+    /// The last attempts for an entity at a target, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn attempts(
+        &self,
+        target: Target,
+        of: EntityRef,
+        rows: i64,
+    ) -> Result<Vec<AttemptRow>, StoreError> {
+        let client = self.client().await?;
+        let query = client.prepare_cached(include_str!("../../sql/queries/attempts.sql")).await?;
+        let rows = client
+            .query(&query, &[&target.name(), &of.entity_type.name(), &of.id, &rows])
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(AttemptRow {
+                    attempted_on: row.try_get("attempted_on")?,
+                    decision: row.try_get("decision")?,
+                    outcome: row.try_get("outcome")?,
+                    class: row.try_get("class")?,
+                    error: row.try_get("error")?,
+                    duration_ms: row.try_get("duration_ms")?,
+                })
+            })
+            .collect()
+    }
+
+    /// How many records are in which state, per target.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn state_counts(&self) -> Result<Vec<StateCount>, StoreError> {
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/state_counts.sql")).await?;
+        client.query(&query, &[]).await?.iter().map(state_count).collect()
+    }
+
+    /// The last runs of every duty.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn duties(&self) -> Result<Vec<DutyRow>, StoreError> {
+        let client = self.client().await?;
+        let query = client.prepare_cached(include_str!("../../sql/queries/duties.sql")).await?;
+        let rows = client.query(&query, &[]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(DutyRow {
+                    duty: row.try_get("duty")?,
+                    target: row.try_get("target")?,
+                    finished_on: row.try_get("finished_on")?,
+                    found: row.try_get("found")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Watched tables whose capture is not sound, each with what is wrong.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn capture_problems(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/capture_problems.sql")).await?;
+        let rows = client.query(&query, &[]).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    }
+
+    /// Entities that a person may mean by an e-mail address.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn entities_by_email(&self, email: &str) -> Result<Vec<EntityRef>, StoreError> {
+        self.look_up(include_str!("../../sql/queries/lookup_email.sql"), email).await
+    }
+
+    /// Entities that a person may mean by a bib number.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn entities_by_bib(&self, bib: &str) -> Result<Vec<EntityRef>, StoreError> {
+        self.look_up(include_str!("../../sql/queries/lookup_bib.sql"), bib).await
+    }
+
+    /// Entities whose record at a target has this remote id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn entities_by_remote_id(
+        &self,
+        target: Target,
+        remote_id: &str,
+    ) -> Result<Vec<EntityRef>, StoreError> {
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/lookup_remote.sql")).await?;
+        let rows = client.query(&query, &[&target.name(), &remote_id]).await?;
+        rows.iter().map(entity).collect()
+    }
+
+    async fn look_up(&self, sql: &str, value: &str) -> Result<Vec<EntityRef>, StoreError> {
+        let client = self.client().await?;
+        let query = client.prepare_cached(sql).await?;
+        client.query(&query, &[&value]).await?.iter().map(entity).collect()
+    }
+
+    /// Whether the EMS has an entity of that type and id, as far as any target's projection shows.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn is_in_any_scope(
+        &self,
+        targets: &[Target],
+        of: EntityRef,
+    ) -> Result<bool, StoreError> {
+        for target in targets.iter().filter(|target| target.covers(of.entity_type)) {
+            if self.is_in_scope(*target, of).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The greatest id of a type in a target's projection, for progress displays.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn projection_rows(
+        &self,
+        target: Target,
+        entity_type: EntityType,
+    ) -> Result<i64, StoreError> {
+        let client = self.client().await?;
+        let sql = include_str!("../../sql/queries/projection_rows.sql");
+        let sql = super::projections::with_projection(sql, target, entity_type);
+        let query = client.prepare_cached(&sql).await?;
+        Ok(client.query_one(&query, &[]).await?.try_get(0)?)
+    }
+}
+
+fn record_row(row: &tokio_postgres::Row) -> Result<RecordRow, StoreError> {
+    Ok(RecordRow {
+        entity: entity(row)?,
+        remote_id: row.try_get("remote_id")?,
+        state: row.try_get("state")?,
+        reason: row.try_get("state_reason")?,
+        last_error: row.try_get("last_error")?,
+        is_owed: row.try_get("is_owed")?,
+        is_leased: row.try_get("is_leased")?,
+        owed_on: row.try_get("owed_on")?,
+        entity_synced_on: row.try_get("entity_synced_on")?,
+        entity_modified_on: row.try_get("entity_modified_on")?,
+        remote_synced_on: row.try_get("remote_synced_on")?,
+        due_on: row.try_get("due_on")?,
+        waiting_on: row.try_get("waiting_on")?,
+        attempts: row.try_get("attempts")?,
+        in_doubt: row.try_get("in_doubt")?,
+        hashes_agree: row.try_get("hashes_agree")?,
+        dead_lettered_on: row.try_get("dead_lettered_on")?,
+    })
+}
+
+fn state_count(row: &tokio_postgres::Row) -> Result<StateCount, StoreError> {
+    let target: &str = row.try_get("target")?;
+    Ok(StateCount {
+        target: target
+            .parse()
+            .map_err(|_| StoreError::Unexpected("a record has a target that is not known"))?,
+        state: row.try_get("state")?,
+        records: row.try_get("records")?,
+        owed: row.try_get("owed")?,
+        oldest_seconds: row.try_get("oldest_seconds")?,
+    })
+}

@@ -1,0 +1,75 @@
+//! When to sweep: every interval, by whichever process takes the duty first.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{Extent, Found, SweepError, Sweeper};
+use crate::error_chain::chain;
+use crate::limits;
+use crate::remote::Remote;
+use crate::store::Duty;
+
+impl<R: Remote> Sweeper<R> {
+    /// Sweeps every `every`, until `stop`.
+    pub async fn run(&self, every: Duration, stop: CancellationToken) {
+        let owner = Uuid::new_v4();
+        let target = self.remote.target();
+        // Looks more often than it sweeps, so that a duty whose holder fell silent is taken over soon.
+        let look_every = (every / 10).clamp(Duration::from_millis(200), Duration::from_secs(10));
+        while !stop.is_cancelled() {
+            self.beat.beat();
+            match self.sweep_if_due(every, owner).await {
+                Ok(Some(found)) if found.total() > 0 => {
+                    tracing::info!(target.name = %target, ?found, "The outbound sweep found what events had not told");
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(target.name = %target, error = %chain(&error), "The outbound sweep ended early");
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(look_every) => {}
+            }
+        }
+    }
+
+    async fn sweep_if_due(
+        &self,
+        every: Duration,
+        owner: Uuid,
+    ) -> Result<Option<Found>, SweepError> {
+        let target = self.remote.target();
+        let Some(duty) = self.store.take_duty(Duty::SweepOutbound, target, owner, every).await?
+        else {
+            return Ok(None);
+        };
+        let result = self.outbound(Extent::Periodic { every }, Some(&duty)).await;
+        let found = result.as_ref().map_or(0, |found| found.total());
+        let found = i64::try_from(found).unwrap_or(i64::MAX);
+        self.store.end_duty(&duty, found, result.is_ok()).await?;
+        result.map(Some)
+    }
+
+    /// One full sweep now, whoever else may be sweeping.
+    ///
+    /// # Errors
+    /// [`SweepError`].
+    pub async fn sweep_now(&self) -> Result<Found, SweepError> {
+        let target = self.remote.target();
+        let owner = Uuid::new_v4();
+        let duty =
+            self.store.take_duty(Duty::SweepOutbound, target, owner, Duration::ZERO).await?;
+        let result = self.outbound(Extent::Full, duty.as_ref()).await;
+        if let Some(duty) = duty {
+            let found = result.as_ref().map_or(0, |found| found.total());
+            let found = i64::try_from(found).unwrap_or(i64::MAX);
+            self.store.end_duty(&duty, found, result.is_ok()).await?;
+        }
+        result
+    }
+}
+
+const _: () = assert!(limits::DUTY_LEASE.as_secs() >= 2 * limits::STATEMENT_TIMEOUT.as_secs());

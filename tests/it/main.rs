@@ -1,0 +1,22 @@
+//! Integration tests against a real Postgres, a real RabbitMQ and stateful simulators of the remotes.
+//!
+//! `make test` starts the services (`deploy/local/with-services`) and runs them. Every test has a database of its
+//! own, cloned from a migrated template, and its own queue prefix, so all of them may run at once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::too_many_lines,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "tests say what must hold, and fail loudly"
+)]
+
+mod support;
+
+mod backbone;
+mod convergence;

@@ -1,0 +1,199 @@
+//! One simulated remote as a process: for the demo and for tests that kill processes.
+//!
+//! When it is ready it prints one line of JSON with its addresses on standard output.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ems_sync_remotes::tagserver::{Bulk, TagServer, TagServerOptions};
+use ems_sync_remotes::{Certificate, Remote, ServerOptions, Simulator};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Simulated remotes of ems-sync.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    remote: RemoteCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RemoteCommand {
+    /// The organisation's timing system.
+    #[command(name = "tagserver")]
+    TagServer(TagServerArgs),
+}
+
+/// What every remote takes.
+#[derive(Debug, Args)]
+struct ServerArgs {
+    /// Where the remote listens.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Where the control API listens.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    control: SocketAddr,
+    /// Speak TLS, with such a certificate.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "valid")]
+    tls: Option<CertificateArg>,
+    /// Where the private authority is written, with --tls.
+    #[arg(long, requires = "tls")]
+    ca_file: Option<PathBuf>,
+    /// How long every request takes.
+    #[arg(long, default_value_t = 0)]
+    latency_ms: u64,
+    /// The seed of the fault scripts' dice.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Keep so many journal entries only.
+    #[arg(long)]
+    journal_limit: Option<usize>,
+    /// Stop when standard input ends: the parent process is gone.
+    #[arg(long)]
+    stop_on_eof: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum CertificateArg {
+    Valid,
+    WrongName,
+    Expired,
+    SelfSigned,
+}
+
+#[derive(Debug, Args)]
+struct TagServerArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The user who may log in.
+    #[arg(long, default_value = "ems-sync")]
+    username: String,
+    /// The user's password.
+    #[arg(long, default_value = "ems-sync-password")]
+    password: String,
+    /// Have no bulk endpoint.
+    #[arg(long)]
+    no_bulk: bool,
+    /// How long a token lives.
+    #[arg(long, default_value_t = 1800)]
+    token_life_seconds: u64,
+    /// The first id of the server's sequence.
+    #[arg(long, default_value_t = 900_001)]
+    first_id: i64,
+}
+
+/// Whatever keeps the process from serving.
+type Failure = Box<dyn std::error::Error>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to do if standard error is closed, too.
+            drop(writeln!(std::io::stderr(), "ems-sync-remotes: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.remote {
+        RemoteCommand::TagServer(args) => {
+            let mut options = TagServerOptions {
+                server: server_options(&args.server),
+                username: args.username,
+                password: args.password,
+                first_id: args.first_id,
+                ..TagServerOptions::default()
+            };
+            options.settings.token_life_seconds = args.token_life_seconds;
+            if args.no_bulk {
+                options.settings.bulk = Bulk::NotFound;
+            }
+            let simulator = TagServer::start(options).await?;
+            serve(&simulator, &args.server).await
+        }
+    }
+}
+
+fn server_options(args: &ServerArgs) -> ServerOptions {
+    ServerOptions {
+        listen: args.listen,
+        control: args.control,
+        tls: args.tls.map(|certificate| match certificate {
+            CertificateArg::Valid => Certificate::Valid,
+            CertificateArg::WrongName => Certificate::WrongName,
+            CertificateArg::Expired => Certificate::Expired,
+            CertificateArg::SelfSigned => Certificate::SelfSigned,
+        }),
+        latency: Duration::from_millis(args.latency_ms),
+        seed: args.seed,
+        journal_limit: args.journal_limit,
+        ..ServerOptions::default()
+    }
+}
+
+/// Says where it is, serves until it is told to stop, and stops.
+async fn serve<R: Remote>(simulator: &Simulator<R>, args: &ServerArgs) -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let ca_file = match simulator.ca_pem() {
+        None => None,
+        Some(pem) => {
+            let name = format!("ems-sync-remotes-{}-ca.pem", std::process::id());
+            let path = args.ca_file.clone().unwrap_or_else(|| std::env::temp_dir().join(name));
+            std::fs::write(&path, pem)?;
+            Some(path)
+        }
+    };
+    let ready = json!({
+        "remote": simulator.remote().name(),
+        "base_url": simulator.base_url(),
+        "control_url": simulator.control_url(),
+        "ca_file": ca_file,
+        "pid": std::process::id(),
+    });
+    let mut output = std::io::stdout();
+    writeln!(output, "{ready}")?;
+    output.flush()?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+        () = end_of_input(), if args.stop_on_eof => {}
+    }
+    simulator.shutdown().await;
+    // A file in the temporary directory was nobody's wish; one that was asked for stays.
+    if let (Some(path), None) = (ca_file, &args.ca_file) {
+        std::fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
+/// Waits for the end of standard input in a thread of its own: nothing waits for that thread, so
+/// it keeps neither the runtime nor the process.
+async fn end_of_input() {
+    let (ended, end) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        // An input that cannot be read has ended, too.
+        drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+        let _ = ended.send(());
+    });
+    let _ = end.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
