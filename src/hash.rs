@@ -85,10 +85,7 @@ mod tests {
     fn the_hash_of_known_content_never_changes() {
         let vectors = [
             (json!({}), "2bf0a5ad7d8bd4ab5d5a3d1b8a1a6b43bb3ea1df6f7a06d43a8fa3ac3c1f5f10"),
-            (
-                json!({"externalId": "42", "lastName": "Ngũgĩ", "seq": 3, "validTo": null}),
-                "",
-            ),
+            (json!({"externalId": "42", "lastName": "Ngũgĩ", "seq": 3, "validTo": null}), ""),
             (json!({"id": 9_007_199_254_740_993_i64}), ""),
         ];
         for (value, expected) in vectors {
@@ -106,7 +103,9 @@ mod tests {
 
     #[test]
     fn a_number_and_its_text_differ_whatever_the_text() {
-        for (number, text) in [(json!(1), json!("#1")), (json!(1), json!("1")), (json!("#1"), json!("##1"))] {
+        for (number, text) in
+            [(json!(1), json!("#1")), (json!(1), json!("1")), (json!("#1"), json!("##1"))]
+        {
             assert_ne!(hash(&number), hash(&text));
         }
     }

@@ -99,14 +99,17 @@ mod tests {
         ];
         let owings = route(&changes, &Target::ALL);
         let keys: Vec<_> = owings.iter().map(|o| (o.target, o.entity_type)).collect();
-        assert_eq!(keys, [
-            (Target::TagServer, EntityType::Person),
-            (Target::TagServer, EntityType::Tag),
-            (Target::Mautic, EntityType::Person),
-            (Target::MailChimp, EntityType::Person),
-            (Target::RunSignup, EntityType::Person),
-            (Target::Chatwoot, EntityType::Person),
-        ]);
+        assert_eq!(
+            keys,
+            [
+                (Target::TagServer, EntityType::Person),
+                (Target::TagServer, EntityType::Tag),
+                (Target::Mautic, EntityType::Person),
+                (Target::MailChimp, EntityType::Person),
+                (Target::RunSignup, EntityType::Person),
+                (Target::Chatwoot, EntityType::Person),
+            ]
+        );
         let ids: Vec<_> = owings[1].entities.iter().map(|e| e.0).collect();
         assert_eq!(ids, [1, 2]);
         assert!(route(&changes, &[]).is_empty());

@@ -166,7 +166,8 @@ impl Store {
 
     /// A connection of our own, with its driver running in the background until it is dropped.
     async fn own_client(&self) -> Result<tokio_postgres::Client, StoreError> {
-        let (client, connection) = self.connector.config.connect(self.connector.tls.clone()).await?;
+        let (client, connection) =
+            self.connector.config.connect(self.connector.tls.clone()).await?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error = %StoreError::from(error), "A database connection ended");
@@ -193,7 +194,11 @@ where
     let mut tries = 1;
     loop {
         match work().await {
-            Err(error) if error.lost_a_race() && tries < limits::TRANSACTION_TRIES_MAX => tries += 1,
+            Err(error) if error.lost_a_race() && tries < limits::TRANSACTION_TRIES_MAX => {
+                tracing::debug!(error = %error, tries, "A transaction lost a race and is run again");
+                tokio::time::sleep(Duration::from_millis(u64::from(tries) * 20)).await;
+                tries += 1;
+            }
             result => return result,
         }
     }

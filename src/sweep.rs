@@ -274,8 +274,7 @@ impl<R: Remote> Sweeper<R> {
             None => true,
             Some(held) if !held.is_settled => false,
             Some(held) => {
-                let wire =
-                    self.remote.wire(projection.entity, &projection.fields, &remote_ids);
+                let wire = self.remote.wire(projection.entity, &projection.fields, &remote_ids);
                 wire.map_or(true, |wire| held.data_hash != Some(wire.hash))
             }
         };
@@ -345,11 +344,7 @@ pub async fn owe_orphans(
     Ok(owed)
 }
 
-fn sweep_owing(
-    target: Target,
-    entity_type: EntityType,
-    entities: Vec<(i64, Timestamp)>,
-) -> Owing {
+fn sweep_owing(target: Target, entity_type: EntityType, entities: Vec<(i64, Timestamp)>) -> Owing {
     Owing {
         target,
         entity_type,

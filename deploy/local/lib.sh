@@ -80,12 +80,18 @@ run_step() { # NAME LOG COMMAND…: runs COMMAND with a progress line, its outpu
   return "$rc"
 }
 
-show_log() { # FILE…: the tail of a server's log
+show_log() { # FILE…: what a server's log says last
   local f
   for f in "$@"; do
     [[ -s $f ]] || continue
-    say "last lines of $f:"
-    tail -n 25 "$f" | sed 's/^/    /' >&2
+    # RabbitMQ says what is wrong before it fails, and then prints a screenful of crash reports.
+    if grep -q 'BOOT FAILED' "$f"; then
+      say "from $f:"
+      grep -m 1 -B 12 -A 6 'BOOT FAILED' "$f" | sed 's/^/    /' >&2
+    else
+      say "last lines of $f:"
+      tail -n 25 "$f" | sed 's/^/    /' >&2
+    fi
   done
 }
 
@@ -249,7 +255,6 @@ apt_install() { # PACKAGE…: as root installs, otherwise says how
     exit 2
   fi
   # Services must not be started by the installation: they would take 5432 and 5672.
-  # The mark finds a file that an earlier run, killed in the middle, has left.
   if [[ ! -e $POLICY && ! -L $POLICY ]] || grep -qF "$POLICY_MARK" "$POLICY" 2>/dev/null; then
     POLICY_OURS=1
     printf '#!/bin/sh\n%s\nexit 101\n' "$POLICY_MARK" >"$POLICY" && chmod 755 "$POLICY"
@@ -272,6 +277,9 @@ apt_install() { # PACKAGE…: as root installs, otherwise says how
   seconds $((NOW - t0))
   ((rc == 0)) || die "apt-get failed with code $rc after $SECS"
   say "installed: $* ($SECS)"
+  if [[ -d /run/systemd/system && " $* " == *' rabbitmq-server '* ]]; then
+    say 'their system services were not started; to keep it so after a reboot: systemctl disable rabbitmq-server epmd.socket'
+  fi
 }
 
 need_packages() { # finds both servers, installs what is missing
@@ -287,7 +295,10 @@ need_packages() { # finds both servers, installs what is missing
       find_postgres && die "the data in $DIR is of Postgres $WANT_PG, which is not installed (found: $PG_VERSION). Install postgresql-$WANT_PG, or remove the directory."
     fi
     [[ $PG_OLD && ${missing[0]} == postgresql ]] && say "Postgres $PG_OLD is too old, 15 is needed (https://www.postgresql.org/download/)"
-    [[ $RABBITMQ_OLD && ! $RABBITMQ_SERVER ]] && say "RabbitMQ $RABBITMQ_OLD is too old, 3.10 is needed (https://www.rabbitmq.com/docs/install-debian)"
+    if [[ $RABBITMQ_OLD && ! $RABBITMQ_SERVER ]]; then
+      # Upgrading a broker that may be in use here is not ours to do.
+      die -2 "RabbitMQ $RABBITMQ_OLD is installed, 3.10 or newer is needed: see https://www.rabbitmq.com/docs/install-debian"
+    fi
     if ((EUID == 0)) && command -v apt-get >/dev/null; then
       if ((!locked)); then
         step_begin 'wait for another installation' quiet
@@ -316,13 +327,20 @@ need_packages() { # finds both servers, installs what is missing
           die -2 "this system offers only RabbitMQ ${v:-none}, 3.10 is needed: see https://www.rabbitmq.com/docs/install-debian"
         fi
       fi
-      apt_install "${missing[@]}" 8>&-
+      # apt keeps the lock (fd 8): should this launcher be killed, apt goes on, and the next one waits for it.
+      apt_install "${missing[@]}"
       find_postgres "${WANT_PG:-}" || die 'Postgres is still not found after the installation'
       find_rabbitmq || die 'RabbitMQ is still not found after the installation'
       break
     fi
     apt_install "${missing[@]}"
   done
+  # One that an earlier run, killed in the middle, has left; a running installation holds the lock.
+  if ((EUID == 0)) && grep -qsF "$POLICY_MARK" "$POLICY"; then
+    ((locked)) || exec 8</var/lib/dpkg
+    if flock -n 8; then rm -f "$POLICY"; fi
+    locked=1
+  fi
   ((locked)) && exec 8<&-
   PG_USER='' AMQP_USER=''
   if ((EUID == 0)); then
@@ -516,7 +534,7 @@ unix_socket_directories = ''
 max_connections = 300
 shared_buffers = 256MB
 max_locks_per_transaction = 256
-max_prepared_transactions = 10
+max_prepared_transactions = 0
 fsync = on
 synchronous_commit = on
 full_page_writes = on
@@ -602,17 +620,18 @@ psql_local() { env -i PATH="$PATH" LC_ALL=C.UTF-8 "$PG_BIN/psql" -X -q -A -t -v 
 pg_ready() { env -i "$PG_BIN/pg_isready" -q -t 2 -h 127.0.0.1 -p "$PG_PORT" -U sync -d postgres >/dev/null 2>&1; }
 
 amqp_ready() {
-  (
-    exec 3<>"/dev/tcp/127.0.0.1/$AMQP_PORT" || exit 1
-    printf 'AMQP\x00\x00\x09\x01' >&3
+  # In a process with a time limit: connecting has none, and somebody else may sit on the port.
+  # shellcheck disable=SC2016
+  timeout --foreground 6 bash -c '
+    exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 1
+    printf "AMQP\x00\x00\x09\x01" >&3
     # The broker greets with a method frame, type 1.
-    IFS= read -r -N 1 -t 3 -u 3 byte && [[ $byte == $'\x01' ]]
-  ) 2>/dev/null && (
-    exec 3<>"/dev/tcp/127.0.0.1/$MANAGEMENT_PORT" || exit 1
+    IFS= read -r -N 1 -t 2 -u 3 byte && [[ $byte == $'"'\\x01'"' ]] || exit 1
+    exec 3<>"/dev/tcp/127.0.0.1/$2" || exit 1
     # ZW1zOmVtcw== is ems:ems
-    printf 'GET /api/health/checks/local-alarms HTTP/1.0\r\nHost: localhost\r\nAuthorization: Basic ZW1zOmVtcw==\r\n\r\n' >&3
-    IFS= read -r -t 5 -u 3 line && [[ $line == HTTP/1.?' 200'* ]]
-  ) 2>/dev/null
+    printf "GET /api/health/checks/local-alarms HTTP/1.0\r\nHost: localhost\r\nAuthorization: Basic ZW1zOmVtcw==\r\n\r\n" >&3
+    IFS= read -r -t 3 -u 3 line && [[ $line == HTTP/1.?" 200"* ]]
+  ' _ "$AMQP_PORT" "$MANAGEMENT_PORT" 2>/dev/null
 }
 
 wait_ready() { # NAME TITLE PROBE LOG…; a progress line must have been begun
@@ -636,7 +655,7 @@ wait_ready() { # NAME TITLE PROBE LOG…; a progress line must have been begun
   return 1
 }
 
-port_conflict() { grep -qiE 'eaddrinuse|address already in use' "$DIR"/log/*.log "$DIR"/amqp/log/*.log 2>/dev/null; }
+port_conflict() { grep -qiE 'eaddrinuse|address already in use|dist_port_already_used' "$DIR"/log/*.log "$DIR"/amqp/log/*.log 2>/dev/null; }
 
 wait_pg_ready() { wait_ready pg "Postgres $PG_VERSION" pg_ready "$DIR/log/postgres.log"; }
 wait_amqp_ready() { wait_ready amqp "RabbitMQ $RABBITMQ_VERSION" amqp_ready "$DIR/log/rabbitmq-console.log" "$DIR/amqp/log/rabbitmq.log"; }
@@ -742,7 +761,11 @@ start_instance() { # NAME KEEP [detached]
       write_env
       return 0
     fi
-    port_conflict || return 1
+    if ! port_conflict; then
+      # A broker that is still booting does not listen to SIGTERM.
+      stop_all 1
+      return 1
+    fi
     progress_clear
     say 'a port was taken in the meantime, trying others'
     stop_all 1

@@ -39,3 +39,6 @@ comment on column ems.person.medical_conditions is 'Sensitive: never leaves the 
 comment on column ems.person.medical_allergies is 'Sensitive: never leaves the EMS.';
 
 create index if not exists person_modified_on_idx on ems.person (modified_on);
+
+-- Who is meant by an address that an operator types (`ems-sync explain --email`).
+create index if not exists person_email_idx on ems.person (lower(email));

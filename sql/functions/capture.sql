@@ -411,7 +411,8 @@ select p.tgrelid as table_oid,
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace;
 
 comment on view sync.watched is
-    'Every watched table and entity: how its triggers are enabled (always, origin, replica, disabled, missing); problem is null when all is well.';
+    'Every watched table and entity, and how its triggers are enabled: always, origin, replica, disabled or missing. '
+    'problem is null when every change is captured.';
 
 
 -- ---------------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 -- Ends the leases of a batch: one call, one transaction, several statements (each with its own snapshot).
 --
--- 1. lock FOR SHARE what is waited for, and test again: whoever finished it meanwhile could not wake us
+-- 0. lock all of it in key order, like everybody who locks several records
+-- 1. test again what is waited for: whoever finished it before our lock could not wake us
 -- 2. write the outcome where the fence is still ours
 -- 3. a fenced loser that sent something leaves a read-back behind, which the successor's finish does not clear
 -- 4. drop the records of entities that nothing was ever sent for
@@ -27,6 +28,27 @@ declare
     v_owed      text[];
     v_woken     text[];
 begin
+    select coalesce(array_agg(x.entity_type || ':' || x.entity_id) filter (where x.remote_changed or x."drop"), '{}')
+    into v_changed
+    from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint, remote_changed boolean, "drop" boolean);
+
+    -- 0. Ours, what we wait for, who waits for us, and the children of those whose remote id changes.
+    perform 1
+    from (
+        select x.entity_type, x.entity_id from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint)
+        union
+        select split_part(x.waiting_on, ':', 1), split_part(x.waiting_on, ':', 2)::bigint
+        from jsonb_to_recordset(p_rows) as x (waiting_on text) where x.waiting_on is not null
+        union
+        select w.entity_type, w.entity_id from sync.record w where w.target = p_target and w.waiting_on = any (v_changed)
+        union
+        select c.entity_type, c.entity_id from sync.record c
+        where c.target = p_target and c.parents && v_changed and (c.remote_id is not null or c.intent_on is not null)
+    ) k
+    join sync.record r on r.target = p_target and r.entity_type = k.entity_type and r.entity_id = k.entity_id
+    order by r.entity_type, r.entity_id
+    for update of r;
+
     -- 1. Entities that are waited for and whose waiting is over already, as type:id.
     with awaited as (
         select r.entity_type || ':' || r.entity_id as key, r.remote_id, x.waits_for
@@ -36,8 +58,6 @@ begin
          and r.entity_type = split_part(x.waiting_on, ':', 1)
          and r.entity_id = split_part(x.waiting_on, ':', 2)::bigint
         where x.waiting_on is not null
-        order by r.entity_type, r.entity_id
-        for share of r
     )
     select coalesce(array_agg(distinct key || '/' || waits_for), '{}')
     into v_satisfied
@@ -149,10 +169,7 @@ begin
     select coalesce(array_agg(key), '{}') into v_owed from owed;
 
     -- 6. A remote id came or went (or the record is gone).
-    select coalesce(array_agg(x.entity_type || ':' || x.entity_id), '{}')
-    into v_changed
-    from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint, remote_changed boolean, "drop" boolean)
-    where (x.remote_changed or x."drop") and x.entity_type || ':' || x.entity_id = any (v_finished);
+    v_changed := array(select unnest(v_changed) intersect select unnest(v_finished));
 
     if cardinality(v_changed) > 0 then
         with waiters as (

@@ -4,8 +4,9 @@ create sequence sync.fence;
 comment on sequence sync.fence is 'Fencing tokens of leases, one sequence for all targets.';
 
 create table sync.record (
-    target             text        not null,
-    entity_type        text        not null,
+    -- Collation "C": whoever locks several records does it in key order, in SQL and in the program alike.
+    target             text collate "C" not null,
+    entity_type        text collate "C" not null,
     -- No foreign key: the row must outlive the entity, or its remote record could never be removed.
     entity_id          bigint      not null,
 

@@ -140,8 +140,7 @@ fn message(mut raw: Raw) -> Message {
     } else {
         Delivery::from_body(&raw.data)
     };
-    let delivery =
-        delivery.map(|delivery| Delivery { attempt, traceparent, ..delivery });
+    let delivery = delivery.map(|delivery| Delivery { attempt, traceparent, ..delivery });
     raw.data = Vec::new();
     Message { delivery, raw }
 }

@@ -92,10 +92,8 @@ pub(super) fn arguments(queue: Queue, prefix: &str) -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), text("quorum"));
     arguments.insert("x-overflow".into(), text("reject-publish"));
-    arguments.insert(
-        "x-delivery-limit".into(),
-        AMQPValue::LongLongInt(limits::BROKER_DELIVERY_LIMIT),
-    );
+    arguments
+        .insert("x-delivery-limit".into(), AMQPValue::LongLongInt(limits::BROKER_DELIVERY_LIMIT));
     if let QueueKind::Delay(index) = queue.kind {
         let ttl = limits::DELAY_QUEUES.get(index).map_or(Duration::from_secs(30), |q| q.1);
         let millis = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
@@ -118,20 +116,25 @@ mod tests {
         let names = |target| -> Vec<String> {
             Queue::of(target).into_iter().map(|queue| queue.name("ems-sync")).collect()
         };
-        assert_eq!(names(Target::TagServer), [
-            "ems-sync.tagserver.outbound",
-            "ems-sync.tagserver.dead",
-            "ems-sync.tagserver.retry.1s",
-            "ems-sync.tagserver.retry.2s",
-            "ems-sync.tagserver.retry.4s",
-            "ems-sync.tagserver.retry.30s",
-        ]);
+        assert_eq!(
+            names(Target::TagServer),
+            [
+                "ems-sync.tagserver.outbound",
+                "ems-sync.tagserver.dead",
+                "ems-sync.tagserver.retry.1s",
+                "ems-sync.tagserver.retry.2s",
+                "ems-sync.tagserver.retry.4s",
+                "ems-sync.tagserver.retry.30s",
+            ]
+        );
         assert!(names(Target::Chatwoot).contains(&"ems-sync.chatwoot.inbound".to_owned()));
     }
 
     #[test]
     fn a_delay_queue_is_never_later_than_what_waits() {
-        for (millis, expected) in [(1, 0), (1_000, 0), (1_999, 0), (2_000, 1), (4_000, 2), (29_999, 2), (90_000, 3)] {
+        for (millis, expected) in
+            [(1, 0), (1_000, 0), (1_999, 0), (2_000, 1), (4_000, 2), (29_999, 2), (90_000, 3)]
+        {
             let queue = Queue::delay(Target::Mautic, Duration::from_millis(millis));
             assert_eq!(queue.kind, QueueKind::Delay(expected), "{millis} ms");
         }

@@ -77,7 +77,9 @@ impl Relay {
         let listener = self.store.listen().await?;
         let polls = self.wake == WakeMode::Poll || !listener.is_notified();
         if polls && self.wake == WakeMode::Notify {
-            tracing::info!("Transactions can be prepared on this server, so triggers don't notify: the relay polls");
+            tracing::info!(
+                "Transactions can be prepared on this server, so triggers don't notify: the relay polls"
+            );
         }
         let mut proven = Instant::now();
         let mut leads = false;
@@ -118,7 +120,11 @@ impl Relay {
 
     /// Sleeps until there may be something to drain. The lock is held exactly while it sleeps: a writer that can
     /// share it knows that the relay is awake and can't fall asleep before that writer's commit.
-    async fn sleep(&self, listener: &Listener, stop: &CancellationToken) -> Result<Wake, StoreError> {
+    async fn sleep(
+        &self,
+        listener: &Listener,
+        stop: &CancellationToken,
+    ) -> Result<Wake, StoreError> {
         if !listener.try_sleep().await? {
             // A writer's transaction is open: it will not notify, so look again soon.
             pause(limits::RELAY_POLL, stop).await;
@@ -150,7 +156,9 @@ impl Relay {
             let targets = &self.targets;
             let (changes, owed) = self
                 .store
-                .relay_batch(floor, limits::RELAY_BATCH_ROWS, |changes| route::route(changes, targets))
+                .relay_batch(floor, limits::RELAY_BATCH_ROWS, |changes| {
+                    route::route(changes, targets)
+                })
                 .await?;
             floor = changes.iter().map(|change| change.position).max().unwrap_or(floor);
             drained += changes.len();

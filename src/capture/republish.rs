@@ -61,7 +61,10 @@ async fn scan(relay: &Relay, target: Target) -> Duration {
 }
 
 /// Whether everything that was due is published now.
-async fn try_scan(relay: &Relay, target: Target) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+async fn try_scan(
+    relay: &Relay,
+    target: Target,
+) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
     relay.store.read_back(target, limits::REPUBLISH_BATCH_ROWS).await?;
     let queue = Queue::outbound(target);
     let length = relay.publisher.queue_length(queue).await.map_err(|e| chain(&e))?;

@@ -21,7 +21,8 @@ pub(super) fn parse(text: &str) -> Result<String, &'static str> {
         return Err("must hold no credentials; they have settings of their own");
     }
     let (host, port) = host_and_port(authority)?;
-    if port.is_some_and(|port| port.parse::<u16>().is_ok_and(|n| n != 0) == port.starts_with('+')) {
+    let is_port = |port: &str| !port.starts_with('+') && port.parse::<u16>().is_ok_and(|n| n != 0);
+    if !port.is_none_or(is_port) {
         return Err("must have a port from 1 to 65535, or none");
     }
     if !is_host(host) {

@@ -14,13 +14,13 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::broker::{Outgoing, Publisher, Queue};
-use crate::error_chain::chain;
 use crate::deliver::decision::{self, Decision, Ems, Known};
 use crate::deliver::record::{Claim, Finish};
 use crate::deliver::retry::RetryPolicy;
 use crate::deliver::settle::{self, Seen, Settled, Times, Verdict};
 use crate::delivery::{Cause, Delivery};
 use crate::entity::{EntityRef, EntityType};
+use crate::error_chain::chain;
 use crate::limits;
 use crate::ops::metrics::Metrics;
 use crate::remote::{Action, Look, Push, PushResult, Remote, RemoteIds, Wire};
@@ -252,7 +252,8 @@ impl<R: Remote> Worker<R> {
             settled.iter().flat_map(|(_, s)| s.doubted_parents.iter().copied()).collect();
         if !doubted.is_empty() {
             let owed = self.store.owe(doubt(target, doubted)).await?;
-            let deliveries = owed.iter().flat_map(Owing::deliveries).map(|delivery| delivery.entity_ref());
+            let deliveries =
+                owed.iter().flat_map(Owing::deliveries).map(|delivery| delivery.entity_ref());
             self.publish_due(deliveries.collect()).await;
         }
         let retries = settled.iter().filter_map(|(turn, settled)| {
@@ -289,7 +290,8 @@ impl<R: Remote> Worker<R> {
             let entity_type = turn.claim.entity.entity_type;
             self.metrics.delivered(target, entity_type, turn.decision.name(), settled.outcome);
             if settled.finish.confirmed || settled.outcome == "deleted" {
-                let fresh = turn.claim.owed_on.map(|owed_on| Timestamp::now().duration_since(owed_on));
+                let fresh =
+                    turn.claim.owed_on.map(|owed_on| Timestamp::now().duration_since(owed_on));
                 if let Some(fresh) = fresh.and_then(|fresh| Duration::try_from(fresh).ok()) {
                     self.metrics.fresh(target, fresh);
                 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::error_chain::chain;
 use crate::deliver::settle::Verdict;
+use crate::error_chain::chain;
 use crate::limits;
 use crate::remote::{FailureClass, Remote};
 use crate::store::{BreakerState, Store, StoreError};
@@ -70,7 +70,8 @@ impl Breaker {
 
     async fn open(&self, from: BreakerState, opened_before: i32) -> Result<(), StoreError> {
         let pause = pause(opened_before);
-        let opened = self.store.set_breaker(self.target, from, BreakerState::Open, pause, None).await?;
+        let opened =
+            self.store.set_breaker(self.target, from, BreakerState::Open, pause, None).await?;
         if opened {
             tracing::warn!(target.name = %self.target, pause = ?pause, "The target can't be reached: its breaker is open");
         }
@@ -78,7 +79,12 @@ impl Breaker {
     }
 
     /// Probes the target whenever an open breaker's pause is over, one process at a time, until `stop`.
-    pub async fn probe<R: Remote>(&self, remote: &R, mut watch: TargetWatch, stop: CancellationToken) {
+    pub async fn probe<R: Remote>(
+        &self,
+        remote: &R,
+        mut watch: TargetWatch,
+        stop: CancellationToken,
+    ) {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -94,7 +100,11 @@ impl Breaker {
         }
     }
 
-    async fn probe_once<R: Remote>(&self, remote: &R, watch: &TargetWatch) -> Result<(), StoreError> {
+    async fn probe_once<R: Remote>(
+        &self,
+        remote: &R,
+        watch: &TargetWatch,
+    ) -> Result<(), StoreError> {
         let Some(state) = watch.state(self.target) else { return Ok(()) };
         let half_open = BreakerState::HalfOpen;
         let at_most = remote.request_timeout() * 2;
@@ -105,7 +115,9 @@ impl Breaker {
             Ok(()) => {
                 self.failures.store(0, Ordering::Relaxed);
                 let closed = BreakerState::Closed;
-                self.store.set_breaker(self.target, half_open, closed, Duration::ZERO, None).await?;
+                self.store
+                    .set_breaker(self.target, half_open, closed, Duration::ZERO, None)
+                    .await?;
                 tracing::info!(target.name = %self.target, "The target answers again: its breaker is closed");
             }
             Err(failure) if is_refusal(failure.class) => {

@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::broker::{Broker, Message, Queue, Subscription, ack_all, hand_back_all};
-use crate::error_chain::chain;
 use crate::deliver::batch::Worker;
 use crate::deliver::breaker::Breaker;
 use crate::entity::EntityRef;
+use crate::error_chain::chain;
 use crate::limits;
 use crate::ops::progress::Beat;
 use crate::remote::Remote;
@@ -57,7 +57,9 @@ impl<R: Remote> Consumer<R> {
             }
             match self.consume(&stop).await {
                 Ok(Ended::Told) => delay = limits::RECONNECT_MIN,
-                Ok(Ended::Lost) => tracing::warn!(target.name = %target, "The consumer begins anew"),
+                Ok(Ended::Lost) => {
+                    tracing::warn!(target.name = %target, "The consumer begins anew")
+                }
                 Err(error) => {
                     tracing::warn!(target.name = %target, error = %chain(&error), "No consumer; trying again");
                 }
@@ -70,7 +72,10 @@ impl<R: Remote> Consumer<R> {
     }
 
     /// Consumes over one subscription.
-    async fn consume(&mut self, stop: &CancellationToken) -> Result<Ended, crate::broker::BrokerError> {
+    async fn consume(
+        &mut self,
+        stop: &CancellationToken,
+    ) -> Result<Ended, crate::broker::BrokerError> {
         let target = self.worker.remote.target();
         let name = format!("consumer {target}");
         let mut subscription = self.broker.subscribe(Queue::outbound(target), &name).await?;

@@ -211,7 +211,11 @@ mod tests {
                         Ems::Present { hash: hash(1) },
                     ] {
                         cases += 1;
-                        assert_eq!(decide(ems, known), by_the_table(ems, known), "{ems:?} {known:?}");
+                        assert_eq!(
+                            decide(ems, known),
+                            by_the_table(ems, known),
+                            "{ems:?} {known:?}"
+                        );
                     }
                 }
             }

@@ -51,9 +51,9 @@ pub fn after_failure(
     let again = || next_try(attempts, policy);
     match class {
         FailureClass::Transient | FailureClass::Ambiguous | FailureClass::MissingParent => again(),
-        FailureClass::Throttled => {
-            Action::PauseTarget(retry_after.unwrap_or(PAUSE_UNSAID).clamp(Duration::from_secs(1), PAUSE_MAX))
-        }
+        FailureClass::Throttled => Action::PauseTarget(
+            retry_after.unwrap_or(PAUSE_UNSAID).clamp(Duration::from_secs(1), PAUSE_MAX),
+        ),
         FailureClass::Postponed => Action::Postpone(POSTPONED),
         FailureClass::Authentication | FailureClass::Configuration => Action::DisableTarget,
         FailureClass::Rejected | FailureClass::OurFault => Action::Reject,
@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn one_try_and_three_retries_after_1_2_and_4_seconds_then_a_dead_letter() {
-        for class in [FailureClass::Transient, FailureClass::Ambiguous, FailureClass::MissingParent] {
+        for class in [FailureClass::Transient, FailureClass::Ambiguous, FailureClass::MissingParent]
+        {
             let actions: Vec<_> = (1..=4).map(|attempts| after(class, attempts)).collect();
             let retry = |seconds| Action::Retry(Duration::from_secs(seconds));
             assert_eq!(actions, [retry(1), retry(2), retry(4), Action::DeadLetter]);

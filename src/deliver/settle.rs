@@ -220,12 +220,9 @@ fn failed(
             Finish { state: State::Retrying, reason, due: Due::InMillis(millis(delay)), ..counted }
         }
         Action::DeadLetter => Finish { state: State::DeadLetter, reason, ..counted },
-        Action::Reject => Finish {
-            state: State::Rejected,
-            reason,
-            rejected_hash: seen.hash,
-            ..counted
-        },
+        Action::Reject => {
+            Finish { state: State::Rejected, reason, rejected_hash: seen.hash, ..counted }
+        }
         Action::Forget => Finish {
             due: Due::Now,
             remote_changed: claim.remote_id.is_some(),
@@ -467,10 +464,8 @@ mod tests {
         let settled = push(&young, PushResult::Gone);
         assert!(!settled.finish.settled && settled.finish.intent_on == Some(now()));
         assert_eq!(settled.finish.due, Due::InMillis(30_000));
-        let old = Claim {
-            intent_on: Some(now().checked_sub(Duration::from_secs(31)).unwrap()),
-            ..young
-        };
+        let old =
+            Claim { intent_on: Some(now().checked_sub(Duration::from_secs(31)).unwrap()), ..young };
         let finish = push(&old, PushResult::Gone).finish;
         assert!(finish.settled && finish.tombstone && finish.intent_on.is_none());
     }

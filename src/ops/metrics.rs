@@ -12,7 +12,8 @@ use crate::target::Target;
 
 /// Buckets for times from a millisecond to an hour, in seconds.
 const SECONDS: [f64; 16] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0,
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0,
+    3600.0,
 ];
 
 /// Metrics could not be set up or written.
@@ -76,15 +77,27 @@ impl Metrics {
         };
         Ok(Self {
             relayed: counter("relayed", "Outbox rows that were taken and owed"),
-            republished: counter("republished", "Deliveries that the republish scan published again"),
+            republished: counter(
+                "republished",
+                "Deliveries that the republish scan published again",
+            ),
             deliveries: counter("deliveries", "Turns of entities, by decision and outcome"),
             push_seconds: seconds("push", "Time of the pushes of one batch"),
-            freshness_seconds: seconds("freshness", "From the EMS commit to the remote's acknowledgement"),
-            sweep_found: counter("sweep_found", "What the outbound sweep found and events had missed"),
+            freshness_seconds: seconds(
+                "freshness",
+                "From the EMS commit to the remote's acknowledgement",
+            ),
+            sweep_found: counter(
+                "sweep_found",
+                "What the outbound sweep found and events had missed",
+            ),
             outbox_rows: gauge("outbox_rows", "Rows that wait in the outbox"),
             outbox_oldest_seconds: age("outbox_oldest", "Age of the oldest row in the outbox"),
             queue_messages: gauge("queue_messages", "Messages that are ready in a queue"),
-            oldest_unsynced_seconds: age("oldest_unsynced", "Age of the oldest change that is not pushed"),
+            oldest_unsynced_seconds: age(
+                "oldest_unsynced",
+                "Age of the oldest change that is not pushed",
+            ),
             breaker_state: gauge("breaker_state", "0 closed, 1 half open, 2 open, 3 disabled"),
             dead_letters: gauge("dead_letters", "Entities whose last cycle ended in a dead letter"),
             records: gauge("records", "Sync records by state"),

@@ -69,14 +69,26 @@ impl FailureClass {
     #[must_use]
     pub const fn advice(self) -> &'static str {
         match self {
-            Self::Transient => "Nothing yet: it is tried again by itself. If it lasts, see whether the target is up.",
-            Self::Ambiguous => "Nothing: the target is asked what it holds before anything is sent again.",
-            Self::Throttled => "Nothing: the target asked for a pause. If it lasts, lower `requests_per_second`.",
+            Self::Transient => {
+                "Nothing yet: it is tried again by itself. If it lasts, see whether the target is up."
+            }
+            Self::Ambiguous => {
+                "Nothing: the target is asked what it holds before anything is sent again."
+            }
+            Self::Throttled => {
+                "Nothing: the target asked for a pause. If it lasts, lower `requests_per_second`."
+            }
             Self::Postponed => "Nothing: the target wants hours between tries.",
-            Self::Authentication => "Check the target's credentials, then `ems-sync target enable`.",
-            Self::Configuration => "Check the target's configuration and permissions, then `ems-sync target enable`.",
+            Self::Authentication => {
+                "Check the target's credentials, then `ems-sync target enable`."
+            }
+            Self::Configuration => {
+                "Check the target's configuration and permissions, then `ems-sync target enable`."
+            }
             Self::Rejected => "Correct the entity in the EMS: the change is pushed by itself.",
-            Self::StaleMapping => "Nothing: the record is looked up by its EMS id and adopted or created again.",
+            Self::StaleMapping => {
+                "Nothing: the record is looked up by its EMS id and adopted or created again."
+            }
             Self::MissingParent => "See `ems-sync explain` of the entity that it names.",
             Self::OurFault => "Report it: the target or ems-sync does not keep to the contract.",
         }
@@ -142,7 +154,8 @@ mod tests {
 
     #[test]
     fn error_texts_are_bounded_and_hold_no_control_characters() {
-        let failure = Failure::new(FailureClass::OurFault, format!("a\u{1b}[31m\r\n{}", "x".repeat(9_999)));
+        let failure =
+            Failure::new(FailureClass::OurFault, format!("a\u{1b}[31m\r\n{}", "x".repeat(9_999)));
         assert!(failure.text.starts_with("a[31mx"));
         assert_eq!(failure.text.chars().count(), ERROR_TEXT_CHARS_MAX);
     }

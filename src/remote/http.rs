@@ -170,7 +170,10 @@ impl Http {
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|e| lost(intent, &e))?;
             if body.len() + chunk.len() > limits::RESPONSE_BYTES_MAX {
-                return Err(Failure::new(after_sending(intent), "The answer is longer than is read"));
+                return Err(Failure::new(
+                    after_sending(intent),
+                    "The answer is longer than is read",
+                ));
             }
             body.extend_from_slice(&chunk);
         }
@@ -205,7 +208,9 @@ impl Request {
 }
 
 /// Permission to have one request under way.
-pub(super) struct Slot<'a>(#[expect(dead_code, reason = "held for its drop")] Option<tokio::sync::SemaphorePermit<'a>>);
+pub(super) struct Slot<'a>(
+    #[expect(dead_code, reason = "held for its drop")] Option<tokio::sync::SemaphorePermit<'a>>,
+);
 
 /// The class of a failure after the request may have left.
 pub(super) const fn after_sending(intent: Intent) -> FailureClass {
@@ -245,8 +250,9 @@ fn tls_config(ca_pem: Option<&[u8]>) -> Result<rustls::ClientConfig, TlsError> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(pem) = ca_pem {
-        let certificates: Vec<CertificateDer<'static>> =
-            CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|_| TlsError::Ca)?;
+        let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem)
+            .collect::<Result<_, _>>()
+            .map_err(|_| TlsError::Ca)?;
         let (added, _) = roots.add_parsable_certificates(certificates);
         if added == 0 {
             return Err(TlsError::Ca);

@@ -121,9 +121,10 @@ impl TagServer {
                 FailureClass::OurFault,
                 "The server ignored the filter `externalId.equals`: absence can't be told",
             )),
-            (Some(_), Some(_), _) => {
-                Err(Failure::new(FailureClass::OurFault, "Several records carry the same externalId"))
-            }
+            (Some(_), Some(_), _) => Err(Failure::new(
+                FailureClass::OurFault,
+                "Several records carry the same externalId",
+            )),
         }
     }
 }

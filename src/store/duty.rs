@@ -52,10 +52,7 @@ impl Store {
         let query = client.prepare_cached(include_str!("../../sql/queries/duty_take.sql")).await?;
         let lease = limits::DUTY_LEASE.as_secs_f64();
         let taken = client
-            .execute(
-                &query,
-                &[&duty.name(), &target.name(), &owner, &every.as_secs_f64(), &lease],
-            )
+            .execute(&query, &[&duty.name(), &target.name(), &owner, &every.as_secs_f64(), &lease])
             .await?;
         Ok((taken == 1).then_some(DutyLease { duty, target, owner }))
     }
@@ -69,10 +66,7 @@ impl Store {
         let query = client.prepare_cached(include_str!("../../sql/queries/duty_keep.sql")).await?;
         let seconds = limits::DUTY_LEASE.as_secs_f64();
         let kept = client
-            .execute(
-                &query,
-                &[&lease.duty.name(), &lease.target.name(), &lease.owner, &seconds],
-            )
+            .execute(&query, &[&lease.duty.name(), &lease.target.name(), &lease.owner, &seconds])
             .await?;
         Ok(kept == 1)
     }

@@ -54,10 +54,7 @@ impl Store {
                 .await?;
             let taken = transaction.query(&take, &[&floor, &rows]).await?;
             let changes = taken.iter().map(change).collect::<Result<Vec<_>, _>>()?;
-            let mut owed = Vec::new();
-            for owing in route(&changes) {
-                owed.push(super::records::owe(&transaction, owing).await?);
-            }
+            let owed = super::records::owe_all(&transaction, route(&changes)).await?;
             transaction.commit().await?;
             Ok((changes, owed))
         })

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use serde::Serialize;
-use deadpool_postgres::Transaction;
 use uuid::Uuid;
 
 use super::{Store, StoreError};
@@ -55,11 +55,22 @@ pub struct FinishReport {
     pub due: Vec<EntityRef>,
 }
 
-/// Owes within a transaction; what comes back is what is owed now.
-pub(super) async fn owe(
+/// Owes within a transaction; what comes back is what is owed now, parents' types first. Records are locked in key
+/// order, names compared as bytes, like everywhere.
+pub(super) async fn owe_all(
     transaction: &Transaction<'_>,
-    mut owing: Owing,
-) -> Result<Owing, StoreError> {
+    mut owings: Vec<Owing>,
+) -> Result<Vec<Owing>, StoreError> {
+    owings.sort_by_key(|owing| (owing.target.name(), owing.entity_type.name()));
+    let mut owed = Vec::with_capacity(owings.len());
+    for owing in owings {
+        owed.push(owe(transaction, owing).await?);
+    }
+    owed.sort_by_key(|owing| (owing.target, owing.entity_type));
+    Ok(owed)
+}
+
+async fn owe(transaction: &Transaction<'_>, mut owing: Owing) -> Result<Owing, StoreError> {
     let owe = transaction.prepare_cached(include_str!("../../sql/queries/owe.sql")).await?;
     let ids: Vec<i64> = owing.entities.iter().map(|e| e.0).collect();
     let changed: Vec<Timestamp> = owing.entities.iter().map(|e| e.1).collect();
@@ -97,10 +108,7 @@ impl Store {
         super::retrying(|| async {
             let mut client = self.client().await?;
             let transaction = client.transaction().await?;
-            let mut owed = Vec::with_capacity(owings.len());
-            for owing in owings.clone() {
-                owed.push(owe(&transaction, owing).await?);
-            }
+            let owed = owe_all(&transaction, owings.clone()).await?;
             transaction.commit().await?;
             Ok(owed)
         })
@@ -152,9 +160,8 @@ impl Store {
             let client = self.client().await?;
             let finish =
                 client.prepare_cached(include_str!("../../sql/queries/finish.sql")).await?;
-            let report = client
-                .query(&finish, &[&target.name(), &owner, &read_back_seconds, &rows])
-                .await?;
+            let report =
+                client.query(&finish, &[&target.name(), &owner, &read_back_seconds, &rows]).await?;
             report_of(&report)
         })
         .await

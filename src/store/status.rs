@@ -132,9 +132,8 @@ impl Store {
     ) -> Result<Vec<AttemptRow>, StoreError> {
         let client = self.client().await?;
         let query = client.prepare_cached(include_str!("../../sql/queries/attempts.sql")).await?;
-        let rows = client
-            .query(&query, &[&target.name(), &of.entity_type.name(), &of.id, &rows])
-            .await?;
+        let rows =
+            client.query(&query, &[&target.name(), &of.entity_type.name(), &of.id, &rows]).await?;
         rows.iter()
             .map(|row| {
                 Ok(AttemptRow {
@@ -262,6 +261,74 @@ impl Store {
         let query = client.prepare_cached(&sql).await?;
         Ok(client.query_one(&query, &[]).await?.try_get(0)?)
     }
+
+    /// The tables whose changes are captured.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn watched_tables(&self) -> Result<Vec<String>, StoreError> {
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/watched_tables.sql")).await?;
+        client.query(&query, &[]).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    /// How many rows of each entity type wait in the outbox, and the age of the oldest in seconds. Rows of types
+    /// that this version does not know are left out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn outbox_by_type(&self) -> Result<Vec<(EntityType, i64, f64)>, StoreError> {
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/outbox_by_type.sql")).await?;
+        let mut types = Vec::new();
+        for row in client.query(&query, &[]).await? {
+            let entity_type: &str = row.try_get("entity_type")?;
+            if let Ok(entity_type) = entity_type.parse() {
+                types.push((entity_type, row.try_get("rows")?, row.try_get("oldest_seconds")?));
+            }
+        }
+        Ok(types)
+    }
+
+    /// Whether a change of the entity waits in the outbox.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn is_in_outbox(&self, of: EntityRef) -> Result<bool, StoreError> {
+        let client = self.client().await?;
+        let query = client.prepare_cached(include_str!("../../sql/queries/in_outbox.sql")).await?;
+        Ok(client.query_one(&query, &[&of.entity_type.name(), &of.id]).await?.try_get(0)?)
+    }
+
+    /// How many dead letters of each target are open; targets without one are left out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn open_dead_letters(&self) -> Result<Vec<(Target, i64)>, StoreError> {
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/open_dead_letters.sql")).await?;
+        let rows = client.query(&query, &[]).await?;
+        rows.iter().map(|row| Ok((target(row)?, row.try_get("records")?))).collect()
+    }
+
+    /// The version that the target's projection shows of the entity; `None` when it shows none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn projection_version(
+        &self,
+        target: Target,
+        of: EntityRef,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let client = self.client().await?;
+        let sql = include_str!("../../sql/queries/projection_version.sql");
+        let sql = super::projections::with_projection(sql, target, of.entity_type);
+        let query = client.prepare_cached(&sql).await?;
+        Ok(client.query_opt(&query, &[&of.id]).await?.map(|row| row.try_get(0)).transpose()?)
+    }
 }
 
 fn record_row(row: &tokio_postgres::Row) -> Result<RecordRow, StoreError> {
@@ -287,14 +354,16 @@ fn record_row(row: &tokio_postgres::Row) -> Result<RecordRow, StoreError> {
 }
 
 fn state_count(row: &tokio_postgres::Row) -> Result<StateCount, StoreError> {
-    let target: &str = row.try_get("target")?;
     Ok(StateCount {
-        target: target
-            .parse()
-            .map_err(|_| StoreError::Unexpected("a record has a target that is not known"))?,
+        target: target(row)?,
         state: row.try_get("state")?,
         records: row.try_get("records")?,
         owed: row.try_get("owed")?,
         oldest_seconds: row.try_get("oldest_seconds")?,
     })
+}
+
+fn target(row: &tokio_postgres::Row) -> Result<Target, StoreError> {
+    let target: &str = row.try_get("target")?;
+    target.parse().map_err(|_| StoreError::Unexpected("a record has a target that is not known"))
 }

@@ -60,8 +60,7 @@ impl<R: Remote> Sweeper<R> {
     pub async fn sweep_now(&self) -> Result<Found, SweepError> {
         let target = self.remote.target();
         let owner = Uuid::new_v4();
-        let duty =
-            self.store.take_duty(Duty::SweepOutbound, target, owner, Duration::ZERO).await?;
+        let duty = self.store.take_duty(Duty::SweepOutbound, target, owner, Duration::ZERO).await?;
         let result = self.outbound(Extent::Full, duty.as_ref()).await;
         if let Some(duty) = duty {
             let found = result.as_ref().map_or(0, |found| found.total());

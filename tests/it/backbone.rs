@@ -32,7 +32,8 @@ async fn a_record_says_what_was_pushed() {
     let rig = Rig::new().await;
     let running = rig.start_all();
     rig.exec("insert into ems.organisation (name) values ('Club')").await;
-    rig.until("select 1 - count(*) from sync.tagserver_record where state = 'synced'", "pushed").await;
+    rig.until("select 1 - count(*) from sync.tagserver_record where state = 'synced'", "pushed")
+        .await;
     let row = rig
         .ems
         .query_one(
@@ -44,7 +45,10 @@ async fn a_record_says_what_was_pushed() {
         .await
         .unwrap();
     let remote_id: &str = row.get(0);
-    assert_eq!(remote_id.parse(), Ok(rig.sim.rows(ems_sync_remotes::tagserver::Resource::Organisation)[0].id));
+    assert_eq!(
+        remote_id.parse(),
+        Ok(rig.sim.rows(ems_sync_remotes::tagserver::Resource::Organisation)[0].id)
+    );
     let flags: Vec<bool> = (1..6).map(|column| row.get(column)).collect();
     assert_eq!(flags, [true, true, true, false, true]);
     let id = rig.count("select id from ems.organisation").await;

@@ -1,8 +1,8 @@
 //! Convergence (G1, G2): many mixed changes over all eight types end in parity.
 
+use crate::support::ems;
 use crate::support::parity::assert_in_sync;
 use crate::support::rig::Rig;
-use crate::support::ems;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mixed_changes_over_all_eight_types_converge_and_a_second_sweep_writes_nothing() {

@@ -19,4 +19,7 @@
 mod support;
 
 mod backbone;
+mod broker_loss;
+mod contention;
 mod convergence;
+mod sweep;

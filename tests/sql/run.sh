@@ -30,7 +30,8 @@ trap cleanup EXIT
 admin -c "create database $template"
 load() { psql "$(at "$template")" -XqAt -v ON_ERROR_STOP=1 "$@" >/dev/null; }
 for file in "$root"/sql/ems/*.sql; do load -1 -f "$file"; done
-load -1 -f outbox.sql -f "$root/sql/functions/capture.sql" -c 'select sync.watch_reference_ems()' -f setup.sql
+load -1 -c 'create schema sync' -f "$(echo "$root"/sql/migrations/V1__*outbox*.sql)" -f "$root/sql/functions/capture.sql" \
+    -c 'select sync.watch_reference_ems()' -f setup.sql
 
 superuser=$(admin -c "select rolsuper from pg_roles where rolname = current_user")
 two_phase=$(admin -c "select current_setting('max_prepared_transactions') <> '0'")

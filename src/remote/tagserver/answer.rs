@@ -27,9 +27,10 @@ impl<'a> Problem<'a> {
         self.body.and_then(|body| body.get(key)?.as_str()).unwrap_or("")
     }
 
-    /// Stock JHipster does not map a unique or foreign-key violation to a status of its own.
+    /// Stock JHipster does not map a unique or foreign-key violation to a status of its own; in a bulk row, whose
+    /// statuses are 4xx, it is a conflict.
     pub(super) fn is_data_access_failure(&self) -> bool {
-        self.status == 500
+        matches!(self.status, 409 | 500)
             && ["title", "detail", "message"]
                 .iter()
                 .any(|key| self.text(key).contains("Failure during data access"))
@@ -44,7 +45,8 @@ impl<'a> Problem<'a> {
     fn names_missing_relation(&self) -> bool {
         const RELATIONS: [&str; 7] =
             ["organiser", "event", "race", "person", "startGroup", "eventParticipant", "relation"];
-        let text = format!("{} {} {}", self.text("message"), self.text("title"), self.text("detail"));
+        let text =
+            format!("{} {} {}", self.text("message"), self.text("title"), self.text("detail"));
         let text = text.to_lowercase();
         let says_missing = ["not exist", "notfound", "not found", "unknown", "missing"]
             .iter()
@@ -99,8 +101,7 @@ impl<'a> Problem<'a> {
 /// The failure that an answer with an error status is.
 pub(super) fn failure(answer: &Answer, intent: Intent) -> Failure {
     let body = answer.json();
-    let problem =
-        Problem { status: answer.status, body: body.as_ref().and_then(Value::as_object) };
+    let problem = Problem { status: answer.status, body: body.as_ref().and_then(Value::as_object) };
     if answer.is_success() || (300..400).contains(&answer.status) {
         let text = format!("{} where the contract has another status", answer.status);
         return Failure::new(after_sending_unless_read(intent), text);
@@ -134,7 +135,8 @@ pub(super) fn record(resource: &Resource, row: &Value) -> Option<RemoteRecord> {
 
 /// The rows of a list, every one of them readable; anything else is no answer.
 pub(super) fn rows(resource: &Resource, answer: &Answer) -> Result<Vec<RemoteRecord>, Failure> {
-    let not_a_list = || Failure::new(FailureClass::OurFault, "The list is not what the contract has");
+    let not_a_list =
+        || Failure::new(FailureClass::OurFault, "The list is not what the contract has");
     let json = answer.json().ok_or_else(not_a_list)?;
     let rows = json.as_array().ok_or_else(not_a_list)?;
     rows.iter().map(|row| record(resource, row).ok_or_else(not_a_list)).collect()
@@ -193,7 +195,12 @@ mod tests {
             (400, message("error.idinvalid"), C::Rejected, C::Rejected),
             (400, message("error.idnotfound"), C::StaleMapping, C::StaleMapping),
             (404, Value::Null, C::StaleMapping, C::StaleMapping),
-            (400, json!({"detail": "person 17 does not exist"}), C::MissingParent, C::MissingParent),
+            (
+                400,
+                json!({"detail": "person 17 does not exist"}),
+                C::MissingParent,
+                C::MissingParent,
+            ),
             (500, json!({"title": "startGroup not found"}), C::MissingParent, C::MissingParent),
             (409, message("error.concurrencyFailure"), C::Transient, C::Transient),
             (500, json!({"title": "Failure during data access"}), C::Transient, C::Transient),

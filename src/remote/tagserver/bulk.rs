@@ -63,7 +63,10 @@ impl TagServer {
             Err(failure) => return same_for_all(&rows, &PushResult::Failed(failure)),
         };
         if answer.status == 404 || answer.status == 405 {
-            tracing::info!(target.name = "tagserver", "The server has no bulk endpoint: single calls from now on");
+            tracing::info!(
+                target.name = "tagserver",
+                "The server has no bulk endpoint: single calls from now on"
+            );
             self.has_bulk.store(false, Ordering::Relaxed);
             let calls = rows.into_iter().map(|push| self.push_one(push));
             return futures_util::future::join_all(calls).await;
@@ -100,7 +103,8 @@ impl TagServer {
             Action::Update { remote_id, wire } => (wire, Some(remote_id.as_str())),
             Action::Delete { .. } | Action::DeleteByKey => return PushResult::NotSent,
         };
-        let status = result.get("status").and_then(Value::as_u64).and_then(|s| u16::try_from(s).ok());
+        let status =
+            result.get("status").and_then(Value::as_u64).and_then(|s| u16::try_from(s).ok());
         let (Some(status), Some(result)) = (status, result.as_object()) else {
             return PushResult::Failed(unreadable(Intent::Write, "A bulk row has no status"));
         };

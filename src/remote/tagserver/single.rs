@@ -41,7 +41,8 @@ impl TagServer {
         wire: &Wire,
         refusal: Failure,
     ) -> PushResult {
-        let call = Call { client: self, resource, entity: push.entity, send_before: push.send_before };
+        let call =
+            Call { client: self, resource, entity: push.entity, send_before: push.send_before };
         match call.find().await {
             Ok(Some(found)) => call.adopt(found, wire).await.unwrap_or_else(|ended| ended),
             Ok(None) => PushResult::Failed(refusal),

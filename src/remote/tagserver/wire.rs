@@ -274,8 +274,11 @@ mod tests {
 
     #[test]
     fn a_registration_is_sent_with_the_remote_ids_of_its_parents_and_its_bib_as_text() {
-        let row = fields(json!({"event_id": 7, "person_id": 42, "number": "0042", "status": "CONFIRMED"}));
-        let wire = to_wire(EntityRef::new(EntityType::EventParticipant, 5), &row, &parents()).unwrap();
+        let row = fields(
+            json!({"event_id": 7, "person_id": 42, "number": "0042", "status": "CONFIRMED"}),
+        );
+        let wire =
+            to_wire(EntityRef::new(EntityType::EventParticipant, 5), &row, &parents()).unwrap();
         assert_eq!(
             wire.body,
             json!({"externalId": "5", "number": "0042", "status": "CONFIRMED",
@@ -329,7 +332,8 @@ mod tests {
         let wire = to_wire(entity, &fields(row), &parents()).unwrap();
         let answer = json!({"id": 3, "externalId": "12", "name": "Zo\u{eb}", "distanceMeters": 5, "status": "READY",
                             "startTime": "2026-11-25T06:30:00.000Z", "event": {"id": 107, "name": "more"}});
-        let held = from_answer(resource(EntityType::Race).unwrap(), answer.as_object().unwrap()).unwrap();
+        let held =
+            from_answer(resource(EntityType::Race).unwrap(), answer.as_object().unwrap()).unwrap();
         assert_eq!(held, wire);
     }
 

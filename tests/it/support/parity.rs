@@ -86,14 +86,17 @@ pub(crate) async fn differences(rig: &Rig) -> Vec<String> {
                     for (field, expected) in expected.as_object().unwrap() {
                         let actual = actual(row, field, &external);
                         if *expected != actual && !same_instant(expected, &actual) {
-                            differences.push(format!("{name}.{field}: EMS {expected}, TagServer {actual}"));
+                            differences.push(format!(
+                                "{name}.{field}: EMS {expected}, TagServer {actual}"
+                            ));
                         }
                     }
                 }
                 Some(_) => differences.push(format!("{name} is there twice")),
             }
         }
-        differences.extend(held.keys().map(|id| format!("{}/{id} is orphaned", resource.segment())));
+        differences
+            .extend(held.keys().map(|id| format!("{}/{id} is orphaned", resource.segment())));
     }
     differences
 }

@@ -90,8 +90,7 @@ impl Rig {
     pub(crate) fn start(&self, roles: &[Role]) -> Running {
         let stop = CancellationToken::new();
         let (config, roles, token) = (self.config(), roles.to_vec(), stop.clone());
-        let task =
-            tokio::spawn(async move { ems_sync::process::run(config, &roles, token).await });
+        let task = tokio::spawn(async move { ems_sync::process::run(config, &roles, token).await });
         Running { stop, task }
     }
 
@@ -161,17 +160,18 @@ impl Rig {
         record.map(|record| record.state)
     }
 
+    /// Rows that were written, bulk rows counted one by one.
+    pub(crate) fn writes_applied(&self) -> usize {
+        usize::try_from(self.sim.counters().writes_applied()).unwrap()
+    }
+
     /// The writes that the simulator has seen so far, of all resources.
     pub(crate) fn writes(&self) -> usize {
-        self.sim.journal().iter().filter(|entry| entry.is_write()).count()
+        self.sim.journal().iter().filter(|entry| entry.operation.is_write()).count()
     }
 }
 
 fn init_logs() {
     let filter = std::env::var("EMS_SYNC_LOG").unwrap_or_else(|_| "warn,lapin=off".to_owned());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_test_writer()
-        .try_init()
-        .ok();
+    tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init().ok();
 }

@@ -136,6 +136,7 @@ mod tests {
             (Kind::Instant, json!("2026-05-01")),
             (Kind::Date, json!("2026-05-01T00:00:00Z")),
             (Kind::Date, json!("2026-02-30")),
+            (Kind::Date, json!("2026-2-3")),
             (Kind::Gender, json!("male")),
             (Kind::Uuid, json!("7")),
             (Kind::Relation(super::super::Resource::Race), json!(7)),

@@ -200,6 +200,7 @@ async fn rules_choose_their_requests() {
     assert_eq!(api.get("/api/races/17").await.status, 502);
     assert_eq!(api.get("/api/races?externalId.equals=7").await.status, 503);
     assert_eq!(api.get("/api/organisations?externalId.equals=7").await.status, 200);
+    assert_eq!(api.post(PATH, organisation("8")).await.status, 201);
     assert_eq!(api.post(PATH, organisation("7")).await.status, 504);
     assert_eq!(api.post("/api/organisations/bulk", json!([organisation("7")])).await.status, 504);
     let id = sim.row(Resource::Organisation, "1").unwrap().id;

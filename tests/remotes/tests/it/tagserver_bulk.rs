@@ -65,6 +65,7 @@ async fn two_bodies_of_one_entity_in_one_bulk_are_a_violation() {
     let answer = api.post(PATH, json!([organisation("1"), organisation("1")])).await.json();
     assert_eq!((&answer[0]["status"], &answer[1]["status"]), (&json!(201), &json!(409)));
     assert_eq!(sim.counters().violations_of("duplicate_in_bulk").len(), 1);
+    assert_eq!(sim.overlaps(), [], "one request does not overlap with itself");
 }
 
 #[tokio::test]

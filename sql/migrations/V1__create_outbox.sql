@@ -10,13 +10,9 @@ create table sync.outbox (
 ) with (
     -- The table is emptied as fast as it fills: vacuum by churn, not by size.
     autovacuum_vacuum_scale_factor = 0.01,
-    autovacuum_vacuum_threshold    = 1000
+    autovacuum_vacuum_threshold    = 1000,
+    -- Giving an emptied tail back takes an exclusive lock that EMS writers would wait for.
+    vacuum_truncate                = off
 );
 comment on table sync.outbox is
     'Transactional outbox: one row per changed entity and statement. Claimed by deleting, never by a cursor over id.';
-
-create table sync.setting (
-    key   text primary key,
-    value text not null
-);
-comment on table sync.setting is 'Settings that the database side needs, kept by ems-sync from its configuration.';

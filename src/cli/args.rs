@@ -1,0 +1,269 @@
+//! What the command line accepts (`design.md` section 8).
+
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{ArgGroup, Args, CommandFactory as _, Parser, Subcommand};
+
+use crate::entity::{EntityRef, EntityType};
+use crate::ops::explain::Named;
+use crate::process::Role;
+use crate::target::Target;
+use crate::telemetry::{LogFilter, LogFormat};
+
+/// Keeps an Event and Membership System in Postgres in step with `TagServer`, Mautic, `MailChimp`, `RunSignup` and
+/// Chatwoot.
+#[derive(Debug, Parser)]
+#[command(name = "ems-sync", version, verbatim_doc_comment, arg_required_else_help = true)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// Flags that stand before or after the subcommand.
+#[derive(Debug, Args)]
+pub(super) struct Global {
+    /// Configuration file; also `EMS_SYNC_CONFIG`
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// How logs are written to standard error
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub(super) log_format: LogFormat,
+    /// What is logged, for example `debug` or `warn,ems_sync::sweep=debug`
+    #[arg(long, global = true, value_name = "FILTER", env = "EMS_SYNC_LOG")]
+    pub(super) log_level: Option<LogFilter>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Bring schema `sync`, projections, triggers and queues to this version; safe to repeat
+    Migrate,
+    /// Run until SIGTERM or SIGINT
+    Run(RunArgs),
+    /// Scan for what was missed, now
+    #[command(subcommand)]
+    Sweep(SweepCommand),
+    /// Show per target what is owed, waiting and failed
+    Status(StatusArgs),
+    /// Show for one entity its state at every target, why, and what happens next
+    Explain(ExplainArgs),
+    /// Pause, resume, enable or disable a target; takes effect in every process within seconds
+    #[command(subcommand)]
+    Target(TargetOrder),
+    /// Check the configuration: every problem at once, none of the secrets
+    CheckConfig(Json),
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Json {
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// The roles that this process plays, separated by commas
+    #[arg(
+        long,
+        value_name = "ROLES",
+        value_delimiter = ',',
+        num_args = 1,
+        default_value = "relay,consume,sweep,ops"
+    )]
+    pub(super) roles: Vec<Role>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SweepCommand {
+    /// Compare everything with what was pushed, and push what differs
+    Outbound(SweepArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SweepArgs {
+    /// Only this target
+    #[arg(long)]
+    pub(super) target: Option<Target>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Show it again every 2 seconds until Ctrl-C; with `--json` one document per line
+    #[arg(long, conflicts_with = "check")]
+    pub(super) watch: bool,
+    /// Exit with 1 if something needs a person
+    #[arg(long)]
+    pub(super) check: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").required(true).args(["entity", "email", "bib", "remote"])))]
+pub(super) struct ExplainArgs {
+    /// Type of the entity, for example `person`
+    #[arg(requires = "id")]
+    entity: Option<EntityType>,
+    /// Its EMS id
+    id: Option<i64>,
+    /// Find the entities by e-mail address
+    #[arg(long)]
+    email: Option<String>,
+    /// Find the entities by bib number
+    #[arg(long)]
+    bib: Option<String>,
+    /// Find the entities by their id at a target
+    #[arg(long, num_args = 2, value_names = ["TARGET", "ID"])]
+    remote: Option<Vec<String>>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl ExplainArgs {
+    /// Which entities are meant.
+    pub(super) fn named(&self) -> Result<Named, String> {
+        let needed = || "one of ENTITY ID, --email, --bib or --remote is needed".to_owned();
+        match (self.entity, self.id) {
+            (Some(entity_type), Some(id)) => {
+                return Ok(Named::Entity(EntityRef::new(entity_type, id)));
+            }
+            (Some(_), None) | (None, Some(_)) => return Err(needed()),
+            (None, None) => {}
+        }
+        if let Some(email) = &self.email {
+            return Ok(Named::Email(email.clone()));
+        }
+        if let Some(bib) = &self.bib {
+            return Ok(Named::Bib(bib.clone()));
+        }
+        match self.remote.as_deref() {
+            Some([target, id]) => {
+                let target =
+                    target.parse().map_err(|e| format!("invalid TARGET of --remote: {e}"))?;
+                Ok(Named::Remote(target, id.clone()))
+            }
+            Some(_) | None => Err(needed()),
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TargetOrder {
+    /// Send nothing until it is resumed; changes stay owed
+    Pause(TargetArgs),
+    /// End a pause
+    Resume(TargetArgs),
+    /// End a disablement (a person's or a refusal's) and close the breaker
+    Enable(TargetArgs),
+    /// Send nothing until it is enabled; changes stay owed
+    Disable(TargetArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TargetArgs {
+    /// The target
+    pub(super) target: Target,
+    /// Why; shown by `status`, so nothing personal
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl Cli {
+    /// The same, with what clap's own rules can't express checked too.
+    pub(super) fn checked(self) -> Result<Self, clap::Error> {
+        if let Command::Explain(args) = &self.command
+            && let Err(text) = args.named()
+        {
+            return Err(Self::command().error(ErrorKind::ValueValidation, text));
+        }
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, ErrorKind> {
+        let words = std::iter::once("ems-sync").chain(line.split_whitespace());
+        Cli::try_parse_from(words).and_then(Cli::checked).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_stand_before_or_after_the_subcommand() {
+        for line in [
+            "--config a.toml --log-format json --log-level debug status --json",
+            "status --json --config a.toml --log-format json --log-level debug",
+            "sweep --config a.toml outbound --log-format json --log-level debug",
+        ] {
+            let global = parse(line).unwrap().global;
+            assert_eq!(global.config.as_deref(), Some("a.toml".as_ref()), "{line}");
+            assert_eq!(global.log_format, LogFormat::Json, "{line}");
+            assert!(global.log_level.is_some(), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_role_is_played_unless_some_are_named() {
+        let roles = |line: &str| match parse(line).unwrap().command {
+            Command::Run(args) => args.roles,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(roles("run"), Role::ALL);
+        assert_eq!(roles("run --roles relay,ops"), [Role::Relay, Role::Ops]);
+        assert!(parse("run --roles relay,web").is_err());
+        assert!(parse("run --roles").is_err());
+    }
+
+    #[test]
+    fn exactly_one_way_of_naming_what_is_explained_is_accepted() {
+        let what = |line: &str| -> Result<Named, ErrorKind> {
+            match parse(line)?.command {
+                Command::Explain(args) => Ok(args.named().unwrap()),
+                other => panic!("{other:?}"),
+            }
+        };
+        let person = Named::Entity(EntityRef::new(EntityType::Person, 5));
+        assert_eq!(what("explain person 5"), Ok(person.clone()));
+        assert_eq!(what("explain --json person 5"), Ok(person));
+        assert_eq!(what("explain --email a@b.c"), Ok(Named::Email("a@b.c".to_owned())));
+        assert_eq!(what("explain --bib 77"), Ok(Named::Bib("77".to_owned())));
+        let remote = Named::Remote(Target::RunSignup, "9".to_owned());
+        assert_eq!(what("explain --remote runsignup 9"), Ok(remote));
+        for wrong in [
+            "explain",
+            "explain person",
+            "explain 5",
+            "explain runner 5",
+            "explain person five",
+            "explain person 5 --bib 7",
+            "explain --email a --bib b",
+            "explain --remote runsignup",
+            "explain --remote elsewhere 9",
+        ] {
+            assert!(what(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_watched_status_can_not_be_checked() {
+        assert!(parse("status --watch --json").is_ok());
+        assert_eq!(parse("status --watch --check").unwrap_err(), ErrorKind::ArgumentConflict);
+    }
+}

@@ -1,0 +1,71 @@
+//! `ems-sync migrate`: schema `sync`, projections, triggers and queues. Says what it did.
+
+use anyhow::Context as _;
+
+use super::{Exit, adapters, output};
+use crate::broker::Queue;
+use crate::config::Config;
+use crate::store::Migrated;
+
+pub(super) async fn migrate(config: &Config) -> anyhow::Result<Exit> {
+    let (store, publisher) = adapters(config, "migrate")?;
+    let migrated = store.migrate().await?;
+    let watched = store.watched_tables().await?;
+    output::text(&told(&migrated, &watched))?;
+    publisher
+        .connect()
+        .await
+        .context("The database is migrated, but the queues could not be declared")?;
+    let queues = Queue::all().len();
+    output::text(&format!("Queues: {queues} declared, named `{}.…`", config.broker.prefix))?;
+    Ok(Exit::Fine)
+}
+
+fn told(migrated: &Migrated, watched: &[String]) -> String {
+    let list = |names: Vec<String>, none: &str| {
+        if names.is_empty() { none.to_owned() } else { names.join(", ") }
+    };
+    let applied = list(migrated.applied.clone(), "none, schema `sync` was at this version already");
+    let projections = migrated.projections.iter().map(|t| t.name().to_owned()).collect();
+    let mut text = format!(
+        "Migrations applied: {applied}\nProjections applied: {}\nWatched tables: {}\n",
+        list(projections, "none"),
+        list(watched.to_vec(), "none"),
+    );
+    if !migrated.watches_reference_ems {
+        text.push_str(OWN_TABLES);
+    }
+    text
+}
+
+const OWN_TABLES: &str = "\
+No reference EMS was found (there is no table `ems.person`), so no table of it is watched.
+To attach your own tables:
+  1. create the projections, one view `sync.<target>_<entity>` each, with the columns of sql/projections/
+  2. watch every table that they read:
+       select sync.watch('your_schema.your_table', 'person', 'id');
+     with the entity type, and the column that holds the entity's id
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::Target;
+
+    #[test]
+    fn it_says_what_was_done_and_how_to_attach_own_tables_where_nothing_is_watched() {
+        let found = Migrated {
+            applied: vec!["V1__create".to_owned(), "V2__more".to_owned()],
+            watches_reference_ems: true,
+            projections: vec![Target::TagServer],
+        };
+        let text = told(&found, &["ems.person".to_owned()]);
+        assert!(text.contains("applied: V1__create, V2__more\n"), "{text}");
+        assert!(text.contains("applied: tagserver\n") && text.contains("tables: ems.person\n"));
+        assert!(!text.contains("sync.watch"));
+
+        let bare = Migrated { applied: vec![], watches_reference_ems: false, projections: vec![] };
+        let text = told(&bare, &[]);
+        assert!(text.contains("at this version already") && text.contains("select sync.watch("));
+    }
+}

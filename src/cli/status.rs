@@ -1,0 +1,168 @@
+//! `ems-sync status`: the status document, once or again and again.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use super::args::StatusArgs;
+use super::table::{cell, instant, seconds, table};
+use super::{Exit, adapters, output};
+use crate::config::Config;
+use crate::ops::status::{self, Queues, Status, StatusRow};
+use crate::store::StoreError;
+
+/// How long the broker is asked. A broker that is not there takes as long to find out at most.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a watched status is shown again.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+/// Clears a terminal and puts the cursor in its corner.
+const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
+
+pub(super) async fn status(config: &Config, args: StatusArgs) -> anyhow::Result<Exit> {
+    let (store, publisher) = adapters(config, "status")?;
+    let enabled = config.targets.enabled();
+    let read = || status::document(&store, &publisher, &enabled, PATIENCE);
+    if args.watch {
+        return tokio::select! {
+            result = watch(read, args.json) => result,
+            interrupted = tokio::signal::ctrl_c() => Ok(interrupted.map(|()| Exit::Fine)?),
+        };
+    }
+    let document = read().await?;
+    show(&document, args.json, "")?;
+    Ok(if args.check { checked(&document) } else { Exit::Fine })
+}
+
+/// Shows it until the program is ended. What can't be read now may be readable again soon.
+async fn watch<F>(read: impl Fn() -> F, json: bool) -> anyhow::Result<Exit>
+where
+    F: Future<Output = Result<Status, StoreError>>,
+{
+    let clear = if std::io::stdout().is_terminal() { CLEAR } else { "" };
+    let mut was_read = false;
+    loop {
+        match read().await {
+            Ok(document) => show(&document, json, clear)?,
+            Err(error) if was_read => {
+                let error = crate::error_chain::chain(&error);
+                tracing::warn!(error, "The status can't be read now; it is tried again");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        was_read = true;
+        tokio::time::sleep(WATCH_EVERY).await;
+    }
+}
+
+fn show(document: &Status, json: bool, before: &str) -> anyhow::Result<()> {
+    if json {
+        output::json(document)
+    } else {
+        output::text(&format!("{before}{}", shown(document)))
+    }
+}
+
+fn checked(document: &Status) -> Exit {
+    if document.needs_person.is_empty() { Exit::Fine } else { Exit::Failed }
+}
+
+fn shown(document: &Status) -> String {
+    let heads = [
+        "TARGET",
+        "STATE",
+        "REASON",
+        "BREAKER",
+        "OWED",
+        "OLDEST",
+        "QUEUES",
+        "DEAD LETTERS",
+        "LAST SWEEP",
+    ];
+    let mut table = table(&heads);
+    for row in &document.targets {
+        table.add_row(cells(row));
+    }
+    let mut text = table.to_string();
+    text.push('\n');
+    for row in &document.targets {
+        if let Some(detail) = &row.detail {
+            text.push_str(&format!("\n{}: {}", row.target, cell(Some(detail))));
+        }
+    }
+    let outbox = document.outbox;
+    if outbox.rows > 0 {
+        let age = seconds(outbox.oldest_seconds);
+        text.push_str(&format!("\nOutbox: {} changes, the oldest for {age}", outbox.rows));
+    }
+    for problem in &document.capture_problems {
+        let (table, problem) = (cell(Some(&problem.table)), cell(Some(&problem.problem)));
+        text.push_str(&format!("\nChanges of {table} are not all captured: {problem}"));
+    }
+    for needs in &document.needs_person {
+        let whose = needs.target.map_or_else(String::new, |target| format!("{target}: "));
+        text.push_str(&format!("\nNeeds a person: {whose}{}", needs.reason));
+    }
+    text
+}
+
+fn cells(row: &StatusRow) -> Vec<String> {
+    vec![
+        row.target.to_string(),
+        row.state.name().to_owned(),
+        row.reason.to_owned(),
+        row.breaker.to_owned(),
+        row.owed.to_string(),
+        seconds(row.oldest_unsynced_seconds),
+        queues(row.queues),
+        row.dead_letters.to_string(),
+        instant(row.last_sweep.outbound),
+    ]
+}
+
+/// Messages by queue, without the empty queues.
+fn queues(queues: Queues) -> String {
+    if let Some(reason) = queues.reason {
+        return reason.to_owned();
+    }
+    let all = [
+        ("outbound", queues.outbound),
+        ("inbound", queues.inbound),
+        ("retry", queues.retry),
+        ("dead", queues.dead),
+    ];
+    let filled: Vec<_> = all
+        .into_iter()
+        .filter_map(|(name, length)| length.filter(|n| *n > 0).map(|n| format!("{name} {n}")))
+        .collect();
+    if filled.is_empty() { "empty".to_owned() } else { filled.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::status::{NeedsPerson, OutboxBacklog};
+
+    #[test]
+    fn a_check_fails_exactly_when_something_needs_a_person() {
+        let mut document = Status {
+            targets: Vec::new(),
+            outbox: OutboxBacklog { rows: 3, oldest_seconds: Some(1.0) },
+            capture_problems: Vec::new(),
+            needs_person: Vec::new(),
+        };
+        assert_eq!(checked(&document), Exit::Fine);
+        document.needs_person.push(NeedsPerson { target: None, reason: "held" });
+        assert_eq!(checked(&document), Exit::Failed);
+        let text = shown(&document);
+        assert!(text.contains("3 changes") && text.contains("Needs a person: held"), "{text}");
+    }
+
+    #[test]
+    fn empty_queues_are_told_from_unknown_ones() {
+        let unknown = Queues { reason: Some("broker_unreachable"), ..Queues::default() };
+        assert_eq!(queues(unknown), "broker_unreachable");
+        assert_eq!(queues(Queues { outbound: Some(0), ..Queues::default() }), "empty");
+        let filled =
+            Queues { outbound: Some(2), retry: Some(1), dead: Some(0), ..Queues::default() };
+        assert_eq!(queues(filled), "outbound 2, retry 1");
+    }
+}

@@ -1,0 +1,205 @@
+//! The explanation of an entity: its state at every target, why, and what happens next.
+//!
+//! Reads Postgres only, the outbox first, then the projection, then the record: whatever the relay and the
+//! consumers do meanwhile, a change that is not pushed is never shown as synced. Holds no personal data: entities
+//! are named by type and id.
+
+mod verdict;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::entity::{EntityRef, EntityType};
+use crate::limits;
+use crate::ops::status::state::Shown;
+use crate::ops::status::state_of;
+use crate::store::{AttemptRow, RecordRow, Store, StoreError};
+use crate::target::Target;
+
+pub use verdict::{Evidence, Verdict, judge};
+
+/// The document.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explanation {
+    /// One row per entity and target, all five targets.
+    pub targets: Vec<ExplainRow>,
+}
+
+/// An entity at a target.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExplainRow {
+    /// The target.
+    pub target: Target,
+    /// The entity's type.
+    pub entity: EntityType,
+    /// The EMS id.
+    pub id: i64,
+    /// The state.
+    pub state: Shown,
+    /// Why, in `snake_case`.
+    pub reason: String,
+    /// Its id at the target.
+    pub remote_id: Option<String>,
+    /// The version that the EMS shows to the target.
+    pub last_change: Option<Timestamp>,
+    /// The version that was pushed.
+    pub pushed_version: Option<Timestamp>,
+    /// The oldest change that is not pushed.
+    pub owed_since: Option<Timestamp>,
+    /// When it was last pushed.
+    pub last_push: Option<Timestamp>,
+    /// When it was last pulled.
+    pub last_pull: Option<Timestamp>,
+    /// What was pushed is what the target says it holds; `None` when one of them is not known.
+    pub in_sync_hash: Option<bool>,
+    /// A write may have happened that no answer confirmed.
+    pub in_doubt: bool,
+    /// What it waits for, as `type:id`.
+    pub waiting_on: Option<String>,
+    /// When it is due, if it is owed and not waiting for a person.
+    pub due_on: Option<Timestamp>,
+    /// When its open dead letter was written.
+    pub dead_lettered_on: Option<Timestamp>,
+    /// The last error.
+    pub last_error: Option<String>,
+    /// The last attempts, newest first.
+    pub attempts: Vec<Attempt>,
+    /// What happens next, in a sentence.
+    pub next: String,
+    /// What a person can do.
+    pub advice: Option<String>,
+}
+
+/// An attempt.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Attempt {
+    /// When.
+    pub attempted_on: Timestamp,
+    /// The decision.
+    pub decision: String,
+    /// How it ended.
+    pub outcome: String,
+    /// The class of the failure.
+    pub class: Option<String>,
+    /// The failure, without anything personal.
+    pub error: Option<String>,
+    /// How long it took.
+    pub duration_ms: i32,
+}
+
+impl From<AttemptRow> for Attempt {
+    fn from(row: AttemptRow) -> Self {
+        Self {
+            attempted_on: row.attempted_on,
+            decision: row.decision,
+            outcome: row.outcome,
+            class: row.class,
+            error: row.error,
+            duration_ms: row.duration_ms,
+        }
+    }
+}
+
+/// Explains an entity; `None` when neither the EMS shows it to any target nor any target's record knows it.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn explain(
+    store: &Store,
+    enabled: &[Target],
+    entity: EntityRef,
+) -> Result<Option<Explanation>, StoreError> {
+    let states = store.target_states().await?;
+    let in_outbox = store.is_in_outbox(entity).await?;
+    let mut targets = Vec::new();
+    let mut is_known = false;
+    for target in Target::ALL {
+        let version = version(store, target, entity).await?;
+        let record = store.record(target, entity).await?;
+        is_known |= version.is_some() || record.is_some();
+        let evidence = Evidence {
+            entity,
+            state: state_of(&states, target)?,
+            is_enabled: enabled.contains(&target),
+            version,
+            record: record.as_ref(),
+            in_outbox,
+        };
+        let verdict = judge(&evidence);
+        let attempts = store.attempts(target, entity, limits::EXPLAIN_ATTEMPTS).await?;
+        targets.push(row(target, entity, version, record, attempts, verdict));
+    }
+    Ok(is_known.then_some(Explanation { targets }))
+}
+
+/// What the projection shows; targets without a client have no projections yet.
+async fn version(
+    store: &Store,
+    target: Target,
+    entity: EntityRef,
+) -> Result<Option<Timestamp>, StoreError> {
+    if target.has_client() && target.covers(entity.entity_type) {
+        store.projection_version(target, entity).await
+    } else {
+        Ok(None)
+    }
+}
+
+fn row(
+    target: Target,
+    entity: EntityRef,
+    version: Option<Timestamp>,
+    record: Option<RecordRow>,
+    attempts: Vec<AttemptRow>,
+    verdict: Verdict,
+) -> ExplainRow {
+    let known = record.as_ref();
+    ExplainRow {
+        target,
+        entity: entity.entity_type,
+        id: entity.id,
+        state: verdict.state,
+        reason: verdict.reason,
+        last_change: version,
+        pushed_version: known.and_then(|r| r.entity_modified_on),
+        owed_since: known.filter(|r| r.is_owed).and_then(|r| r.owed_on),
+        last_push: known.and_then(|r| r.entity_synced_on),
+        last_pull: known.and_then(|r| r.remote_synced_on),
+        in_sync_hash: known.and_then(|r| r.hashes_agree),
+        in_doubt: known.is_some_and(|r| r.in_doubt),
+        due_on: known.and_then(|r| r.due_on),
+        dead_lettered_on: known.and_then(|r| r.dead_lettered_on),
+        waiting_on: known.and_then(|r| r.waiting_on.clone()),
+        last_error: known.and_then(|r| r.last_error.clone()),
+        remote_id: record.and_then(|r| r.remote_id),
+        attempts: attempts.into_iter().map(Attempt::from).collect(),
+        next: verdict.next,
+        advice: verdict.advice,
+    }
+}
+
+/// How a person names entities.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// By type and EMS id.
+    Entity(EntityRef),
+    /// By e-mail address.
+    Email(String),
+    /// By bib number.
+    Bib(String),
+    /// By the id at a target.
+    Remote(Target, String),
+}
+
+/// The entities that are meant.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn find(store: &Store, named: &Named) -> Result<Vec<EntityRef>, StoreError> {
+    match named {
+        Named::Entity(entity) => Ok(vec![*entity]),
+        Named::Email(email) => store.entities_by_email(email).await,
+        Named::Bib(bib) => store.entities_by_bib(bib).await,
+        Named::Remote(target, id) => store.entities_by_remote_id(*target, id).await,
+    }
+}

@@ -1,0 +1,158 @@
+//! The mapping to states, and the shape of the document.
+
+use serde_json::json;
+
+use super::state::tests::{every_target_state, open_target};
+use super::*;
+use crate::store::BreakerState;
+
+/// The states that stand in records, and what each shows where nothing is more urgent, the most urgent first.
+const URGENCY: [(&str, Shown); 9] = [
+    ("dead_letter", Shown::DeadLetter),
+    ("rejected", Shown::Rejected),
+    ("held", Shown::Held),
+    ("retrying", Shown::Retrying),
+    ("parked", Shown::Parked),
+    ("waiting", Shown::Waiting),
+    ("leased", Shown::Leased),
+    ("pending", Shown::Pending),
+    // A record that is settled and owed again is as good as pending.
+    ("synced", Shown::Pending),
+];
+
+fn counts(states: &[&str]) -> Counts {
+    let by_state = states.iter().map(|state| ((*state).to_owned(), (3, 1))).collect();
+    Counts { by_state, ..Counts::default() }
+}
+
+#[test]
+fn the_most_urgent_of_every_combination_of_records_is_shown() {
+    for bits in 0..(1_u32 << URGENCY.len()) {
+        let there: Vec<_> =
+            (0..URGENCY.len()).filter(|n| bits & (1 << n) != 0).map(|n| URGENCY[n]).collect();
+        let names: Vec<_> = there.iter().map(|(name, _)| *name).collect();
+        let (shown, _) = target_state(true, &open_target(), &counts(&names));
+        assert_eq!(shown, there.first().map_or(Shown::Synced, |first| first.1), "{names:?}");
+    }
+}
+
+#[test]
+fn what_keeps_the_whole_target_back_is_shown_before_its_records() {
+    for state in every_target_state() {
+        for records in [counts(&[]), counts(&["dead_letter", "pending"])] {
+            let (shown, reason) = target_state(true, &state, &records);
+            if let Some(obstacle) = Obstacle::of(true, &state) {
+                assert_eq!((shown, reason), (obstacle.state(), obstacle.reason()));
+            } else {
+                assert!(matches!(shown, Shown::Synced | Shown::DeadLetter), "{state:?}");
+            }
+            assert_eq!(target_state(false, &state, &records), (Shown::Disabled, "not_enabled"));
+        }
+    }
+}
+
+#[test]
+fn settled_records_are_synced_and_a_change_in_the_outbox_is_not() {
+    let mut counts = Counts::default();
+    counts.by_state.insert("synced".to_owned(), (9, 0));
+    counts.by_state.insert("skipped".to_owned(), (9, 0));
+    assert_eq!(target_state(true, &open_target(), &counts), (Shown::Synced, "nothing_owed"));
+    counts.in_outbox = 1;
+    assert_eq!(target_state(true, &open_target(), &counts), (Shown::Pending, "in_outbox"));
+}
+
+#[test]
+fn a_person_is_needed_for_what_does_not_move_by_itself_and_for_nothing_else() {
+    assert!(
+        needs(&open_target(), &counts(&["retrying", "waiting", "parked", "leased"])).is_empty()
+    );
+    assert!(needs(&TargetState { paused: true, ..open_target() }, &counts(&[])).is_empty());
+    let throttled = TargetState { throttled_until: Some(Timestamp::UNIX_EPOCH), ..open_target() };
+    assert!(needs(&throttled, &counts(&[])).is_empty());
+
+    for (state, reason) in
+        [("dead_letter", "dead_letters"), ("rejected", "rejected"), ("held", "held")]
+    {
+        assert_eq!(needs(&open_target(), &counts(&[state])), [reason]);
+    }
+    // The next cycle of a dead letter is under way: the dead letter is still open.
+    let again = Counts { dead_letters: 1, ..counts(&["pending"]) };
+    assert_eq!(needs(&open_target(), &again), ["dead_letters"]);
+    assert_eq!(needs(&TargetState { disabled: true, ..open_target() }, &counts(&[])), ["disabled"]);
+    for breaker in [BreakerState::Open, BreakerState::HalfOpen] {
+        let state = TargetState { breaker, ..open_target() };
+        assert_eq!(needs(&state, &counts(&[])), ["breaker_open"]);
+    }
+}
+
+pub(in crate::ops) fn reading() -> Reading {
+    let state = |target| TargetState { target, ..open_target() };
+    Reading {
+        outbox: vec![(EntityType::Tag, 2, 7.5), (EntityType::Conversation, 1, 99.0)],
+        states: vec![StateCount {
+            target: Target::TagServer,
+            state: "waiting".to_owned(),
+            records: 4,
+            owed: 4,
+            oldest_seconds: Some(3.0),
+        }],
+        dead_letters: vec![(Target::TagServer, 1)],
+        targets: Target::ALL.map(state).to_vec(),
+        duties: vec![DutyRow {
+            duty: "sweep_outbound".to_owned(),
+            target: "tagserver".to_owned(),
+            finished_on: Some(Timestamp::UNIX_EPOCH),
+            found: 5,
+        }],
+        capture_problems: vec![("ems.tag".to_owned(), "a trigger is disabled".to_owned())],
+    }
+}
+
+#[test]
+fn the_document_has_the_fixed_shape() {
+    let queues = Queues { outbound: Some(3), retry: Some(1), dead: Some(0), ..Queues::default() };
+    let lengths = HashMap::from([(Target::TagServer, queues)]);
+    let status = put_together(&reading(), Some(&lengths), &[Target::TagServer]).unwrap();
+    let document = serde_json::to_value(&status).unwrap();
+    assert_eq!(
+        document["targets"][0],
+        json!({
+            "target": "tagserver", "state": "waiting", "reason": "others_come_first", "detail": null,
+            "breaker": "closed",
+            "queues": {"outbound": 3, "inbound": null, "retry": 1, "dead": 0},
+            "dead_letters": 1, "oldest_unsynced_seconds": 7.5,
+            "last_sweep": {"outbound": "1970-01-01T00:00:00Z", "inbound": null},
+            "records": 4, "owed": 4, "waiting": 4, "rejected": 0, "held": 0,
+        })
+    );
+    assert_eq!(document["targets"].as_array().unwrap().len(), Target::ALL.len());
+    assert_eq!(document["targets"][1]["state"], "disabled");
+    assert_eq!(document["targets"][1]["oldest_unsynced_seconds"], json!(null));
+    assert_eq!(document["outbox"], json!({"rows": 3, "oldest_seconds": 99.0}));
+    assert_eq!(
+        document["needs_person"],
+        json!([{"target": "tagserver", "reason": "dead_letters"},
+               {"target": null, "reason": "changes_not_captured"}])
+    );
+}
+
+#[test]
+fn a_broker_that_can_not_be_asked_makes_the_lengths_unknown_and_says_so() {
+    let status = put_together(&reading(), None, &[Target::TagServer]).unwrap();
+    for row in &status.targets {
+        assert_eq!(
+            serde_json::to_value(row.queues).unwrap(),
+            json!({"outbound": null, "inbound": null, "retry": null, "dead": null,
+                   "reason": "broker_unreachable"})
+        );
+    }
+    let last = status.needs_person.last().unwrap();
+    assert_eq!((last.target, last.reason), (None, "broker_unreachable"));
+}
+
+#[test]
+fn a_target_without_a_row_is_an_error_and_not_a_panic() {
+    let mut reading = reading();
+    reading.targets.pop();
+    assert!(put_together(&reading, None, &[]).is_err());
+}

@@ -1,0 +1,145 @@
+//! The outbound sweep finds what no event told (G1): disabled triggers, late commits, content without a new stamp.
+
+use std::time::Duration;
+
+use ems_sync::process::Role;
+
+use crate::support::ems;
+use crate::support::parity::assert_in_sync;
+use crate::support::rig::Rig;
+
+/// The sync triggers of every watched table, switched off or on again.
+async fn triggers(rig: &Rig, on: bool) {
+    let action = if on { "enable always" } else { "disable" };
+    rig.exec(&format!(
+        "do $$ declare t record; begin
+           for t in select tgrelid::regclass as tab, tgname from pg_trigger
+                    where not tgisinternal and tgname like 'sync\\_%' loop
+             execute format('alter table %s {action} trigger %I', t.tab, t.tgname);
+           end loop;
+         end $$"
+    ))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_changes_without_triggers_are_all_found_by_one_sweep() {
+    let rig = Rig::new().await;
+    let running = rig.start(&[Role::Relay, Role::Consume]);
+    ems::populate(&rig.ems, 600).await;
+    rig.settled().await;
+    assert_in_sync(&rig).await;
+    triggers(&rig, false).await;
+    // 400 inserts, 400 updates and some 200 deletes with their cascades, child rows among them.
+    rig.exec(
+        "insert into ems.person (first_name, last_name) select 'Silent', 'Insert ' || n from generate_series(1, 200) n;
+         insert into ems.tag (person_id, number) select id, 'SILENT-' || id from ems.person where first_name = 'Silent';
+         update ems.person set last_name = last_name || '!' where id % 3 = 0 and id <= 600;
+         update ems.event_participant set status = 'WITHDRAWN' where id % 3 = 1;
+         delete from ems.person where id % 12 = 5 and id <= 600;
+         delete from ems.start_group_participant where id % 4 = 1;
+         delete from ems.race where id = (select max(id) from ems.race)",
+    )
+    .await;
+    assert_eq!(rig.count("select count(*) from sync.outbox").await, 0, "nothing was captured");
+    let (code, json) = rig.run(&["sweep", "outbound", "--json"]).await;
+    assert_eq!(code, 0, "{json}");
+    rig.settled().await;
+    assert_in_sync(&rig).await;
+    triggers(&rig, true).await;
+    let writes = rig.writes();
+    assert_eq!(rig.run(&["sweep", "outbound"]).await.0, 0);
+    rig.settled().await;
+    assert_eq!(rig.writes(), writes);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_stamps_before_a_sweep_and_commits_after_it_is_found_by_the_next() {
+    let mut rig = Rig::new().await;
+    rig.set("SWEEP__OUTBOUND_EVERY", "1s");
+    ems::populate(&rig.ems, 50).await;
+    let running = rig.start_all();
+    rig.settled().await;
+    triggers(&rig, false).await;
+    let late = crate::support::database::connect(&rig.url).await;
+    late.batch_execute("begin; update ems.person set last_name = 'Late' where id % 2 = 0")
+        .await
+        .unwrap();
+    // Several sweeps pass while it is open, so that a watermark by the clock would be beyond its stamp.
+    sweeps(&rig, 4).await;
+    late.batch_execute("commit").await.unwrap();
+    sweeps(&rig, 2).await;
+    rig.settled().await;
+    assert_in_sync(&rig).await;
+    running.stop().await;
+}
+
+/// Waits until that many more periodic sweeps have come to their end.
+async fn sweeps(rig: &Rig, n: i32) {
+    for _ in 0..n {
+        let last: Option<jiff::Timestamp> = rig
+            .ems
+            .query_one("select max(finished_on) from sync.duty where duty = 'sweep_outbound'", &[])
+            .await
+            .unwrap()
+            .get(0);
+        let last = last.map_or_else(|| "-infinity".to_owned(), |last| last.to_string());
+        rig.until(
+            &format!(
+                "select 1 - count(*) from sync.duty where duty = 'sweep_outbound' and owner is null
+                 and finished_on > '{last}'::timestamptz"
+            ),
+            "swept again",
+        )
+        .await;
+    }
+}
+
+/// Leg 4 needs no timestamp: content that changed under an unchanged `modified_on` is found by its hash.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn content_that_changed_without_a_new_stamp_is_found_by_its_hash() {
+    let rig = Rig::new().await;
+    let running = rig.start(&[Role::Relay, Role::Consume]);
+    ems::populate(&rig.ems, 30).await;
+    rig.settled().await;
+    rig.exec(
+        "alter table ems.person disable trigger all;
+         update ems.person set last_name = 'Unstamped' where id % 3 = 0;
+         alter table ems.person enable trigger all",
+    )
+    .await;
+    assert_eq!(rig.run(&["sweep", "outbound"]).await.0, 0);
+    rig.settled().await;
+    assert_in_sync(&rig).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emptied_table_is_emptied_at_the_remote() {
+    let rig = Rig::new().await;
+    let running = rig.start(&[Role::Relay, Role::Consume]);
+    ems::populate(&rig.ems, 40).await;
+    rig.settled().await;
+    rig.exec("truncate ems.tag, ems.start_group_participant").await;
+    rig.until(
+        "select count(*) from sync.record where entity_type in ('tag', 'start_group_participant') and remote_id is not null",
+        "emptied",
+    )
+    .await;
+    rig.settled().await;
+    assert_in_sync(&rig).await;
+    running.stop().await;
+}
+
+/// How soon a change is seen must not hang on the fallback when the database notifies.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn polling_works_where_nobody_may_notify() {
+    let mut rig = Rig::new().await;
+    rig.set("CAPTURE__WAKE", "poll");
+    let running = rig.start(&[Role::Relay, Role::Consume]);
+    ems::populate(&rig.ems, 20).await;
+    tokio::time::timeout(Duration::from_secs(20), rig.settled()).await.expect("is quick");
+    assert_in_sync(&rig).await;
+    running.stop().await;
+}
