@@ -147,6 +147,8 @@ pub const ERROR_TEXT_CHARS_MAX: usize = 500;
 pub const EXPLAIN_ATTEMPTS: i64 = 10;
 /// Days that the audit trail of attempts is kept.
 pub const ATTEMPTS_KEPT_DAYS: i32 = 14;
+/// How often its daily partitions are looked after; they are made two days ahead.
+pub const KEEP_ATTEMPTS_EVERY: Duration = Duration::from_secs(60 * 60);
 
 const _: () = {
     assert!(QUEUE_SHORT < QUEUE_FULL);

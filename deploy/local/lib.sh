@@ -247,7 +247,7 @@ policy_remove() {
 apt_install() { # PACKAGE…: as root installs, otherwise says how
   local line="apt-get install -y --no-install-recommends $*"
   if ! command -v apt-get >/dev/null; then
-    die -2 "missing: $*. There is no apt-get here: install them by hand (Postgres >= 15, RabbitMQ >= 3.10)."
+    die -2 "missing: $*. There is no apt-get here: install by hand what these Debian packages hold (Postgres >= 15, RabbitMQ >= 3.10)."
   fi
   if ((EUID)); then
     say "missing: $*. Install with:"
@@ -655,7 +655,9 @@ wait_ready() { # NAME TITLE PROBE LOG…; a progress line must have been begun
   return 1
 }
 
-port_conflict() { grep -qiE 'eaddrinuse|address already in use|dist_port_already_used' "$DIR"/log/*.log "$DIR"/amqp/log/*.log 2>/dev/null; }
+port_conflict() { # epmd ends without a word when its port is taken
+  ! alive epmd || grep -qiE 'eaddrinuse|address already in use|dist_port_already_used' "$DIR"/log/*.log "$DIR"/amqp/log/*.log 2>/dev/null
+}
 
 wait_pg_ready() { wait_ready pg "Postgres $PG_VERSION" pg_ready "$DIR/log/postgres.log"; }
 wait_amqp_ready() { wait_ready amqp "RabbitMQ $RABBITMQ_VERSION" amqp_ready "$DIR/log/rabbitmq-console.log" "$DIR/amqp/log/rabbitmq.log"; }

@@ -11,10 +11,9 @@ use crate::process::Role;
 use crate::target::Target;
 use crate::telemetry::{LogFilter, LogFormat};
 
-/// Keeps an Event and Membership System in Postgres in step with `TagServer`, Mautic, `MailChimp`, `RunSignup` and
-/// Chatwoot.
+/// The whole command line.
 #[derive(Debug, Parser)]
-#[command(name = "ems-sync", version, verbatim_doc_comment, arg_required_else_help = true)]
+#[command(name = "ems-sync", version, about, long_about = None, arg_required_else_help = true)]
 pub(super) struct Cli {
     #[command(flatten)]
     pub(super) global: Global,
@@ -105,7 +104,14 @@ pub(super) struct StatusArgs {
     pub(super) check: bool,
 }
 
+const EXPLAIN_USAGE: &str = "\
+ems-sync explain [OPTIONS] <ENTITY> <ID>
+       ems-sync explain [OPTIONS] --email <EMAIL>
+       ems-sync explain [OPTIONS] --bib <BIB>
+       ems-sync explain [OPTIONS] --remote <TARGET> <ID>";
+
 #[derive(Debug, Args)]
+#[command(override_usage = EXPLAIN_USAGE)]
 #[command(group(ArgGroup::new("what").required(true).args(["entity", "email", "bib", "remote"])))]
 pub(super) struct ExplainArgs {
     /// Type of the entity, for example `person`
@@ -171,7 +177,7 @@ pub(super) enum TargetOrder {
 pub(super) struct TargetArgs {
     /// The target
     pub(super) target: Target,
-    /// Why; shown by `status`, so nothing personal
+    /// Why; kept with the order and shown while the target is disabled, so nothing personal
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: Option<String>,
     /// Print one JSON document
@@ -221,9 +227,9 @@ mod tests {
 
     #[test]
     fn every_role_is_played_unless_some_are_named() {
-        let roles = |line: &str| match parse(line).unwrap().command {
-            Command::Run(args) => args.roles,
-            other => panic!("{other:?}"),
+        let roles = |line: &str| {
+            let Command::Run(args) = parse(line).unwrap().command else { panic!("{line}") };
+            args.roles
         };
         assert_eq!(roles("run"), Role::ALL);
         assert_eq!(roles("run --roles relay,ops"), [Role::Relay, Role::Ops]);
@@ -234,10 +240,8 @@ mod tests {
     #[test]
     fn exactly_one_way_of_naming_what_is_explained_is_accepted() {
         let what = |line: &str| -> Result<Named, ErrorKind> {
-            match parse(line)?.command {
-                Command::Explain(args) => Ok(args.named().unwrap()),
-                other => panic!("{other:?}"),
-            }
+            let Command::Explain(args) = parse(line)?.command else { panic!("{line}") };
+            Ok(args.named().unwrap())
         };
         let person = Named::Entity(EntityRef::new(EntityType::Person, 5));
         assert_eq!(what("explain person 5"), Ok(person.clone()));

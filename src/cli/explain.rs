@@ -85,7 +85,7 @@ fn entity_shown(entity: EntityRef, rows: &[ExplainRow]) -> String {
             ]);
         }
         if let Some(text) = &row.advice {
-            advice.push_str(&format!("\nAdvice for {}: {}", row.target, cell(Some(text))));
+            advice.push_str(&format!("\n  Advice for {}: {}", row.target, cell(Some(text))));
         }
     }
     let attempts = if attempts.is_empty() { String::new() } else { format!("\n\n{attempts}") };

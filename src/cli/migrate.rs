@@ -9,7 +9,7 @@ use crate::store::Migrated;
 
 pub(super) async fn migrate(config: &Config) -> anyhow::Result<Exit> {
     let (store, publisher) = adapters(config, "migrate")?;
-    let migrated = store.migrate().await?;
+    let migrated = store.migrate(None).await?;
     let watched = store.watched_tables().await?;
     output::text(&told(&migrated, &watched))?;
     publisher

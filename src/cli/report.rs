@@ -8,6 +8,7 @@ use crate::broker::BrokerError;
 use crate::config::ConfigError;
 use crate::store::StoreError;
 use crate::sweep::SweepError;
+use crate::target::Target;
 use crate::telemetry::LogFormat;
 
 /// Tells the failure on standard error, and says how to exit.
@@ -63,11 +64,14 @@ fn advice(error: &anyhow::Error) -> Option<&'static str> {
     })
 }
 
+const MISSING_SCHEMA: &str =
+    "Schema `sync` is missing or older than this program: run `ems-sync migrate`.";
+const MISSING_PROJECTION: &str = "A projection is missing: run `ems-sync migrate`, or create the view if your \
+     EMS has tables of its own (see sql/projections/).";
+
 fn of_store(error: &StoreError) -> Option<&'static str> {
     if error.needs_migration() {
-        return Some(
-            "Schema `sync` is missing or older than this program: run `ems-sync migrate`.",
-        );
+        return Some(if names_a_projection(error) { MISSING_PROJECTION } else { MISSING_SCHEMA });
     }
     match error {
         StoreError::Pool(_) | StoreError::Connection(_) => {
@@ -82,6 +86,16 @@ fn of_store(error: &StoreError) -> Option<&'static str> {
         | StoreError::Database { .. }
         | StoreError::Unexpected(_) => None,
     }
+}
+
+/// Whether the error is about a view `sync.<target>_<entity>`.
+fn names_a_projection(error: &StoreError) -> bool {
+    let StoreError::Database { message, .. } = error else { return false };
+    let views = Target::ALL.into_iter().flat_map(|target| {
+        let types = target.outbound_types().iter();
+        types.map(move |entity_type| format!("sync.{target}_{entity_type}\""))
+    });
+    views.into_iter().any(|view| message.contains(&view))
 }
 
 const fn of_broker(error: &BrokerError) -> Option<&'static str> {
@@ -121,6 +135,18 @@ mod tests {
             assert!(advice(&error).unwrap().contains("ems-sync migrate"), "{code}");
         }
         assert_eq!(advice(&anyhow::Error::new(database("23505"))), None);
+    }
+
+    #[test]
+    fn a_missing_projection_is_told_from_a_missing_schema() {
+        let missing = |relation: &str| StoreError::Database {
+            code: "42P01".to_owned(),
+            message: format!("relation \"{relation}\" does not exist"),
+        };
+        assert!(names_a_projection(&missing("sync.tagserver_start_group")));
+        for other in ["sync.tagserver_record", "sync.outbox", "sync.tagserver"] {
+            assert!(!names_a_projection(&missing(other)), "{other}");
+        }
     }
 
     #[test]

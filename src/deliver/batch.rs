@@ -54,14 +54,15 @@ struct Turn {
 }
 
 impl<R: Remote> Worker<R> {
-    /// Brings the target up to date on these entities, as far as they are owed and due. What it says about the
+    /// Brings the target up to date on these deliveries' entities, as far as they are owed and due. What it says about the
     /// target as a whole is returned, one verdict per push.
     ///
     /// # Errors
     /// [`StoreError`] when the database failed; what was claimed is then left to its leases.
-    pub async fn work(&self, entities: Vec<EntityRef>) -> Result<Vec<Verdict>, StoreError> {
-        let mut wanted: BTreeSet<EntityRef> = entities.into_iter().collect();
+    pub async fn work(&self, deliveries: Vec<Delivery>) -> Result<Vec<Verdict>, StoreError> {
+        let mut wanted: BTreeSet<EntityRef> = deliveries.iter().map(Delivery::entity_ref).collect();
         let mut verdicts = Vec::new();
+        self.send_round_again(&deliveries).await?;
         for _ in 0..limits::GO_AGAIN_MAX {
             if wanted.is_empty() {
                 return Ok(verdicts);
@@ -72,6 +73,25 @@ impl<R: Remote> Worker<R> {
         // An entity that never comes to rest makes way for others; it is due, and told so again.
         self.publish_due(wanted.into_iter().collect()).await;
         Ok(verdicts)
+    }
+
+    /// A retry that comes before its record is due (the delay queues know few delays) goes round once more: an ack
+    /// would leave it to the republish scan.
+    async fn send_round_again(&self, deliveries: &[Delivery]) -> Result<(), StoreError> {
+        let retries: HashMap<EntityRef, &Delivery> = deliveries
+            .iter()
+            .filter(|delivery| delivery.attempt > 0)
+            .map(|delivery| (delivery.entity_ref(), delivery))
+            .collect();
+        let entities: Vec<EntityRef> = retries.keys().copied().collect();
+        let target = self.remote.target();
+        let early = self.store.retrying(target, &entities).await?;
+        let again = early.into_iter().filter_map(|entity| {
+            let delivery = Delivery::clone(retries.get(&entity)?);
+            Some(Outgoing { queue: Queue::delay(target, Duration::ZERO), delivery })
+        });
+        self.publish(again.collect()).await;
+        Ok(())
     }
 
     /// One round; what is owed again at once.

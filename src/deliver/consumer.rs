@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::broker::{Broker, Message, Queue, Subscription, ack_all, hand_back_all};
 use crate::deliver::batch::Worker;
 use crate::deliver::breaker::Breaker;
-use crate::entity::EntityRef;
+use crate::delivery::Delivery;
 use crate::error_chain::chain;
 use crate::limits;
 use crate::ops::progress::Beat;
@@ -134,10 +134,10 @@ impl<R: Remote> Consumer<R> {
 /// Works on a batch and acks it. When the database fails, the deliveries go back: what was claimed is leased, so
 /// they come again until the leases are over.
 async fn work<R: Remote>(worker: &Worker<R>, breaker: &Breaker, messages: Vec<Message>) {
-    let entities: Vec<EntityRef> = messages
+    let deliveries: Vec<Delivery> = messages
         .iter()
         .filter_map(|message| match &message.delivery {
-            Ok(delivery) if delivery.target == worker.remote.target() => Some(delivery.entity_ref()),
+            Ok(delivery) if delivery.target == worker.remote.target() => Some(delivery.clone()),
             Ok(_) => None,
             Err(error) => {
                 tracing::error!(error = %error, "A message that is no delivery is dropped; nothing is lost with it");
@@ -146,7 +146,7 @@ async fn work<R: Remote>(worker: &Worker<R>, breaker: &Breaker, messages: Vec<Me
         })
         .collect();
     let began = Instant::now();
-    match worker.work(entities).await {
+    match worker.work(deliveries).await {
         Ok(verdicts) => {
             breaker.judge(verdicts).await;
             ack_all(messages).await;

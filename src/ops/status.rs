@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::broker::{BrokerError, Publisher, Queue, QueueKind};
 use crate::entity::EntityType;
-use crate::store::{Duty, DutyRow, StateCount, Store, StoreError, TargetState};
+use crate::store::{BreakerState, Duty, DutyRow, StateCount, Store, StoreError, TargetState};
 use crate::target::Target;
 
 use state::{Obstacle, Shown};
@@ -173,16 +173,16 @@ impl Reading {
         })
     }
 
-    /// What is counted for a target.
+    /// What is counted for a target. A change in the outbox concerns only those that the configuration enables.
     #[must_use]
-    pub fn counts(&self, target: Target) -> Counts {
+    pub fn counts(&self, target: Target, is_enabled: bool) -> Counts {
         let mut counts = Counts::default();
         for count in self.states.iter().filter(|count| count.target == target) {
             counts.by_state.insert(count.state.clone(), (count.records, count.owed));
             counts.age(count.oldest_seconds);
         }
         for (entity_type, rows, oldest_seconds) in &self.outbox {
-            if target.covers(*entity_type) {
+            if is_enabled && target.covers(*entity_type) {
                 counts.in_outbox += rows;
                 counts.age(Some(*oldest_seconds));
             }
@@ -270,8 +270,8 @@ pub fn put_together(
     let mut needs_person = Vec::new();
     for target in Target::ALL {
         let state = state_of(&reading.targets, target)?;
-        let counts = reading.counts(target);
         let is_enabled = enabled.contains(&target);
+        let counts = reading.counts(target, is_enabled);
         if is_enabled {
             let needs = needs(state, &counts).into_iter();
             needs_person.extend(needs.map(|reason| NeedsPerson { target: Some(target), reason }));
@@ -321,7 +321,7 @@ fn row(
         target: state.target,
         state: shown,
         reason,
-        detail: state.disabled_reason.clone().or_else(|| state.last_error.clone()),
+        detail: detail(state).cloned(),
         breaker: state::breaker(is_enabled, state),
         queues,
         dead_letters: counts.dead_letters,
@@ -332,6 +332,16 @@ fn row(
         waiting: counts.owed("waiting"),
         rejected: counts.records("rejected"),
         held: counts.records("held"),
+    }
+}
+
+/// What was said when the target was disabled, or its breaker opened.
+fn detail(state: &TargetState) -> Option<&String> {
+    match state.breaker {
+        BreakerState::Closed => state.disabled_reason.as_ref(),
+        BreakerState::Open | BreakerState::HalfOpen => {
+            state.disabled_reason.as_ref().or(state.last_error.as_ref())
+        }
     }
 }
 
@@ -368,7 +378,7 @@ pub fn needs(state: &TargetState, counts: &Counts) -> Vec<&'static str> {
     if state.disabled {
         needs.push("disabled");
     }
-    if state.breaker != crate::store::BreakerState::Closed {
+    if state.breaker != BreakerState::Closed {
         needs.push("breaker_open");
     }
     if counts.dead_letters > 0 || counts.records("dead_letter") > 0 {

@@ -13,8 +13,8 @@ use crate::target::Target;
 pub enum Duty {
     /// The outbound sweep of a target.
     SweepOutbound,
-    /// Publishing again what is owed and due.
-    Republish,
+    /// Making and dropping the partitions of the audit trail.
+    KeepAttempts,
 }
 
 impl Duty {
@@ -23,7 +23,7 @@ impl Duty {
     pub const fn name(self) -> &'static str {
         match self {
             Self::SweepOutbound => "sweep_outbound",
-            Self::Republish => "republish",
+            Self::KeepAttempts => "keep_attempts",
         }
     }
 }
@@ -69,6 +69,18 @@ impl Store {
             .execute(&query, &[&lease.duty.name(), &lease.target.name(), &lease.owner, &seconds])
             .await?;
         Ok(kept == 1)
+    }
+
+    /// Makes the next daily partitions of the audit trail and drops the old ones.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn keep_attempts(&self) -> Result<(), StoreError> {
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/attempts_keep.sql")).await?;
+        client.query(&query, &[&limits::ATTEMPTS_KEPT_DAYS]).await?;
+        Ok(())
     }
 
     /// Ends the duty's run, with how much it found.

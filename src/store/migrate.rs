@@ -1,6 +1,7 @@
 //! `ems-sync migrate`: schema `sync`, its functions and projections. Safe to repeat, and by several at once.
 
 use super::{Store, StoreError};
+use crate::limits;
 use crate::target::Target;
 
 mod embedded {
@@ -11,11 +12,12 @@ mod embedded {
 const MIGRATION_LOCK: (i32, i32) = (4_541_779, 3);
 
 /// Functions, re-applied in this order.
-const FUNCTIONS: [(&str, &str); 4] = [
-    ("capture.sql", include_str!("../../sql/functions/capture.sql")),
-    ("owe.sql", include_str!("../../sql/functions/owe.sql")),
-    ("claim.sql", include_str!("../../sql/functions/claim.sql")),
-    ("finish.sql", include_str!("../../sql/functions/finish.sql")),
+const FUNCTIONS: [&str; 5] = [
+    include_str!("../../sql/functions/capture.sql"),
+    include_str!("../../sql/functions/owe.sql"),
+    include_str!("../../sql/functions/claim.sql"),
+    include_str!("../../sql/functions/finish.sql"),
+    include_str!("../../sql/functions/attempts.sql"),
 ];
 
 /// What a migration did.
@@ -41,9 +43,12 @@ impl Store {
     /// Brings schema `sync` to this program's version: migrations once each, functions and projections anew, and
     /// the triggers on the reference EMS where it is.
     ///
+    /// `own` replaces what comes with the program for the reference EMS (its look-ups, projections and triggers) by
+    /// statements for another EMS, one text per file.
+    ///
     /// # Errors
     /// [`StoreError`] when a migration differs from the one that was applied, or a statement fails.
-    pub async fn migrate(&self) -> Result<Migrated, StoreError> {
+    pub async fn migrate(&self, own: Option<&[String]>) -> Result<Migrated, StoreError> {
         let mut client = self.own_client().await?;
         client.batch_execute("set statement_timeout = 0; set lock_timeout = '30s'").await?;
         let (class, object) = MIGRATION_LOCK;
@@ -55,7 +60,7 @@ impl Store {
             .await
             .map_err(StoreError::Migration)?;
         let transaction = client.transaction().await?;
-        for (_, sql) in FUNCTIONS {
+        for sql in FUNCTIONS {
             transaction.batch_execute(sql).await?;
         }
         let has_ems: bool = transaction
@@ -63,6 +68,10 @@ impl Store {
             .await?
             .try_get(0)?;
         let mut applied_projections = Vec::new();
+        for sql in own.unwrap_or_default() {
+            transaction.batch_execute(sql).await?;
+        }
+        let has_ems = has_ems && own.is_none();
         if has_ems {
             transaction.batch_execute(include_str!("../../sql/projections/lookup.sql")).await?;
             for target in Target::ALL {
@@ -73,6 +82,8 @@ impl Store {
             }
             transaction.batch_execute("select sync.watch_reference_ems()").await?;
         }
+        let kept = limits::ATTEMPTS_KEPT_DAYS;
+        transaction.query(include_str!("../../sql/queries/attempts_keep.sql"), &[&kept]).await?;
         transaction.commit().await?;
         Ok(Migrated {
             applied: report.applied_migrations().iter().map(ToString::to_string).collect(),

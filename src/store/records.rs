@@ -167,6 +167,25 @@ impl Store {
         .await
     }
 
+    /// Those of these entities whose next try is not due yet.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn retrying(
+        &self,
+        target: Target,
+        entities: &[EntityRef],
+    ) -> Result<Vec<EntityRef>, StoreError> {
+        if entities.is_empty() {
+            return Ok(Vec::new());
+        }
+        let types: Vec<&str> = entities.iter().map(|e| e.entity_type.name()).collect();
+        let ids: Vec<i64> = entities.iter().map(|e| e.id).collect();
+        let client = self.client().await?;
+        let query = client.prepare_cached(include_str!("../../sql/queries/retrying.sql")).await?;
+        client.query(&query, &[&target.name(), &types, &ids]).await?.iter().map(entity).collect()
+    }
+
     /// The remote ids of these entities at `target`, of those that have one.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::{Extent, Found, SweepError, Sweeper};
 use crate::error_chain::chain;
 use crate::limits;
 use crate::remote::Remote;
-use crate::store::Duty;
+use crate::store::{Duty, StoreError};
 
 impl<R: Remote> Sweeper<R> {
     /// Sweeps every `every`, until `stop`.
@@ -29,11 +29,27 @@ impl<R: Remote> Sweeper<R> {
                     tracing::warn!(target.name = %target, error = %chain(&error), "The outbound sweep ended early");
                 }
             }
+            if let Err(error) = self.keep_attempts(owner).await {
+                tracing::warn!(error = %chain(&error), "The audit trail's partitions can't be kept; tried again");
+            }
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(look_every) => {}
             }
         }
+    }
+
+    /// Once an hour, by one process: the audit trail's partitions.
+    async fn keep_attempts(&self, owner: Uuid) -> Result<(), StoreError> {
+        let (duty, target) = (Duty::KeepAttempts, self.remote.target());
+        let Some(duty) =
+            self.store.take_duty(duty, target, owner, limits::KEEP_ATTEMPTS_EVERY).await?
+        else {
+            return Ok(());
+        };
+        let result = self.store.keep_attempts().await;
+        self.store.end_duty(&duty, 0, result.is_ok()).await?;
+        result
     }
 
     async fn sweep_if_due(

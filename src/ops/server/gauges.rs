@@ -32,8 +32,9 @@ pub(super) fn refresh(
     metrics.outbox(count(outbox.rows), outbox.oldest_seconds.unwrap_or(0.0));
     for state in reading.targets() {
         let target = state.target;
-        let counts = reading.counts(target);
-        let breaker = level(breaker(enabled.contains(&target), state));
+        let is_enabled = enabled.contains(&target);
+        let counts = reading.counts(target, is_enabled);
+        let breaker = level(breaker(is_enabled, state));
         let oldest = counts.oldest_seconds.unwrap_or(0.0);
         metrics.target(target, breaker, oldest, count(counts.dead_letters));
         for name in RECORD_STATES {

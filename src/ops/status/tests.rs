@@ -4,7 +4,6 @@ use serde_json::json;
 
 use super::state::tests::{every_target_state, open_target};
 use super::*;
-use crate::store::BreakerState;
 
 /// The states that stand in records, and what each shows where nothing is more urgent, the most urgent first.
 const URGENCY: [(&str, Shown); 9] = [
@@ -127,7 +126,7 @@ fn the_document_has_the_fixed_shape() {
     );
     assert_eq!(document["targets"].as_array().unwrap().len(), Target::ALL.len());
     assert_eq!(document["targets"][1]["state"], "disabled");
-    assert_eq!(document["targets"][1]["oldest_unsynced_seconds"], json!(null));
+    assert_eq!(document["targets"][1]["oldest_unsynced_seconds"], json!(null), "not enabled");
     assert_eq!(document["outbox"], json!({"rows": 3, "oldest_seconds": 99.0}));
     assert_eq!(
         document["needs_person"],
@@ -155,4 +154,21 @@ fn a_target_without_a_row_is_an_error_and_not_a_panic() {
     let mut reading = reading();
     reading.targets.pop();
     assert!(put_together(&reading, None, &[]).is_err());
+}
+
+#[test]
+fn a_change_in_the_outbox_concerns_enabled_targets_that_cover_its_type() {
+    let reading = reading();
+    let in_outbox = |target, is_enabled| reading.counts(target, is_enabled).in_outbox;
+    assert_eq!(in_outbox(Target::TagServer, true), 2);
+    assert_eq!(in_outbox(Target::TagServer, false), 0);
+    assert_eq!(in_outbox(Target::Mautic, true), 0, "a tag is not sent there");
+}
+
+#[test]
+fn an_error_of_the_past_is_no_detail_of_a_target_that_works() {
+    let closed = TargetState { last_error: Some("HTTP 503".to_owned()), ..open_target() };
+    assert_eq!(detail(&closed), None);
+    let open = TargetState { breaker: BreakerState::Open, ..closed };
+    assert_eq!(detail(&open).map(String::as_str), Some("HTTP 503"));
 }

@@ -73,7 +73,7 @@ async fn template(services: &Services, admin: &Client) -> String {
         }
         let store =
             ems_sync::store::Store::new(&SecretString::from(url.clone()), "template").unwrap();
-        store.migrate().await.unwrap();
+        store.migrate(None).await.unwrap();
         drop(store);
         // A template must have no connection; they end a moment after their client is dropped.
         let ended = format!(

@@ -1,0 +1,61 @@
+# `make` lists the targets. What needs Postgres and RabbitMQ gets private ones from deploy/local.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+# cargo uses all cores by itself; `check` must run its parts in order, the tests last.
+.NOTPARALLEL:
+
+SERVICES := deploy/local/with-services --
+NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
+
+.PHONY: help toolchain build demo test check fmt lint bench up down clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+toolchain: ## Check for cargo and a C compiler
+	@deploy/local/toolchain
+
+build: toolchain ## Build everything (BUILD_ARGS, e.g. --release)
+	cargo build --workspace --locked $(BUILD_ARGS)
+
+demo: toolchain ## Play the story against private services and simulated remotes (DEMO_ARGS)
+	cargo build --locked -p ems-sync --bin ems-sync --example demo
+	cargo build --locked -p ems-sync-remotes
+	$(SERVICES) cargo run --quiet --locked -p ems-sync --example demo -- $(DEMO_ARGS)
+
+test: toolchain ## Run every test against private services (TEST_ARGS, e.g. a test's name)
+ifneq ($(NEXTEST),)
+	cargo test --workspace --locked --doc
+	cargo nextest run --workspace --locked --no-run
+	$(SERVICES) cargo nextest run --workspace --locked $(TEST_ARGS)
+else
+	cargo test --workspace --locked --no-run
+	$(SERVICES) cargo test --workspace --locked $(TEST_ARGS)
+endif
+
+check: fmt lint test ## Everything CI checks: format, lints, documentation, licences, tests
+
+fmt: toolchain ## Check the format (cargo fmt repairs it)
+	cargo fmt --all --check
+
+lint: toolchain ## Clippy, documentation and, when cargo-deny is installed, dependencies
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	@if command -v cargo-deny >/dev/null; then echo cargo deny check && cargo deny check; \
+	else echo 'cargo deny check: skipped, cargo-deny is not installed'; fi
+
+bench: toolchain ## Run the benchmarks against private services (BENCH_ARGS)
+	cargo bench --locked --no-run
+	$(SERVICES) cargo bench --locked $(BENCH_ARGS)
+
+up: ## Start Postgres and RabbitMQ for development and print their addresses
+	@deploy/local/up
+
+down: ## Stop what `make up` started; the data stay
+	@deploy/local/down
+
+clean: ## Stop the development services, remove their data and the build
+	@deploy/local/down --delete
+	cargo clean

@@ -1,0 +1,215 @@
+//! Every combination of evidence, against the rules restated.
+
+use super::*;
+use crate::entity::EntityType;
+use crate::ops::status::state::tests::{every_target_state, open_target};
+use crate::target::Target;
+
+const ENTITY: EntityRef = EntityRef::new(EntityType::Tag, 7);
+const STATES: [&str; 10] = [
+    "synced",
+    "pending",
+    "waiting",
+    "leased",
+    "retrying",
+    "parked",
+    "held",
+    "rejected",
+    "skipped",
+    "dead_letter",
+];
+
+fn version() -> Option<Timestamp> {
+    Timestamp::from_second(1_000).ok()
+}
+
+fn record(state: &str) -> RecordRow {
+    RecordRow {
+        entity: ENTITY,
+        remote_id: Some("12".to_owned()),
+        state: state.to_owned(),
+        reason: None,
+        last_error: None,
+        is_owed: false,
+        is_leased: false,
+        owed_on: None,
+        entity_synced_on: None,
+        entity_modified_on: version(),
+        remote_synced_on: None,
+        due_on: None,
+        waiting_on: None,
+        attempts: 0,
+        in_doubt: false,
+        hashes_agree: None,
+        dead_lettered_on: None,
+    }
+}
+
+fn evidence<'a>(state: &'a TargetState, record: Option<&'a RecordRow>) -> Evidence<'a> {
+    Evidence {
+        entity: ENTITY,
+        state,
+        is_enabled: true,
+        version: version(),
+        record,
+        in_outbox: false,
+    }
+}
+
+fn verdict(record: Option<&RecordRow>) -> Verdict {
+    judge(&evidence(&open_target(), record))
+}
+
+/// Every record in every state, against every state of the target and the EMS, by the rules restated.
+#[test]
+fn every_combination_has_the_one_state_that_the_rules_say() {
+    let mut cases = 0;
+    let mut seen = std::collections::BTreeSet::new();
+    for target_state in every_target_state() {
+        for bits in 0..64_u8 {
+            let bit = |n: u8| bits & (1 << n) != 0;
+            for name in std::iter::once(None).chain(STATES.map(Some)) {
+                let record = name.map(|name| RecordRow {
+                    is_owed: bit(0),
+                    is_leased: bit(1),
+                    remote_id: bit(2).then(|| "12".to_owned()),
+                    ..record(name)
+                });
+                let evidence = Evidence {
+                    is_enabled: bit(3),
+                    version: if bit(4) { version() } else { None },
+                    in_outbox: bit(5),
+                    ..evidence(&target_state, record.as_ref())
+                };
+                let verdict = judge(&evidence);
+                assert_eq!(verdict.state, by_the_rules(&evidence), "{evidence:?}");
+                assert!(verdict.next.ends_with('.'), "{verdict:?}");
+                assert!(!verdict.reason.is_empty(), "{verdict:?}");
+                let is_snake = |c: char| c.is_ascii_lowercase() || c == '_';
+                assert!(verdict.reason.chars().all(is_snake), "{verdict:?}");
+                seen.insert(verdict.state);
+                cases += 1;
+            }
+        }
+    }
+    assert_eq!(cases, 72 * 64 * 11);
+    assert_eq!(seen.len(), Shown::ALL.len(), "every state is shown for something: {seen:?}");
+}
+
+fn by_the_rules(e: &Evidence<'_>) -> Shown {
+    let obstacle = Obstacle::of(e.is_enabled, e.state).map(Obstacle::state);
+    if obstacle == Some(Shown::Disabled) {
+        return Shown::Disabled;
+    }
+    let is_leased = e.record.is_some_and(|r| r.is_leased);
+    if is_leased {
+        return Shown::Leased;
+    }
+    let is_owed = e.record.is_some_and(|r| r.is_owed);
+    let name = e.record.map_or("none", |r| r.state.as_str());
+    let late = obstacle.unwrap_or(Shown::Pending);
+    if is_owed {
+        return match name {
+            "rejected" => Shown::Rejected,
+            "held" => Shown::Held,
+            "waiting" => Shown::Waiting,
+            "dead_letter" => Shown::DeadLetter,
+            "retrying" => obstacle.unwrap_or(Shown::Retrying),
+            "parked" => obstacle.unwrap_or(Shown::Parked),
+            _ => late,
+        };
+    }
+    let (is_shown, is_there) =
+        (e.version.is_some(), e.record.is_some_and(|r| r.remote_id.is_some()));
+    if e.in_outbox && (is_shown || is_there) {
+        return late;
+    }
+    match (name, is_shown == is_there) {
+        ("none", _) if is_shown => late,
+        ("none" | "skipped", _) => Shown::Skipped,
+        (_, true) => Shown::Synced,
+        (_, false) => late,
+    }
+}
+
+#[test]
+fn a_type_that_a_target_does_not_cover_is_skipped_whatever_the_target_s_state() {
+    for mut state in every_target_state() {
+        state.target = Target::Mautic;
+        for is_enabled in [true, false] {
+            let verdict = judge(&Evidence { is_enabled, ..evidence(&state, None) });
+            assert_eq!((verdict.state, verdict.reason.as_str()), (Shown::Skipped, "not_covered"));
+        }
+    }
+}
+
+#[test]
+fn an_entity_that_nobody_has_seen_yet_is_pending_and_one_out_of_scope_is_skipped() {
+    let state = open_target();
+    let reason = |evidence| {
+        let verdict = judge(&evidence);
+        (verdict.state, verdict.reason)
+    };
+    let unseen = evidence(&state, None);
+    assert_eq!(reason(unseen), (Shown::Pending, "not_seen_yet".to_owned()));
+    let hidden = Evidence { version: None, ..unseen };
+    assert_eq!(reason(hidden), (Shown::Skipped, "out_of_scope".to_owned()));
+    let told = Evidence { in_outbox: true, ..unseen };
+    assert_eq!(reason(told), (Shown::Pending, "in_outbox".to_owned()));
+}
+
+#[test]
+fn a_settled_record_is_not_synced_while_the_ems_shows_another_version() {
+    assert_eq!(verdict(Some(&record("synced"))).state, Shown::Synced);
+    let older =
+        RecordRow { entity_modified_on: Timestamp::from_second(999).ok(), ..record("synced") };
+    assert_eq!(verdict(Some(&older)).reason, "not_seen_yet");
+    let deleted =
+        RecordRow { remote_id: None, reason: Some("deleted".to_owned()), ..record("synced") };
+    let state = open_target();
+    let gone = Evidence { version: None, ..evidence(&state, Some(&deleted)) };
+    assert_eq!((judge(&gone).state, judge(&gone).reason.as_str()), (Shown::Synced, "deleted"));
+}
+
+#[test]
+fn what_is_waited_for_is_named_and_can_be_explained() {
+    let waits = |reason: &str| RecordRow {
+        is_owed: true,
+        waiting_on: Some("person:5".to_owned()),
+        reason: Some(reason.to_owned()),
+        ..record("waiting")
+    };
+    let parent = verdict(Some(&waits("waiting_for_parent")));
+    assert_eq!(parent.next, "It is pushed as soon as person:5 is at tagserver.");
+    assert_eq!(parent.advice.as_deref(), Some("See `ems-sync explain person 5`."));
+    let child = verdict(Some(&waits("waiting_for_child")));
+    assert!(child.next.contains("removed") && child.next.contains("person:5"), "{}", child.next);
+}
+
+#[test]
+fn a_failure_comes_with_the_advice_of_its_class() {
+    for class in FailureClass::ALL {
+        for state in ["retrying", "dead_letter", "rejected"] {
+            let failed =
+                RecordRow { is_owed: true, reason: Some(class.name().to_owned()), ..record(state) };
+            assert_eq!(verdict(Some(&failed)).advice.as_deref(), Some(class.advice()), "{state}");
+        }
+    }
+    assert_eq!(verdict(Some(&record("synced"))).advice, None);
+    let refused = TargetState {
+        disabled: true,
+        disabled_reason: Some("authentication: HTTP 401".to_owned()),
+        ..open_target()
+    };
+    let advice = judge(&evidence(&refused, None)).advice;
+    assert_eq!(advice.as_deref(), Some(FailureClass::Authentication.advice()));
+}
+
+#[test]
+fn a_deletion_is_told_from_a_push() {
+    let owed = RecordRow { is_owed: true, ..record("pending") };
+    assert!(verdict(Some(&owed)).next.contains("pushed"));
+    let state = open_target();
+    let gone = Evidence { version: None, ..evidence(&state, Some(&owed)) };
+    assert!(judge(&gone).next.contains("removed"));
+}
