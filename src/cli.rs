@@ -79,7 +79,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let config = load(&cli.global);
     match cli.command {
         Command::CheckConfig(json) => check_config::check_config(config, json.json),
-        Command::Migrate => migrate::migrate(&config?).await,
+        Command::Migrate(args) => migrate::migrate(&config?, args).await,
         Command::Run(args) => run::run(config?, args).await,
         Command::Sweep(SweepCommand::Outbound(args)) => sweep::outbound(&config?, args).await,
         Command::Status(args) => status::status(&config?, args).await,

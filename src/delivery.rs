@@ -1,4 +1,4 @@
-//! The message "bring target T up to date on entity E" (`design.md` section 5, body **fixed**).
+//! The message "bring target T up to date on entity E" (`docs/design.md` section 5, body **fixed**).
 //!
 //! A delivery carries no field values: it is harmless to repeat, coalesce or reorder, and nothing
 //! personal stands in the broker. Whoever takes one reads the projection anew.

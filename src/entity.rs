@@ -1,6 +1,6 @@
 //! Entities of the EMS: their types, their references, and the order in which they depend on each other.
 //!
-//! Pure vocabulary: no I/O. The order is `design.md` section 6, "Waiting": parents are brought to a
+//! Pure vocabulary: no I/O. The order is `docs/design.md` section 6, "Waiting": parents are brought to a
 //! target before their children, and deleted after them.
 
 use std::fmt;

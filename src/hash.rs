@@ -1,4 +1,4 @@
-//! The data hash: SHA-256 over a canonical encoding of what a target should hold (`design.md` section 4).
+//! The data hash: SHA-256 over a canonical encoding of what a target should hold (`docs/design.md` section 4).
 //!
 //! The input is the target's wire form after its normalisation, prefixed with the target and the version of its
 //! mapping. RFC 8785 sorts keys and fixes the form of strings; its numbers are IEEE doubles, which merge large

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 // --- Capture and relay -------------------------------------------------------------------------
 
-/// Outbox rows that the relay claims in one transaction. Hundreds: `performance.md` 2.3.
+/// Outbox rows that the relay claims in one transaction. Hundreds drain fastest for their latency.
 pub const RELAY_BATCH_ROWS: i64 = 1_000;
 /// Longest sleep of the relay between two looks at the outbox when nothing wakes it.
 pub const RELAY_FALLBACK_POLL: Duration = Duration::from_secs(1);
@@ -20,6 +20,8 @@ pub const LISTENER_PING_EVERY: Duration = Duration::from_secs(10);
 pub const LISTENER_PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often records that are owed and due are looked for and published again.
 pub const REPUBLISH_EVERY: Duration = Duration::from_secs(30);
+/// A standby relay scans too, but seldom: it only stands in for a leader that is stopped.
+pub const REPUBLISH_STANDBY_EVERY: Duration = Duration::from_secs(90);
 /// How soon the republish scan looks again while it found a full batch.
 pub const REPUBLISH_SOON: Duration = Duration::from_millis(500);
 /// Records that one republish scan publishes at most.
@@ -33,7 +35,7 @@ pub const QUEUE_LENGTH_CACHED: Duration = Duration::from_millis(500);
 
 // --- Broker ------------------------------------------------------------------------------------
 
-/// Publishes that may await their confirm at once. `performance.md` 2.4: 100 to 500.
+/// Publishes that may await their confirm at once. Throughput stops growing beyond some hundreds.
 pub const CONFIRM_WINDOW: usize = 256;
 /// Longest wait for any single broker call. lapin may hang in each of them.
 pub const BROKER_CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -80,7 +82,7 @@ pub const WAITING_LOOKS_AGAIN_AFTER: Duration = Duration::from_secs(30);
 pub const READ_BACK_AGAIN_AFTER: [Duration; 2] =
     [Duration::from_secs(2 * 60), Duration::from_secs(10 * 60)];
 /// Consecutive transient failures of different entities that open the breaker.
-pub const BREAKER_FAILURES: i32 = 5;
+pub const BREAKER_FAILURES: usize = 5;
 /// First pause of an opened breaker; it doubles …
 pub const BREAKER_PAUSE_MIN: Duration = Duration::from_secs(2);
 /// … up to this.
@@ -107,7 +109,7 @@ pub const TAGSERVER_PAGE_ROWS: usize = 1_000;
 
 // --- Postgres ----------------------------------------------------------------------------------
 
-/// Connections of one process's pool. Batching makes more useless: `performance.md` 2.8.
+/// Connections of one process's pool. With batched statements more of them bring nothing.
 pub const POOL_CONNECTIONS: usize = 8;
 /// Longest wait for a pooled connection.
 pub const POOL_WAIT: Duration = Duration::from_secs(10);

@@ -5,6 +5,7 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
@@ -164,6 +165,7 @@ impl Shared {
             watch: self.watch.clone(),
             wake: self.config.capture.wake,
             metrics: Arc::clone(&self.metrics),
+            leads: AtomicBool::new(false),
             beat: self.progress.part("relay"),
         };
         self.tasks.spawn(relay.run(self.stop.clone()));
@@ -216,6 +218,7 @@ impl Shared {
             policy: self.config.retry,
             settle: self.config.targets.common(target).settle,
             metrics: Arc::clone(&self.metrics),
+            stop: self.stop.clone(),
         });
         let consumer = Consumer {
             worker: Arc::clone(&worker),

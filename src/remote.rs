@@ -33,6 +33,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::entity::{EntityRef, EntityType};
 use crate::hash::ContentHash;
@@ -138,6 +139,33 @@ pub enum Action {
     DeleteByKey,
 }
 
+/// Until when requests may be sent: a moment, or until we are told to stop, whichever is first.
+#[derive(Debug, Clone)]
+pub struct SendBefore {
+    at: Instant,
+    stop: CancellationToken,
+}
+
+impl SendBefore {
+    /// Until `at`, and not after `stop`.
+    #[must_use]
+    pub const fn new(at: Instant, stop: CancellationToken) -> Self {
+        Self { at, stop }
+    }
+
+    /// Nothing may be sent any more.
+    #[must_use]
+    pub fn has_passed(&self) -> bool {
+        self.stop.is_cancelled() || Instant::now() >= self.at
+    }
+}
+
+impl From<Instant> for SendBefore {
+    fn from(at: Instant) -> Self {
+        Self::new(at, CancellationToken::new())
+    }
+}
+
 /// One entity's work at the remote.
 #[derive(Debug, Clone)]
 pub struct Push {
@@ -145,8 +173,8 @@ pub struct Push {
     pub entity: EntityRef,
     /// What is to be done.
     pub action: Action,
-    /// No request may be sent after this: the lease would end before the request's deadline.
-    pub send_before: Instant,
+    /// No request may be sent after this: the lease would end before the request's deadline, or we are stopping.
+    pub send_before: SendBefore,
 }
 
 /// How a push ended.

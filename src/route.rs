@@ -7,10 +7,39 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::delivery::Cause;
-use crate::entity::EntityType;
-use crate::store::{Change, Op, Owing};
+use crate::capture::change::{Change, Op};
+use crate::delivery::{Cause, Delivery};
+use crate::entity::{EntityRef, EntityType};
 use crate::target::Target;
+
+/// Entities of one type that one target is to be owed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Owing {
+    /// The target.
+    pub target: Target,
+    /// Their type.
+    pub entity_type: EntityType,
+    /// Their ids, with when each changed and in which trace.
+    pub entities: Vec<(i64, Timestamp, Option<String>)>,
+    /// Why.
+    pub cause: Cause,
+    /// Published only while the queue is short.
+    pub bulk: bool,
+    /// No hash proves anything about them: push, whatever was pushed last.
+    pub in_doubt: bool,
+}
+
+impl Owing {
+    /// The deliveries that tell a consumer of it.
+    pub fn deliveries(&self) -> impl Iterator<Item = Delivery> {
+        self.entities.iter().map(|(id, changed_on, traceparent)| {
+            let entity = EntityRef::new(self.entity_type, *id);
+            let mut delivery = Delivery::new(self.target, entity, self.cause, *changed_on);
+            delivery.traceparent.clone_from(traceparent);
+            delivery
+        })
+    }
+}
 
 /// An entity type whose table was emptied: which entities are gone must be looked for.
 pub type Truncated = EntityType;
@@ -65,7 +94,6 @@ pub fn truncated(changes: &[Change]) -> Vec<Truncated> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entity::EntityRef;
 
     fn change(position: i64, entity_type: EntityType, id: i64, op: Op) -> Change {
         Change {

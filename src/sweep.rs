@@ -2,7 +2,7 @@
 //! what no trigger told (disabled triggers, restores, replica role, truncation, our own bugs), deletions included.
 //!
 //! It takes no input from any event and does no work itself: what it finds it owes and publishes, and the same
-//! consumers do the rest. Four legs (`design.md` section 4):
+//! consumers do the rest. Four legs (`docs/design.md` section 4):
 //!
 //! 1. versions: `modified_on` of a projection is another than the one that was looked at, read through a
 //!    watermark, so that the cost follows the changes
@@ -27,7 +27,8 @@ use crate::limits;
 use crate::ops::metrics::Metrics;
 use crate::ops::progress::Beat;
 use crate::remote::Remote;
-use crate::store::{DutyLease, Owing, Projection, Store, StoreError, SweepWatermark};
+use crate::route::Owing;
+use crate::store::{DutyLease, Projection, Store, StoreError, SweepWatermark};
 use crate::target::Target;
 use crate::target_watch::TargetWatch;
 

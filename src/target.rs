@@ -1,4 +1,4 @@
-//! The five targets and which entity types each of them covers (`design.md` section 7).
+//! The five targets and which entity types each of them covers (`docs/design.md` section 7).
 //!
 //! A closed enum: a sixth target is a compile error in routing, configuration, topology and metrics
 //! until each of them has decided about it.

@@ -354,13 +354,15 @@ need_packages() { # finds both servers, installs what is missing
 # ---------------------------------------------------------------- the instance directory
 
 INSTANCE_VARS=(NAME EPHEMERAL POINTER PG_BIN PG_VERSION PG_USER PG_PORT RABBITMQ_SERVER RABBITMQ_VERSION EPMD
-  AMQP_USER AMQP_PORT MANAGEMENT_PORT PROMETHEUS_PORT DIST_PORT EPMD_PORT)
+  AMQP_USER AMQP_PORT MANAGEMENT_PORT PROMETHEUS_PORT DIST_PORT EPMD_PORT STARTED_BOOT)
 
 write_instance() {
-  local v
+  local v STARTED_BOOT=$BOOT
   for v in "${INSTANCE_VARS[@]}"; do printf '%s=%q\n' "$v" "${!v:-}"; done >"$DIR/.instance"
   mv -f "$DIR/.instance" "$DIR/instance"
 }
+
+started_this_boot() { grep -qsF "STARTED_BOOT=$BOOT" "$DIR/instance"; }
 
 load_instance() { # DIR
   DIR=$1
@@ -744,7 +746,7 @@ start_instance() { # NAME KEEP [detached]
     PG_PORT=$old
     # Whatever an earlier run left alive on these data.
     stop_all 5
-    if [[ -e $DIR/pg/postmaster.pid ]] && ! grep -qsF "$BOOT" "$DIR/pg.start"; then
+    if [[ -e $DIR/pg/postmaster.pid ]] && ! started_this_boot; then
       # From before a reboot: the pid in it may by now be of another program.
       rm -f "$DIR/pg/postmaster.pid"
     fi
@@ -789,6 +791,12 @@ stop_pg() {
     send pg QUIT
     wait_gone pg 6 || :
   fi
+  # Left over: what initdb had started, or the backends of a postmaster that was killed.
+  pg_processes
+  if ((${#FOUND[@]})); then
+    kill -TERM "${FOUND[@]}" 2>/dev/null
+    sleep 0.3
+  fi
   kill_found pg_processes
 }
 
@@ -818,7 +826,7 @@ finish_amqp() { # SECONDS
 
 remove_ipc() { # the System V segment of a Postgres that was killed
   local id
-  [[ -e $DIR/pg/postmaster.pid ]] && grep -qsF "$BOOT" "$DIR/pg.start" || return 0
+  [[ -e $DIR/pg/postmaster.pid ]] && started_this_boot || return 0
   id=$(awk 'NR == 7 { print $2 }' "$DIR/pg/postmaster.pid" 2>/dev/null)
   [[ $id =~ ^[0-9]+$ ]] && command -v ipcrm >/dev/null && ipcrm -m "$id" 2>/dev/null
   return 0

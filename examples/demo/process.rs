@@ -18,7 +18,8 @@ pub(crate) type Variables = Vec<(OsString, OsString)>;
 pub(crate) fn program(name: &str) -> Result<PathBuf> {
     let demo = std::env::current_exe().context("The demo's own file can't be found")?;
     // target/debug/examples/demo → target/debug/<name>
-    let profile = demo.parent().and_then(Path::parent).context("The demo is not in target/…/examples")?;
+    let profile =
+        demo.parent().and_then(Path::parent).context("The demo is not in target/…/examples")?;
     let program = profile.join(name);
     anyhow::ensure!(
         program.is_file(),

@@ -9,8 +9,10 @@ use crate::names::{CULTURES, Culture, LONG_FIRST_NAME, LONG_LAST_NAME};
 pub(crate) const RACES: [(&str, u64); 3] = [("Marathon", 30), ("Half marathon", 45), ("10 km", 25)];
 pub(crate) const GROUPS: [&str; 4] = ["A", "B", "C", "D"];
 const SHIRTS: [&str; 5] = ["XS", "S", "M", "L", "XL"];
-const CITIES: [&str; 6] = ["eThekwini", "uMgungundlovu", "Gqeberha", "Mangaung", "Gauteng", "Kapstaden"];
-const CLUBS: [&str; 5] = ["Umkhomazi Striders", "Drakensberg Harriers", "Savages", "Löwen '84", "Maseru Pacers"];
+const CITIES: [&str; 6] =
+    ["eThekwini", "uMgungundlovu", "Gqeberha", "Mangaung", "Gauteng", "Kapstaden"];
+const CLUBS: [&str; 5] =
+    ["Umkhomazi Striders", "Drakensberg Harriers", "Savages", "Löwen '84", "Maseru Pacers"];
 
 /// One entry: a person, the registration, the place in a start group and the tag.
 pub(crate) struct Runner {
@@ -103,7 +105,8 @@ impl Entries {
                 culture,
                 name: random.one_of(culture.families),
                 // One household in twelve gives no address at all.
-                email: (!random.chance(8)).then(|| format!("household{}@runners.example", self.last_bib)),
+                email: (!random.chance(8))
+                    .then(|| format!("household{}@runners.example", self.last_bib)),
                 city: random.one_of(CITIES),
                 left: if random.chance(25) { 2 + random.below(4) } else { 1 },
             }

@@ -59,14 +59,21 @@ impl TagServer {
         let program = process::program("ems-sync-remotes")?;
         let ca_file = ca_file.to_str().context("The path of the CA file is not UTF-8")?;
         let arguments = [
-            "tagserver", "--tls", "--ca-file", ca_file, "--username", USER, "--password", PASSWORD,
+            "tagserver",
+            "--tls",
+            "--ca-file",
+            ca_file,
+            "--username",
+            USER,
+            "--password",
+            PASSWORD,
             "--stop-on-eof",
         ];
         let mut command = process::command(&program, &arguments, &Vec::new());
         let mut process = Process::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
         let output = process.child().stdout.take().context("The simulator has no output")?;
-        let line = BufReader::new(output).lines().next_line();
-        let line = tokio::time::timeout(Duration::from_secs(10), line).await??;
+        let mut lines = BufReader::new(output).lines();
+        let line = tokio::time::timeout(Duration::from_secs(10), lines.next_line()).await??;
         let line = line.context("The simulated TagServer ended instead of starting")?;
         let ready = serde_json::from_str(&line).context("The simulator says something else")?;
         let http = reqwest::Client::builder().no_proxy().build()?;
@@ -180,7 +187,11 @@ impl TagServer {
     async fn post(&self, path: &str, body: &Value) -> Result<()> {
         let url = format!("{}/_sim/{path}", self.ready.control_url);
         let answer = self.http.post(url).json(body).send().await?;
-        anyhow::ensure!(answer.status().is_success(), "The simulator refuses: {}", answer.text().await?);
+        anyhow::ensure!(
+            answer.status().is_success(),
+            "The simulator refuses: {}",
+            answer.text().await?
+        );
         Ok(())
     }
 }

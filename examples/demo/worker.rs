@@ -53,7 +53,8 @@ impl Worker {
             .iter()
             .map(|(key, value)| (format!("EMS_SYNC__{key}").into(), OsString::from(value)))
             .collect();
-        variables.extend(std::env::var_os("EMS_SYNC_LOG").map(|filter| ("EMS_SYNC_LOG".into(), filter)));
+        variables
+            .extend(std::env::var_os("EMS_SYNC_LOG").map(|filter| ("EMS_SYNC_LOG".into(), filter)));
         let log = folder.join("worker.log");
         File::create(&log).with_context(|| format!("{} can't be written", log.display()))?;
         Ok(Self {
@@ -92,9 +93,9 @@ impl Worker {
         let mut command = process::command(&self.program, &["run"], &self.variables);
         command.stdout(Stdio::null()).stderr(self.log_file()?);
         self.process = Some(Process::spawn(&mut command)?);
-        tokio::time::timeout(PATIENCE, self.until_ready())
-            .await
-            .with_context(|| format!("`ems-sync run` is not ready; {}/readyz says why", self.ops_url))??;
+        tokio::time::timeout(PATIENCE, self.until_ready()).await.with_context(|| {
+            format!("`ems-sync run` is not ready; {}/readyz says why", self.ops_url)
+        })??;
         Ok(began.elapsed())
     }
 

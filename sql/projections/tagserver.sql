@@ -1,4 +1,4 @@
--- What TagServer may see of each entity (shared contract, "Resources"). A column that is not selected here
+-- What TagServer may see of each entity (contract, "Resources"). A column that is not selected here
 -- cannot leave the EMS. Of a person: name, date of birth and gender, nothing else; of an organisation its name.
 --
 -- Every projection has: id (the EMS id), modified_on (the greatest of all rows it reads), parents (the entities

@@ -1,4 +1,4 @@
-//! The queues, as data (`design.md` section 5, names **fixed**). Declared idempotently by whoever connects first.
+//! The queues, as data (`docs/design.md` section 5, names **fixed**). Declared idempotently by whoever connects first.
 //!
 //! Every property that matters is set here; nothing rests on a broker's default or on a redelivery count.
 

@@ -12,6 +12,7 @@
 //! share the work. **If it crashes** after the commit and before publishing, the republish scan finds what is due.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -19,13 +20,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::republish;
 use crate::broker::{Outgoing, Publisher, Queue};
+use crate::capture::change::Change;
 use crate::config::WakeMode;
 use crate::error_chain::chain;
 use crate::limits;
 use crate::ops::metrics::Metrics;
 use crate::ops::progress::Beat;
-use crate::route;
-use crate::store::{Listener, Owing, Store, StoreError, Wake};
+use crate::route::{self, Owing};
+use crate::store::{Listener, Store, StoreError, Wake};
 use crate::sweep;
 use crate::target::Target;
 use crate::target_watch::TargetWatch;
@@ -42,6 +44,8 @@ pub struct Relay {
     pub watch: TargetWatch,
     /// How it is woken.
     pub wake: WakeMode,
+    /// Whether it leads now; the republish scan of one that stands by is seldom.
+    pub leads: AtomicBool,
     /// Where it counts.
     pub metrics: Arc<Metrics>,
     /// Where it shows that it makes progress.
@@ -58,6 +62,7 @@ impl Relay {
             while !stop.is_cancelled() {
                 let began = Instant::now();
                 if let Err(error) = relay.run_on_a_connection(&stop).await {
+                    relay.leads.store(false, Ordering::Relaxed);
                     tracing::warn!(error = %error, "The relay begins anew");
                 }
                 if began.elapsed() > limits::RECONNECT_MAX {
@@ -82,21 +87,20 @@ impl Relay {
             );
         }
         let mut proven = Instant::now();
-        let mut leads = false;
+        self.leads.store(false, Ordering::Relaxed);
         while !stop.is_cancelled() {
             if proven.elapsed() >= limits::LISTENER_PING_EVERY {
                 listener.ping().await?;
                 proven = Instant::now();
             }
             self.beat.beat();
-            if !leads {
-                leads = listener.try_lead().await?;
-                if leads {
-                    tracing::info!("This relay leads");
-                } else {
+            if !self.leads.load(Ordering::Relaxed) {
+                if !listener.try_lead().await? {
                     self.stand_by(stop).await?;
                     continue;
                 }
+                self.leads.store(true, Ordering::Relaxed);
+                tracing::info!("This relay leads");
             }
             self.drain(stop).await?;
             if polls {
@@ -174,7 +178,7 @@ impl Relay {
     }
 
     /// Which entities an emptied table had is only known from the records: those without projection are orphans.
-    async fn owe_truncated(&self, changes: &[crate::store::Change]) -> Result<(), StoreError> {
+    async fn owe_truncated(&self, changes: &[Change]) -> Result<(), StoreError> {
         for entity_type in route::truncated(changes) {
             for target in self.targets.iter().copied().filter(|t| t.covers(entity_type)) {
                 let owed = sweep::owe_orphans(&self.store, target, entity_type).await?;

@@ -4,6 +4,7 @@
 //! only into short queues: a long one holds what is owed already, and doubles are harmless but useless. This is
 //! what makes queues expendable: purge them, wipe the broker, and everything still arrives.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -19,7 +20,7 @@ use crate::target::Target;
 struct Schedule {
     target: Target,
     next: Instant,
-    was_open: bool,
+    was_ours: bool,
 }
 
 /// Scans until `stop`.
@@ -27,16 +28,17 @@ pub(super) async fn run(relay: &Relay, stop: CancellationToken) {
     let mut schedules: Vec<Schedule> = relay
         .targets
         .iter()
-        .map(|target| Schedule { target: *target, next: Instant::now(), was_open: false })
+        .map(|target| Schedule { target: *target, next: Instant::now(), was_ours: false })
         .collect();
     while !stop.is_cancelled() {
         for schedule in &mut schedules {
             let is_open = relay.watch.is_open(schedule.target);
-            // A target that takes deliveries again is caught up at once.
-            if is_open && !schedule.was_open {
+            // A target that takes deliveries again is caught up at once, and a new leader looks at once.
+            let is_ours = is_open && relay.leads.load(Ordering::Relaxed);
+            if is_ours && !schedule.was_ours {
                 schedule.next = Instant::now();
             }
-            schedule.was_open = is_open;
+            schedule.was_ours = is_ours;
             if is_open && schedule.next <= Instant::now() {
                 schedule.next = Instant::now() + scan(relay, schedule.target).await;
             }
@@ -50,7 +52,9 @@ pub(super) async fn run(relay: &Relay, stop: CancellationToken) {
 
 /// One scan; when the next is due.
 async fn scan(relay: &Relay, target: Target) -> Duration {
+    let leads = relay.leads.load(Ordering::Relaxed);
     match try_scan(relay, target).await {
+        Ok(_) if !leads => limits::REPUBLISH_STANDBY_EVERY,
         Ok(found_all) if found_all => limits::REPUBLISH_EVERY,
         Ok(_) => limits::REPUBLISH_SOON,
         Err(error) => {

@@ -1,4 +1,4 @@
-//! What the command line accepts (`design.md` section 8).
+//! What the command line accepts (`docs/design.md` section 8).
 
 use std::path::PathBuf;
 
@@ -38,7 +38,7 @@ pub(super) struct Global {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Bring schema `sync`, projections, triggers and queues to this version; safe to repeat
-    Migrate,
+    Migrate(MigrateArgs),
     /// Run until SIGTERM or SIGINT
     Run(RunArgs),
     /// Scan for what was missed, now
@@ -60,6 +60,14 @@ pub(super) struct Json {
     /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MigrateArgs {
+    /// For an EMS with other tables: apply the .sql files of this folder (projections, look-ups, calls of
+    /// sync.watch), in the order of their names, instead of those for the reference EMS
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) projections: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

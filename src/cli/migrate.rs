@@ -1,15 +1,19 @@
 //! `ems-sync migrate`: schema `sync`, projections, triggers and queues. Says what it did.
 
+use std::path::Path;
+
 use anyhow::Context as _;
 
+use super::args::MigrateArgs;
 use super::{Exit, adapters, output};
 use crate::broker::Queue;
 use crate::config::Config;
 use crate::store::Migrated;
 
-pub(super) async fn migrate(config: &Config) -> anyhow::Result<Exit> {
+pub(super) async fn migrate(config: &Config, args: MigrateArgs) -> anyhow::Result<Exit> {
     let (store, publisher) = adapters(config, "migrate")?;
-    let migrated = store.migrate(None).await?;
+    let own = args.projections.as_deref().map(own_projections).transpose()?;
+    let migrated = store.migrate(own.as_deref()).await?;
     let watched = store.watched_tables().await?;
     output::text(&told(&migrated, &watched))?;
     publisher
@@ -19,6 +23,26 @@ pub(super) async fn migrate(config: &Config) -> anyhow::Result<Exit> {
     let queues = Queue::all().len();
     output::text(&format!("Queues: {queues} declared, named `{}.…`", config.broker.prefix))?;
     Ok(Exit::Fine)
+}
+
+/// The statements of an EMS with other tables, file by file.
+fn own_projections(folder: &Path) -> anyhow::Result<Vec<String>> {
+    let unreadable = || format!("The folder {} of --projections can't be read", folder.display());
+    let entries = std::fs::read_dir(folder).with_context(unreadable)?;
+    let mut paths = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .with_context(unreadable)?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "sql"));
+    paths.sort();
+    anyhow::ensure!(!paths.is_empty(), "The folder {} has no .sql file", folder.display());
+    paths
+        .iter()
+        .map(|path| {
+            std::fs::read_to_string(path)
+                .with_context(|| format!("{} can't be read", path.display()))
+        })
+        .collect()
 }
 
 fn told(migrated: &Migrated, watched: &[String]) -> String {
@@ -41,10 +65,11 @@ fn told(migrated: &Migrated, watched: &[String]) -> String {
 const OWN_TABLES: &str = "\
 No reference EMS was found (there is no table `ems.person`), so no table of it is watched.
 To attach your own tables:
-  1. create the projections, one view `sync.<target>_<entity>` each, with the columns of sql/projections/
-  2. watch every table that they read:
+  1. write the projections into .sql files of a folder, one view `sync.<target>_<entity>` each, with the columns
+     of sql/projections/
+  2. and, for every table that they read, with the entity type and the column that holds the entity's id:
        select sync.watch('your_schema.your_table', 'person', 'id');
-     with the entity type, and the column that holds the entity's id
+  3. run `ems-sync migrate --projections FOLDER`, now and at every upgrade
 ";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The list of every setting, in the order of the table in `design.md` section 8.
+//! The list of every setting, in the order of the table in `docs/design.md` section 8.
 //!
 //! Reading, `deploy/env.example`, `deploy/ems-sync.example.toml` and the suggestions follow it; tests hold them
 //! together.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::broker::{Outgoing, Publisher, Queue};
@@ -23,8 +24,9 @@ use crate::entity::{EntityRef, EntityType};
 use crate::error_chain::chain;
 use crate::limits;
 use crate::ops::metrics::Metrics;
-use crate::remote::{Action, Look, Push, PushResult, Remote, RemoteIds, Wire};
-use crate::store::{AttemptRecord, Owing, Projection, Store, StoreError};
+use crate::remote::{Action, Look, Push, PushResult, Remote, RemoteIds, SendBefore, Wire};
+use crate::route::Owing;
+use crate::store::{AttemptRecord, Projection, Store, StoreError};
 use crate::target::Target;
 
 /// What a batch is worked with. One per target and process.
@@ -43,6 +45,8 @@ pub struct Worker<R> {
     pub settle: Duration,
     /// Where it counts.
     pub metrics: Arc<Metrics>,
+    /// Stops sending; what was not sent is handed back.
+    pub stop: CancellationToken,
 }
 
 /// A claimed entity with what was read of it and what is to be done.
@@ -51,6 +55,8 @@ struct Turn {
     seen: Seen,
     decision: Decision,
     wire: Option<Wire>,
+    /// How long its push took, with the batch that it was in.
+    took: Duration,
 }
 
 impl<R: Remote> Worker<R> {
@@ -59,7 +65,10 @@ impl<R: Remote> Worker<R> {
     ///
     /// # Errors
     /// [`StoreError`] when the database failed; what was claimed is then left to its leases.
-    pub async fn work(&self, deliveries: Vec<Delivery>) -> Result<Vec<Verdict>, StoreError> {
+    pub async fn work(
+        &self,
+        deliveries: Vec<Delivery>,
+    ) -> Result<Vec<(EntityRef, Verdict)>, StoreError> {
         let mut wanted: BTreeSet<EntityRef> = deliveries.iter().map(Delivery::entity_ref).collect();
         let mut verdicts = Vec::new();
         self.send_round_again(&deliveries).await?;
@@ -67,11 +76,19 @@ impl<R: Remote> Worker<R> {
             if wanted.is_empty() {
                 return Ok(verdicts);
             }
+            if self.stop.is_cancelled()
+                || verdicts.iter().any(|(_, verdict)| verdict.closes_target())
+            {
+                break;
+            }
             let entities: Vec<_> = wanted.into_iter().collect();
             wanted = self.work_once(&entities, &mut verdicts).await?.into_iter().collect();
         }
-        // An entity that never comes to rest makes way for others; it is due, and told so again.
-        self.publish_due(wanted.into_iter().collect()).await;
+        // An entity that never comes to rest makes way for others, and so does all of it when we stop: it is due,
+        // and told so again. A closed target is told nothing: it is caught up when it opens.
+        if !verdicts.iter().any(|(_, verdict)| verdict.closes_target()) {
+            self.publish_due(wanted.into_iter().collect()).await;
+        }
         Ok(verdicts)
     }
 
@@ -98,7 +115,7 @@ impl<R: Remote> Worker<R> {
     async fn work_once(
         &self,
         entities: &[EntityRef],
-        verdicts: &mut Vec<Verdict>,
+        verdicts: &mut Vec<(EntityRef, Verdict)>,
     ) -> Result<Vec<EntityRef>, StoreError> {
         let target = self.remote.target();
         // Measured from before the claim, so that our clock can't believe in the lease longer than the database.
@@ -109,8 +126,9 @@ impl<R: Remote> Worker<R> {
             return Ok(Vec::new());
         }
         let (turns, now) = self.decide(claims).await?;
-        let send_before = claimed_at + (lease - self.remote.request_timeout());
-        let settled = self.push(turns, now, send_before).await;
+        let until = claimed_at + (lease - self.remote.request_timeout());
+        let send_before = SendBefore::new(until, self.stop.clone());
+        let settled = self.push(turns, now, &send_before).await;
 
         let finishes: Vec<Finish> = settled.iter().map(|(_, s)| s.finish.clone()).collect();
         let read_back = self.remote.request_timeout() + self.settle;
@@ -118,7 +136,9 @@ impl<R: Remote> Worker<R> {
         self.count(&settled);
         self.store.record_attempts(target, &attempts(&settled)).await?;
         self.follow_up(&settled, report.due).await?;
-        verdicts.extend(settled.into_iter().map(|(_, settled)| settled.verdict));
+        verdicts.extend(
+            settled.into_iter().map(|(turn, settled)| (turn.claim.entity, settled.verdict)),
+        );
         Ok(report.again)
     }
 
@@ -198,7 +218,7 @@ impl<R: Remote> Worker<R> {
             insisted: matches!(claim.cause, Cause::Replay | Cause::Resync),
         };
         let decision = decision::decide(ems, known);
-        Turn { claim, seen, decision, wire }
+        Turn { claim, seen, decision, wire, took: Duration::ZERO }
     }
 
     /// The content of an entity that is there, if it can be written down.
@@ -225,7 +245,7 @@ impl<R: Remote> Worker<R> {
         &self,
         turns: Vec<Turn>,
         now: Timestamp,
-        send_before: Instant,
+        send_before: &SendBefore,
     ) -> Vec<(Turn, Settled)> {
         let mut settled = Vec::with_capacity(turns.len());
         let mut pushing: HashMap<EntityRef, Turn> = HashMap::new();
@@ -242,12 +262,14 @@ impl<R: Remote> Worker<R> {
             return settled;
         }
         let began = Instant::now();
-        for (entity, result) in self.remote.push(pushes).await {
+        let results = self.remote.push(pushes).await;
+        let took = began.elapsed();
+        self.metrics.pushed(self.remote.target(), took);
+        for (entity, result) in results {
             if let Some(turn) = pushing.remove(&entity) {
-                settled.push(self.settle_push(turn, result, now));
+                settled.push(self.settle_push(Turn { took, ..turn }, result, now));
             }
         }
-        self.metrics.pushed(self.remote.target(), began.elapsed());
         // Obligation 1 says that there are none; if there are, their fate is not known.
         for (_, turn) in pushing {
             settled.push(self.settle_push(turn, PushResult::NotSent, now));
@@ -333,7 +355,7 @@ impl<R: Remote> Worker<R> {
 }
 
 /// The push that a decision asks for, if it asks for one.
-fn push_of(turn: &Turn, send_before: Instant) -> Option<Push> {
+fn push_of(turn: &Turn, send_before: &SendBefore) -> Option<Push> {
     let remote_id = || turn.claim.remote_id.clone();
     let action = match turn.decision {
         Decision::Create { look_first, absence_is_proof } => Action::Create {
@@ -345,7 +367,7 @@ fn push_of(turn: &Turn, send_before: Instant) -> Option<Push> {
         Decision::Delete { id_is_known: false } => Action::DeleteByKey,
         Decision::Skip(_) | Decision::Wait(_) | Decision::Hold(_) => return None,
     };
-    Some(Push { entity: turn.claim.entity, action, send_before })
+    Some(Push { entity: turn.claim.entity, action, send_before: send_before.clone() })
 }
 
 fn delivery_of(target: Target, turn: &Turn) -> Delivery {
@@ -385,7 +407,7 @@ fn attempts(settled: &[(Turn, Settled)]) -> Vec<AttemptRecord> {
             class: settled.failure.map(crate::remote::FailureClass::name),
             error: settled.finish.error.clone(),
             attempt: turn.claim.attempts.saturating_add(1),
-            duration_ms: 0,
+            duration_ms: turn.took.as_millis().try_into().unwrap_or(u32::MAX),
             fence: turn.claim.fence,
         })
         .collect()

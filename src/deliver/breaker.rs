@@ -5,15 +5,17 @@
 //! (no entity is risked): it closes, or opens again for twice as long. A refusal (credentials, configuration)
 //! disables the target until a person enables it; a throttled target pauses in every process.
 
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::deliver::settle::Verdict;
+use crate::entity::EntityRef;
 use crate::error_chain::chain;
 use crate::limits;
-use crate::remote::{FailureClass, Remote};
+use crate::remote::{Failure, FailureClass, Remote};
 use crate::store::{BreakerState, Store, StoreError};
 use crate::target::Target;
 use crate::target_watch::TargetWatch;
@@ -22,48 +24,67 @@ use crate::target_watch::TargetWatch;
 pub struct Breaker {
     store: Store,
     target: Target,
-    failures: AtomicI32,
+    /// Entities that failed in a row, with no success of any in between.
+    failing: Mutex<HashSet<EntityRef>>,
 }
 
 impl Breaker {
     /// The breaker of `target`, as this process sees it.
     #[must_use]
-    pub const fn new(store: Store, target: Target) -> Self {
-        Self { store, target, failures: AtomicI32::new(0) }
+    pub fn new(store: Store, target: Target) -> Self {
+        Self { store, target, failing: Mutex::default() }
     }
 
     /// Takes the verdicts of a batch, and tells the other processes what follows.
-    pub async fn judge(&self, verdicts: Vec<Verdict>) {
-        for verdict in verdicts {
-            if let Err(error) = self.judge_one(verdict).await {
+    pub async fn judge(&self, verdicts: Vec<(EntityRef, Verdict)>) {
+        for (entity, verdict) in verdicts {
+            if let Err(error) = self.judge_one(entity, verdict).await {
                 tracing::warn!(target.name = %self.target, error = %chain(&error), "The target's state can't be written");
                 return;
             }
         }
     }
 
-    async fn judge_one(&self, verdict: Verdict) -> Result<(), StoreError> {
+    async fn judge_one(&self, entity: EntityRef, verdict: Verdict) -> Result<(), StoreError> {
         match verdict {
-            Verdict::Served => self.failures.store(0, Ordering::Relaxed),
+            Verdict::Served => self.forget_failures(),
             Verdict::Neutral => {}
             Verdict::Unreachable => {
-                let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
-                if failures == limits::BREAKER_FAILURES {
+                if self.count_failure(entity) >= limits::BREAKER_FAILURES {
+                    self.forget_failures();
                     self.open(BreakerState::Closed, 0).await?;
                 }
             }
             Verdict::Pause(pause) => self.store.throttle(self.target, pause).await?,
-            Verdict::Refused(failure) => {
-                tracing::error!(
-                    target.name = %self.target,
-                    failure.class = failure.class.name(),
-                    failure.text = failure.text,
-                    advice = failure.class.advice(),
-                    "The target refuses us and is disabled"
-                );
-                let reason = failure.to_string();
-                self.store.set_target(self.target, "disable", Some(&reason), "ems-sync").await?;
-            }
+            Verdict::Refused(failure) => self.disable(&failure).await?,
+        }
+        Ok(())
+    }
+
+    /// How many different entities have failed in a row; one that fails again and again counts once.
+    fn count_failure(&self, entity: EntityRef) -> usize {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        failing.insert(entity);
+        failing.len()
+    }
+
+    fn forget_failures(&self) {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Every entity that was under way says the same: it is logged once, by whoever disables it.
+    async fn disable(&self, failure: &Failure) -> Result<(), StoreError> {
+        let reason = failure.to_string();
+        let was_enabled =
+            self.store.set_target(self.target, "disable", Some(&reason), "ems-sync").await?;
+        if was_enabled {
+            tracing::error!(
+                target.name = %self.target,
+                failure.class = failure.class.name(),
+                failure.text = failure.text,
+                advice = failure.class.advice(),
+                "The target refuses us and is disabled"
+            );
         }
         Ok(())
     }
@@ -113,7 +134,7 @@ impl Breaker {
         }
         match remote.probe().await {
             Ok(()) => {
-                self.failures.store(0, Ordering::Relaxed);
+                self.forget_failures();
                 let closed = BreakerState::Closed;
                 self.store
                     .set_breaker(self.target, half_open, closed, Duration::ZERO, None)
@@ -124,10 +145,10 @@ impl Breaker {
                 self.store
                     .set_breaker(self.target, half_open, BreakerState::Closed, Duration::ZERO, None)
                     .await?;
-                self.judge_one(Verdict::Refused(failure)).await?;
+                self.disable(&failure).await?;
             }
             Err(failure) => {
-                self.failures.store(0, Ordering::Relaxed);
+                self.forget_failures();
                 tracing::info!(target.name = %self.target, failure = %failure, "The target does not answer yet");
                 self.open(half_open, state.breaker_failures).await?;
             }

@@ -1,4 +1,4 @@
-//! What is to be done for one entity at one target: the outbound table of `design.md` section 6.
+//! What is to be done for one entity at one target: the outbound table of `docs/design.md` section 6.
 //!
 //! Pure and total. The order of the tests is the order of the table.
 

@@ -1,5 +1,5 @@
 //! What follows from a failure: one table from class to action, total, without a default arm
-//! (`design.md` section 6, "Failure classes").
+//! (`docs/design.md` section 6, "Failure classes").
 
 use std::time::Duration;
 

@@ -50,6 +50,17 @@ pub enum Verdict {
     Refused(Failure),
 }
 
+impl Verdict {
+    /// Nothing more may be sent to the target for now.
+    #[must_use]
+    pub const fn closes_target(&self) -> bool {
+        match self {
+            Self::Pause(_) | Self::Refused(_) => true,
+            Self::Served | Self::Unreachable | Self::Neutral => false,
+        }
+    }
+}
+
 /// The end of one entity's turn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settled {
@@ -75,12 +86,13 @@ pub fn without_request(claim: &Claim, decision: Decision, seen: &Seen) -> Option
         Decision::Skip(reason) => Some(skipped(claim, reason, seen)),
         Decision::Wait(wait) => Some(waiting(claim, wait, seen)),
         Decision::Hold(reason) => {
+            // As a rejection, which it is, only found before anything was sent: a change of the entity makes it due.
             let finish = Finish {
-                state: State::Held,
+                state: State::Rejected,
                 reason: Some(reason.name().to_owned()),
                 ..untouched(claim, seen)
             };
-            Some(settled(finish, Verdict::Neutral, "held"))
+            Some(settled(finish, Verdict::Neutral, "rejected"))
         }
     }
 }

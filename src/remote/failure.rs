@@ -1,4 +1,4 @@
-//! Failure classes (`design.md` section 6): closed, and the only thing that the rules know of an error.
+//! Failure classes (`docs/design.md` section 6): closed, and the only thing that the rules know of an error.
 //!
 //! A client classifies; [`crate::deliver::retry`] maps each class to an action. Nothing here holds a value that
 //! came from the EMS or a person: only codes, statuses and names of fields.

@@ -1,4 +1,4 @@
-//! TagServer, the organisation's own timing system (shared contract `tagserver.md`).
+//! TagServer, the organisation's own timing system (its contract: `tests/remotes/contracts/tagserver.md`).
 //!
 //! Eight resources, each found by its `externalId`, which is the EMS id and unique per resource. There is no
 //! idempotency key, and PATCH can't clear a field: creates are POSTs, updates are PUTs of the whole body. Where
@@ -27,7 +27,7 @@ use self::wire::Resource;
 use super::http::{Answer, Http, Intent, Request, after_sending};
 use super::{
     Action, Failure, FailureClass, Fields, HttpSettings, Look, Page, Push, PushResult, Remote,
-    RemoteIds, RemoteRecord, TlsError, Unmappable, Wire,
+    RemoteIds, RemoteRecord, SendBefore, TlsError, Unmappable, Wire,
 };
 use crate::entity::{EntityRef, EntityType};
 use crate::limits;
@@ -70,13 +70,13 @@ impl TagServer {
     async fn call(
         &self,
         intent: Intent,
-        send_before: Instant,
+        send_before: &SendBefore,
         build: impl Fn(&Http) -> Request + Send + Sync,
     ) -> Result<Option<Answer>, Failure> {
         let slot = self.http.slot().await;
         for is_last in [false, true] {
             let token = self.login.token(&self.http, &slot).await?;
-            if Instant::now() >= send_before {
+            if send_before.has_passed() {
                 return Ok(None);
             }
             let request = build(&self.http).bearer(token.text());
@@ -98,7 +98,7 @@ impl TagServer {
         &self,
         resource: &'static Resource,
         entity: EntityRef,
-        send_before: Instant,
+        send_before: &SendBefore,
     ) -> Result<Option<Option<RemoteRecord>>, Failure> {
         let external_id = entity.id.to_string();
         let request = |http: &Http| {
@@ -181,8 +181,8 @@ impl Remote for TagServer {
                 ("size", &size),
             ])
         };
-        let no_lease = Instant::now() + limits::LEASE_MIN;
-        let Some(answer) = self.call(Intent::Read, no_lease, request).await? else {
+        let no_lease = SendBefore::from(Instant::now() + limits::LEASE_MIN);
+        let Some(answer) = self.call(Intent::Read, &no_lease, request).await? else {
             return Err(Failure::new(FailureClass::Transient, "No slot in time"));
         };
         if !answer.is_success() {
@@ -193,8 +193,8 @@ impl Remote for TagServer {
 
     async fn probe(&self) -> Result<(), Failure> {
         let request = |http: &Http| http.request(super::http::Method::Get, "/api/authenticate");
-        let no_lease = Instant::now() + limits::LEASE_MIN;
-        match self.call(Intent::Read, no_lease, request).await? {
+        let no_lease = SendBefore::from(Instant::now() + limits::LEASE_MIN);
+        match self.call(Intent::Read, &no_lease, request).await? {
             Some(answer) if answer.status == 204 => Ok(()),
             Some(answer) => Err(answer::failure(&answer, Intent::Read)),
             None => Err(Failure::new(FailureClass::Transient, "No slot in time")),

@@ -13,36 +13,8 @@ use crate::delivery::{Cause, Delivery};
 use crate::entity::{EntityRef, EntityType};
 use crate::hash::ContentHash;
 use crate::remote::RemoteIds;
+use crate::route::Owing;
 use crate::target::Target;
-
-/// Entities of one type that one target is to be owed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Owing {
-    /// The target.
-    pub target: Target,
-    /// Their type.
-    pub entity_type: EntityType,
-    /// Their ids, with when each changed and in which trace.
-    pub entities: Vec<(i64, Timestamp, Option<String>)>,
-    /// Why.
-    pub cause: Cause,
-    /// Published only while the queue is short.
-    pub bulk: bool,
-    /// No hash proves anything about them: push, whatever was pushed last.
-    pub in_doubt: bool,
-}
-
-impl Owing {
-    /// The deliveries that tell a consumer of it.
-    pub fn deliveries(&self) -> impl Iterator<Item = Delivery> {
-        self.entities.iter().map(|(id, changed_on, traceparent)| {
-            let entity = EntityRef::new(self.entity_type, *id);
-            let mut delivery = Delivery::new(self.target, entity, self.cause, *changed_on);
-            delivery.traceparent.clone_from(traceparent);
-            delivery
-        })
-    }
-}
 
 /// What a finish brought about, besides ending leases.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -320,7 +292,7 @@ pub struct AttemptRecord {
     /// Number of the attempt in its cycle.
     pub attempt: u32,
     /// How long the push took.
-    pub duration_ms: u64,
+    pub duration_ms: u32,
     /// The lease's fence.
     pub fence: i64,
 }

@@ -108,18 +108,6 @@ impl Store {
         row.as_ref().map(record_row).transpose()
     }
 
-    /// Whether the target's projection has a row for the entity.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn is_in_scope(&self, target: Target, of: EntityRef) -> Result<bool, StoreError> {
-        let client = self.client().await?;
-        let sql = include_str!("../../sql/queries/in_scope.sql");
-        let sql = super::projections::with_projection(sql, target, of.entity_type);
-        let query = client.prepare_cached(&sql).await?;
-        Ok(client.query_one(&query, &[&of.id]).await?.try_get(0)?)
-    }
-
     /// The last attempts for an entity at a target, newest first.
     ///
     /// # Errors
@@ -229,24 +217,7 @@ impl Store {
         client.query(&query, &[&value]).await?.iter().map(entity).collect()
     }
 
-    /// Whether the EMS has an entity of that type and id, as far as any target's projection shows.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn is_in_any_scope(
-        &self,
-        targets: &[Target],
-        of: EntityRef,
-    ) -> Result<bool, StoreError> {
-        for target in targets.iter().filter(|target| target.covers(of.entity_type)) {
-            if self.is_in_scope(*target, of).await? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// The greatest id of a type in a target's projection, for progress displays.
+    /// How many rows a target's projection of a type has.
     ///
     /// # Errors
     /// [`StoreError`].

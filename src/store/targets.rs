@@ -77,7 +77,8 @@ impl Store {
         client.query(&query, &[]).await?.iter().map(state).collect()
     }
 
-    /// A person pauses, resumes, enables or disables a target. Enabling closes the breaker.
+    /// A person pauses, resumes, enables or disables a target. Enabling closes the breaker. Returns whether the
+    /// target was enabled before.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -87,12 +88,12 @@ impl Store {
         order: &str,
         reason: Option<&str>,
         by: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let client = self.client().await?;
         let query =
             client.prepare_cached(include_str!("../../sql/queries/target_order.sql")).await?;
-        client.execute(&query, &[&target.name(), &order, &reason, &by]).await?;
-        Ok(())
+        let row = client.query_one(&query, &[&target.name(), &order, &reason, &by]).await?;
+        Ok(row.try_get(0)?)
     }
 
     /// Every process keeps away from the target for this long.

@@ -118,7 +118,7 @@ async fn a_child_brings_its_parents_along() {
     ems::populate(&rig.ems, 10).await;
     rig.exec("delete from sync.outbox").await;
     let participant = rig.count("select min(id) from ems.start_group_participant").await;
-    let owing = ems_sync::store::Owing {
+    let owing = ems_sync::route::Owing {
         target: Target::TagServer,
         entity_type: EntityType::StartGroupParticipant,
         entities: vec![(participant, Timestamp::now(), None)],
@@ -130,7 +130,7 @@ async fn a_child_brings_its_parents_along() {
     let broker = Broker::new(SecretString::from(rig.services.amqp_url.clone()), rig.prefix.clone());
     let messages: Vec<_> = owed
         .iter()
-        .flat_map(ems_sync::store::Owing::deliveries)
+        .flat_map(ems_sync::route::Owing::deliveries)
         .map(|delivery| Outgoing { queue: Queue::outbound(Target::TagServer), delivery })
         .collect();
     Publisher::new(broker, "test").publish(&messages).await.unwrap();

@@ -3,4 +3,5 @@
 pub(crate) mod database;
 pub(crate) mod ems;
 pub(crate) mod parity;
+pub(crate) mod random;
 pub(crate) mod rig;

@@ -1,4 +1,4 @@
-//! The states that people see (`design.md` section 8, **fixed**), and what stands in the way of a whole target.
+//! The states that people see (`docs/design.md` section 8, **fixed**), and what stands in the way of a whole target.
 //!
 //! Pure. `status` and `explain` share it, so that they can't contradict each other.
 

@@ -3,9 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use serde_json::{Map, Value};
-use tokio::time::Instant;
-
 use super::super::http::{Http, Intent, Method};
 use super::answer::{self, Problem};
 use super::single;
@@ -13,6 +10,7 @@ use super::wire::{self, Resource};
 use super::{Action, Failure, FailureClass, Look, Push, PushResult, TagServer, Wire, unreadable};
 use crate::entity::EntityRef;
 use crate::limits::TAGSERVER_BULK_ROWS;
+use serde_json::{Map, Value};
 
 /// Pushes of one resource that go in one call.
 pub(super) struct Rows {
@@ -54,10 +52,10 @@ impl TagServer {
     pub(super) async fn push_rows(&self, bulk: Rows) -> Vec<(EntityRef, PushResult)> {
         let Rows { resource, rows } = bulk;
         let bodies: Value = rows.iter().filter_map(body_of).collect();
-        let send_before =
-            rows.iter().map(|push| push.send_before).min().unwrap_or_else(Instant::now);
+        // The rows of a batch have one lease, hence one deadline.
+        let Some(first) = rows.first() else { return Vec::new() };
         let request = |http: &Http| http.request(Method::Post, resource.bulk_path).json(&bodies);
-        let answer = match self.call(Intent::Write, send_before, request).await {
+        let answer = match self.call(Intent::Write, &first.send_before, request).await {
             Ok(Some(answer)) => answer,
             Ok(None) => return same_for_all(&rows, &PushResult::NotSent),
             Err(failure) => return same_for_all(&rows, &PushResult::Failed(failure)),

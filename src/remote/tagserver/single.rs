@@ -1,15 +1,13 @@
 //! One entity, one call after the other: create or adopt, replace, delete.
 
-use serde_json::{Value, json};
-use tokio::time::Instant;
-
 use super::super::http::{Http, Intent, Method};
 use super::wire::{self, Resource};
 use super::{
-    Action, Failure, FailureClass, Look, Push, PushResult, RemoteRecord, TagServer, Wire, answer,
-    unreadable,
+    Action, Failure, FailureClass, Look, Push, PushResult, RemoteRecord, SendBefore, TagServer,
+    Wire, answer, unreadable,
 };
 use crate::entity::EntityRef;
+use serde_json::{Value, json};
 
 /// A push that ended early, and how.
 type Ended = PushResult;
@@ -22,7 +20,7 @@ impl TagServer {
             let failure = Failure::new(FailureClass::OurFault, "TagServer has no such resource");
             return (entity, PushResult::Failed(failure));
         };
-        let call = Call { client: self, resource, entity, send_before: push.send_before };
+        let call = Call { client: self, resource, entity, send_before: &push.send_before };
         let result = match push.action {
             Action::Create { wire, look } => call.create(&wire, look).await,
             Action::Update { remote_id, wire } => call.replace(&remote_id, &wire).await,
@@ -42,7 +40,7 @@ impl TagServer {
         refusal: Failure,
     ) -> PushResult {
         let call =
-            Call { client: self, resource, entity: push.entity, send_before: push.send_before };
+            Call { client: self, resource, entity: push.entity, send_before: &push.send_before };
         match call.find().await {
             Ok(Some(found)) => call.adopt(found, wire).await.unwrap_or_else(|ended| ended),
             Ok(None) => PushResult::Failed(refusal),
@@ -56,7 +54,7 @@ struct Call<'a> {
     client: &'a TagServer,
     resource: &'static Resource,
     entity: EntityRef,
-    send_before: Instant,
+    send_before: &'a SendBefore,
 }
 
 impl Call<'_> {

@@ -1,7 +1,7 @@
 //! Stateful simulators of the remotes that ems-sync speaks to: for its tests and its demo.
 //!
 //! A simulator is a real HTTP(S) server on a port of 127.0.0.1 that keeps rows, enforces the
-//! remote's contract (`/work/shared/remotes/*.md`, traps included), remembers every request in a
+//! remote's contract (`tests/remotes/contracts/`, traps included), remembers every request in a
 //! journal, and misbehaves on demand. It runs on the caller's Tokio runtime; the binary
 //! `ems-sync-remotes` runs one as a process. `README.md` beside this crate has the control API.
 //!

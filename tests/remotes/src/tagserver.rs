@@ -1,4 +1,4 @@
-//! TagServer, the organisation's own timing system, by `/work/shared/remotes/tagserver.md`.
+//! TagServer, the organisation's own timing system, by `tests/remotes/contracts/tagserver.md`.
 //!
 //! Eight resources with ids of one sequence, unique `externalId` per resource, foreign keys,
 //! JHipster's errors and its traps. The parts, in the order of a request: `route` tells what it

@@ -1,6 +1,6 @@
 //! The simulators keep their contracts, and misbehave exactly as they are told.
 //!
-//! `tagserver_*` go line by line through `/work/shared/remotes/tagserver.md`; the others are about
+//! `tagserver_*` go line by line through `tests/remotes/contracts/tagserver.md`; the others are about
 //! what all simulators share.
 #![allow(
     clippy::unwrap_used,

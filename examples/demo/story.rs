@@ -1,0 +1,32 @@
+//! The story, in the order in which it is told.
+
+mod finish;
+mod preparations;
+mod race_day;
+mod trouble;
+
+use anyhow::Result;
+
+use crate::stage::Stage;
+
+pub(crate) use finish::stay_up;
+
+pub(crate) async fn tell(stage: &mut Stage) -> Result<()> {
+    preparations::event_announced(stage).await?;
+    preparations::runners_enter(stage).await?;
+
+    race_day::name_corrected(stage).await?;
+    race_day::nothing_to_write(stage).await?;
+    race_day::runner_withdraws(stage).await?;
+    race_day::chip_swapped(stage).await?;
+    race_day::start_postponed(stage).await?;
+    race_day::group_dissolved(stage).await?;
+
+    trouble::name_rejected(stage).await?;
+    trouble::tagserver_offline(stage).await?;
+    trouble::bad_line(stage).await?;
+    trouble::triggers_off(stage).await?;
+    trouble::worker_killed(stage).await?;
+
+    finish::compared(stage).await
+}

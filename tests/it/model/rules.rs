@@ -1,0 +1,493 @@
+//! What owing, claiming and finishing do to sync records, in plain Rust: written from `docs/design.md` sections 4
+//! and 6, without a database, one record at a time.
+//!
+//! The database's clock is known between two readings only, so a time is a range, and what Postgres wrote must lie
+//! in it. Every step begins with the exact times of the step before.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
+
+use ems_sync::deliver::record::{Due, Finish, State, WaitFor};
+use ems_sync::delivery::Cause;
+use ems_sync::entity::EntityRef;
+use ems_sync::hash::ContentHash;
+use ems_sync::limits;
+use ems_sync::route::Owing;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+/// A number that lies between these: microseconds of the database's clock, or a fence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Between {
+    pub(super) low: i64,
+    pub(super) high: i64,
+}
+
+impl Between {
+    pub(super) const NEVER: Self = Self::exactly(i64::MAX);
+
+    pub(super) const fn exactly(n: i64) -> Self {
+        Self { low: n, high: n }
+    }
+
+    pub(super) fn at(timestamp: Timestamp) -> Self {
+        Self::exactly(timestamp.as_microsecond())
+    }
+
+    fn after(self, duration: Duration) -> Self {
+        let micros = duration.as_micros() as i64;
+        Self { low: self.low + micros, high: self.high + micros }
+    }
+
+    fn before(self, duration: Duration) -> Self {
+        let micros = duration.as_micros() as i64;
+        Self { low: self.low - micros, high: self.high - micros }
+    }
+
+    fn earlier(self, other: Option<Self>) -> Self {
+        other.map_or(self, |o| Self { low: self.low.min(o.low), high: self.high.min(o.high) })
+    }
+
+    fn later(self, other: Option<Self>) -> Self {
+        other.map_or(self, |o| Self { low: self.low.max(o.low), high: self.high.max(o.high) })
+    }
+
+    pub(super) const fn holds(self, n: i64) -> bool {
+        self.low <= n && n <= self.high
+    }
+
+    /// Whether the time has come. The driver leaves a minute between what is due and what isn't.
+    fn has_come(self, now: Self) -> bool {
+        let has_come = self.high <= now.low;
+        assert!(has_come || now.high < self.low, "{self:?} is neither due nor undue at {now:?}");
+        has_come
+    }
+}
+
+/// A sync record.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Record {
+    pub(super) remote_id: Option<String>,
+    pub(super) data_hash: Option<ContentHash>,
+    pub(super) remote_hash: Option<ContentHash>,
+    pub(super) rejected_hash: Option<ContentHash>,
+    pub(super) entity_synced_on: Option<Between>,
+    pub(super) entity_modified_on: Option<Between>,
+    pub(super) seen_modified_on: Option<Between>,
+    pub(super) owed_gen: i64,
+    pub(super) done_gen: i64,
+    pub(super) owed_on: Option<Between>,
+    pub(super) last_owed_on: Option<Between>,
+    pub(super) cause: &'static str,
+    pub(super) lane: &'static str,
+    pub(super) traceparent: Option<String>,
+    pub(super) state: &'static str,
+    pub(super) state_reason: Option<String>,
+    pub(super) last_error: Option<String>,
+    pub(super) attempts: i32,
+    pub(super) failures: i32,
+    pub(super) dead_lettered_on: Option<Between>,
+    pub(super) due_on: Between,
+    pub(super) read_back_on: Option<Between>,
+    pub(super) read_back_step: i16,
+    pub(super) lease_owner: Option<Uuid>,
+    pub(super) lease_until: Option<Between>,
+    pub(super) fence: Option<Between>,
+    pub(super) in_doubt: bool,
+    pub(super) intent_on: Option<Between>,
+    pub(super) parents: Vec<EntityRef>,
+    pub(super) waiting_on: Option<EntityRef>,
+    pub(super) tombstoned_on: Option<Between>,
+}
+
+impl Record {
+    /// A record that owes its first generation.
+    fn new(now: Between, changed_on: Between, cause: Cause) -> Self {
+        Self {
+            remote_id: None,
+            data_hash: None,
+            remote_hash: None,
+            rejected_hash: None,
+            entity_synced_on: None,
+            entity_modified_on: None,
+            seen_modified_on: None,
+            owed_gen: 1,
+            done_gen: 0,
+            owed_on: Some(changed_on),
+            last_owed_on: Some(changed_on),
+            cause: cause.name(),
+            lane: "live",
+            traceparent: None,
+            state: "pending",
+            state_reason: None,
+            last_error: None,
+            attempts: 0,
+            failures: 0,
+            dead_lettered_on: None,
+            due_on: now,
+            read_back_on: None,
+            read_back_step: 0,
+            lease_owner: None,
+            lease_until: None,
+            fence: None,
+            in_doubt: false,
+            intent_on: None,
+            parents: Vec::new(),
+            waiting_on: None,
+            tombstoned_on: None,
+        }
+    }
+
+    pub(super) const fn is_owed(&self) -> bool {
+        self.owed_gen > self.done_gen
+    }
+
+    /// Whose turn it is stands: its holder sees what is new, its delay is short, or a person decides.
+    fn has_its_turn(&self) -> bool {
+        ["leased", "retrying", "held"].contains(&self.state)
+    }
+
+    fn is_due_now(&mut self, now: Between) {
+        self.state = "pending";
+        self.state_reason = None;
+        self.waiting_on = None;
+        self.due_on = now;
+    }
+}
+
+/// What a finish brought about.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Report {
+    pub(super) again: BTreeSet<EntityRef>,
+    pub(super) fenced: BTreeSet<EntityRef>,
+    /// Woken, or owed because of these.
+    pub(super) due: BTreeSet<EntityRef>,
+}
+
+/// All records of one target, and which entities its projections show.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Model {
+    pub(super) records: BTreeMap<EntityRef, Record>,
+    pub(super) in_scope: BTreeSet<EntityRef>,
+    pub(super) newest_fence: i64,
+}
+
+impl Model {
+    /// Returns the ids that are owed now.
+    pub(super) fn owe(&mut self, now: Between, owing: &Owing) -> Vec<i64> {
+        let mut wanted: BTreeMap<i64, (Between, Option<String>)> = BTreeMap::new();
+        for (id, changed_on, trace) in &owing.entities {
+            let changed_on = Between::at(*changed_on);
+            let one = wanted.entry(*id).or_insert((changed_on, None));
+            one.0 = one.0.earlier(Some(changed_on));
+            one.1 = one.1.take().max(trace.clone());
+        }
+        let mut owed = Vec::new();
+        for (id, (changed_on, trace)) in wanted {
+            let entity = EntityRef::new(owing.entity_type, id);
+            match self.records.get_mut(&entity) {
+                Some(record) => owe_again(record, now, changed_on, owing),
+                None if self.in_scope.contains(&entity) => {
+                    let mut record = Record::new(now, changed_on, owing.cause);
+                    record.lane = lane(owing);
+                    record.in_doubt = owing.in_doubt;
+                    self.records.insert(entity, record);
+                }
+                None => continue,
+            }
+            let record = self.records.get_mut(&entity).unwrap();
+            record.traceparent = trace.or(record.traceparent.take());
+            owed.push(id);
+        }
+        owed
+    }
+
+    /// Returns the records as they were before the claim.
+    pub(super) fn claim(
+        &mut self,
+        now: Between,
+        owner: Uuid,
+        lease: Duration,
+        entities: &[EntityRef],
+    ) -> BTreeMap<EntityRef, Record> {
+        let mut claimed = BTreeMap::new();
+        for entity in entities {
+            let Some(record) = self.records.get_mut(entity) else { continue };
+            if !record.is_owed() || claimed.contains_key(entity) || !record.due_on.has_come(now) {
+                continue;
+            }
+            claimed.insert(*entity, record.clone());
+            record.state = "leased";
+            record.state_reason = None;
+            record.waiting_on = None;
+            record.lease_owner = Some(owner);
+            record.lease_until = Some(now.after(lease));
+            record.due_on = now.after(lease);
+            record.fence = Some(Between { low: self.newest_fence + 1, high: i64::MAX });
+            record.in_doubt = true;
+            if record.remote_id.is_none() {
+                record.intent_on = record.intent_on.or(Some(now));
+            }
+        }
+        claimed
+    }
+
+    pub(super) fn finish(
+        &mut self,
+        now: Between,
+        owner: Uuid,
+        read_back: Duration,
+        finishes: &[Finish],
+    ) -> Report {
+        let mut report = Report::default();
+        let over: HashSet<WaitFor> =
+            finishes.iter().filter_map(|f| f.waiting_on).filter(|w| self.is_over(*w)).collect();
+        let mut changed = BTreeSet::new();
+        for finish in finishes {
+            let is_ours = self.records.get(&finish.entity).is_some_and(|record| {
+                record.lease_owner == Some(owner)
+                    && record.fence == Some(Between::exactly(finish.fence))
+            });
+            if is_ours {
+                let is_over = finish.waiting_on.is_some_and(|wait| over.contains(&wait));
+                self.write(now, finish, is_over, &mut report);
+                if finish.remote_changed || finish.drop {
+                    changed.insert(finish.entity);
+                }
+            } else {
+                report.fenced.insert(finish.entity);
+                if finish.sent && let Some(record) = self.records.get_mut(&finish.entity) {
+                    record.in_doubt = true;
+                    record.read_back_on = Some(now.after(read_back).earlier(record.read_back_on));
+                    record.read_back_step = 0;
+                }
+            }
+        }
+        for finish in finishes.iter().filter(|f| f.drop && !report.fenced.contains(&f.entity)) {
+            let record = &self.records[&finish.entity];
+            if record.owed_gen == finish.owed_gen
+                && record.remote_id.is_none()
+                && record.intent_on.is_none()
+            {
+                self.records.remove(&finish.entity);
+            }
+        }
+        let awaited: BTreeSet<EntityRef> = finishes
+            .iter()
+            .filter_map(|finish| finish.waiting_on)
+            .filter(|wait| !over.contains(wait))
+            .map(WaitFor::entity)
+            .collect();
+        for entity in awaited {
+            self.owe_awaited(now, entity, &mut report);
+        }
+        self.wake(now, &changed, &mut report);
+        report
+    }
+
+    /// A parent that is there, a child that is not: whoever finished it before could not wake us.
+    fn is_over(&self, wait: WaitFor) -> bool {
+        let record = self.records.get(&wait.entity());
+        record.is_some_and(|record| match wait {
+            WaitFor::Parent(_) => record.remote_id.is_some(),
+            WaitFor::Child(_) => record.remote_id.is_none(),
+        })
+    }
+
+    /// Writes the outcome of a lease that is still ours.
+    fn write(&mut self, now: Between, finish: &Finish, is_over: bool, report: &mut Report) {
+        let record = self.records.get_mut(&finish.entity).unwrap();
+        let moved = record.owed_gen > finish.owed_gen;
+        let is_dead = matches!(finish.state, State::DeadLetter | State::Rejected);
+        let keeps_its_turn = matches!(finish.state, State::Retrying | State::Held);
+        record.lease_owner = None;
+        record.lease_until = None;
+        record.remote_id.clone_from(&finish.remote_id);
+        // Without a remote record nothing is held there.
+        let hash = |new: Option<ContentHash>, old| finish.remote_id.as_ref().and(new.or(old));
+        record.data_hash = hash(finish.data_hash, record.data_hash);
+        record.remote_hash = hash(finish.remote_hash, record.remote_hash);
+        record.rejected_hash = if finish.settled && finish.confirmed {
+            None
+        } else {
+            finish.rejected_hash.or(record.rejected_hash)
+        };
+        if finish.settled {
+            record.done_gen = finish.owed_gen;
+            record.owed_on = if moved { record.last_owed_on } else { None };
+        }
+        let version = finish.modified_on.map(Between::at);
+        record.seen_modified_on = version.or(record.seen_modified_on);
+        if finish.pushed {
+            record.entity_synced_on = Some(now);
+        }
+        if finish.confirmed {
+            record.entity_modified_on = version;
+        }
+        record.in_doubt = finish.in_doubt;
+        record.intent_on = finish.intent_on.map(Between::at);
+        record.last_error.clone_from(&finish.error);
+        record.attempts = if moved && is_dead { 0 } else { finish.attempts as i32 };
+        record.failures = finish.failures as i32;
+        record.dead_lettered_on = match (is_dead, finish.settled) {
+            (true, _) => record.dead_lettered_on.or(Some(now)),
+            (false, true) => None,
+            (false, false) => record.dead_lettered_on,
+        };
+        record.tombstoned_on =
+            if finish.tombstone { record.tombstoned_on.or(Some(now)) } else { None };
+        if let Some(parents) = &finish.parents {
+            record.parents.clone_from(parents);
+        }
+        if let Some(millis) = finish.read_back_millis {
+            let first = now.after(Duration::from_millis(millis));
+            record.read_back_on = Some(first.earlier(record.read_back_on));
+            record.read_back_step = 0;
+        }
+        if (moved || is_over) && !keeps_its_turn {
+            record.is_due_now(now);
+        } else {
+            record.state = finish.state.name();
+            record.state_reason.clone_from(&finish.reason);
+            record.waiting_on = finish.waiting_on.map(WaitFor::entity);
+            record.due_on = match finish.due {
+                Due::Now => now,
+                Due::InMillis(millis) => now.after(Duration::from_millis(millis)),
+                Due::Never => Between::NEVER,
+            };
+        }
+        if record.is_owed() && (record.due_on == now || record.due_on.has_come(now)) {
+            report.again.insert(finish.entity);
+        }
+    }
+
+    /// Owed unless it is owed already, or can't come by being owed.
+    fn owe_awaited(&mut self, now: Between, entity: EntityRef, report: &mut Report) {
+        if let Some(record) = self.records.get_mut(&entity) {
+            if record.is_owed() || !["synced", "skipped"].contains(&record.state) {
+                return;
+            }
+            record.owed_gen += 1;
+            record.owed_on = Some(now);
+            record.last_owed_on = Some(now);
+            record.is_due_now(now);
+        } else {
+            self.records.insert(entity, Record::new(now, now, Cause::Change));
+        }
+        report.due.insert(entity);
+    }
+
+    /// Wakes who waited for these, and owes the children that name them.
+    fn wake(&mut self, now: Between, changed: &BTreeSet<EntityRef>, report: &mut Report) {
+        for (entity, record) in &mut self.records {
+            if record.waiting_on.is_some_and(|on| changed.contains(&on)) {
+                record.is_due_now(now);
+                report.due.insert(*entity);
+            } else if record.parents.iter().any(|parent| changed.contains(parent))
+                && (record.remote_id.is_some() || record.intent_on.is_some())
+            {
+                record.owed_on = if record.is_owed() { record.owed_on } else { Some(now) };
+                record.last_owed_on = Some(now);
+                record.owed_gen += 1;
+                if !record.has_its_turn() {
+                    record.is_due_now(now);
+                }
+                report.due.insert(*entity);
+            }
+        }
+    }
+
+    /// Ambiguous writes whose next look is due; how many.
+    pub(super) fn read_back(&mut self, now: Between, at_most: usize) -> u64 {
+        let mut looked_at: Vec<_> = self
+            .records
+            .iter()
+            .filter(|(_, r)| r.lease_owner.is_none() && r.read_back_on.is_some_and(|on| on.has_come(now)))
+            .map(|(entity, _)| *entity)
+            .collect();
+        looked_at.sort_by_key(|entity| (entity.entity_type.name(), entity.id));
+        looked_at.truncate(at_most);
+        for entity in &looked_at {
+            let record = self.records.get_mut(entity).unwrap();
+            record.in_doubt = true;
+            if record.remote_id.is_none() {
+                let long_ago = now.before(Duration::from_secs(24 * 60 * 60));
+                record.intent_on = record.intent_on.or(Some(long_ago));
+            }
+            record.owed_gen += 1;
+            record.owed_on = record.owed_on.or(Some(now));
+            record.last_owed_on = Some(now);
+            record.cause = Cause::Sweep.name();
+            record.waiting_on = None;
+            if !record.has_its_turn() {
+                record.state = "pending";
+                record.due_on = now;
+            }
+            let next = limits::READ_BACK_AGAIN_AFTER.get(record.read_back_step as usize);
+            record.read_back_on = next.map(|next| now.after(*next));
+            record.read_back_step += 1;
+        }
+        looked_at.len() as u64
+    }
+
+    /// Dead letters that get a new cycle.
+    pub(super) fn begin_next_cycle(&mut self, now: Between) -> BTreeSet<EntityRef> {
+        let mut begun = BTreeSet::new();
+        for (entity, record) in &mut self.records {
+            if record.state == "dead_letter" && record.is_owed() {
+                record.state = "pending";
+                record.attempts = 0;
+                record.due_on = now;
+                begun.insert(*entity);
+            }
+        }
+        begun
+    }
+
+    /// What is owed and due.
+    pub(super) fn due(&self, now: Between, bulk_too: bool) -> BTreeSet<EntityRef> {
+        let is_due = |record: &Record| {
+            record.is_owed() && record.due_on.has_come(now) && (bulk_too || record.lane == "live")
+        };
+        self.records.iter().filter(|(_, r)| is_due(r)).map(|(entity, _)| *entity).collect()
+    }
+
+    /// An hour passes for these.
+    pub(super) fn pass_time(&mut self, now: Between, entities: &[EntityRef]) {
+        let past = now.before(Duration::from_secs(60 * 60));
+        for entity in entities {
+            let Some(record) = self.records.get_mut(entity) else { continue };
+            if record.due_on != Between::NEVER {
+                record.due_on = past;
+            }
+            record.lease_until = record.lease_until.map(|_| past);
+            record.read_back_on = record.read_back_on.map(|_| past);
+        }
+    }
+}
+
+fn owe_again(record: &mut Record, now: Between, changed_on: Between, owing: &Owing) {
+    if record.is_owed() {
+        record.owed_on = Some(changed_on.earlier(record.owed_on));
+    } else {
+        record.owed_on = Some(changed_on);
+    }
+    // What somebody waits for live is not put behind bulk work.
+    if !(record.is_owed() && record.lane == "live") {
+        record.lane = lane(owing);
+    }
+    record.owed_gen += 1;
+    record.last_owed_on = Some(changed_on.later(record.last_owed_on));
+    record.cause = owing.cause.name();
+    record.in_doubt |= owing.in_doubt;
+    if ["rejected", "dead_letter"].contains(&record.state) {
+        record.attempts = 0;
+    }
+    if !record.has_its_turn() {
+        record.is_due_now(now);
+    }
+}
+
+const fn lane(owing: &Owing) -> &'static str {
+    if owing.bulk { "bulk" } else { "live" }
+}

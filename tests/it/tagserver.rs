@@ -1,0 +1,17 @@
+//! The client of TagServer alone against the simulator, without a database: the obligations of `src/remote.rs` and
+//! the contract's lines, one test each.
+
+mod bench;
+
+mod login;
+
+mod create;
+mod delete;
+mod update;
+
+mod bulk;
+
+mod faults;
+mod late;
+mod list;
+mod tls;

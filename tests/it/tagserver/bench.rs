@@ -1,0 +1,199 @@
+//! A client, a simulator, and short words for what is pushed and how it ended.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ems_sync::entity::{EntityRef, EntityType};
+use ems_sync::remote::tagserver::TagServer;
+use ems_sync::remote::{
+    Action, Fields, HttpSettings, Look, Push, PushResult, Remote as _, RemoteIds, Wire,
+};
+use ems_sync_remotes::tagserver::{Resource, TagServer as Sim, TagServerOptions};
+use ems_sync_remotes::{Entry, Fault, Operation, Simulator};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+/// Nothing here takes this long unless it hangs.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) struct Bench {
+    pub(super) sim: Arc<Simulator<Sim>>,
+    pub(super) settings: HttpSettings,
+    pub(super) client: TagServer,
+}
+
+impl Bench {
+    pub(super) async fn new() -> Self {
+        Self::with(TagServerOptions::default(), |_| {}).await
+    }
+
+    /// One that gives up after 300 ms.
+    pub(super) async fn impatient() -> Self {
+        Self::with(TagServerOptions::default(), |http| http.timeout = Duration::from_millis(300))
+            .await
+    }
+
+    pub(super) async fn with(
+        options: TagServerOptions,
+        change: impl FnOnce(&mut HttpSettings),
+    ) -> Self {
+        let sim = Sim::start(options).await.unwrap();
+        let mut settings = settings(&sim);
+        change(&mut settings);
+        let client = client(&settings, "ems-sync-password");
+        Self { sim: Arc::new(sim), settings, client }
+    }
+
+    /// The same simulator and a client that has not logged in yet.
+    pub(super) fn fresh(&self) -> Self {
+        self.with_password("ems-sync-password")
+    }
+
+    pub(super) fn with_password(&self, password: &str) -> Self {
+        let settings = self.settings.clone();
+        Self { sim: Arc::clone(&self.sim), client: client(&settings, password), settings }
+    }
+
+    /// The same, but it never uses the bulk endpoint.
+    pub(super) fn without_bulk(self) -> Self {
+        Self { client: self.client.without_bulk(), ..self }
+    }
+
+    pub(super) fn wire(&self, id: i64, name: &str) -> Wire {
+        self.wire_of(organisation(id), json!({ "name": name }), &RemoteIds::new())
+    }
+
+    pub(super) fn wire_of(&self, entity: EntityRef, fields: Value, parents: &RemoteIds) -> Wire {
+        let Value::Object(fields) = fields else { panic!("a projection is an object") };
+        self.client.wire(entity, &Fields::new(fields), parents).unwrap()
+    }
+
+    pub(super) fn create(&self, id: i64, name: &str) -> Push {
+        push(id, Action::Create { wire: self.wire(id, name), look: Look::IfRefused })
+    }
+
+    /// A create after one that may have been applied.
+    pub(super) fn create_again(&self, id: i64, name: &str, absence_is_proof: bool) -> Push {
+        let look = Look::First { absence_is_proof };
+        push(id, Action::Create { wire: self.wire(id, name), look })
+    }
+
+    pub(super) fn update(&self, id: i64, remote_id: i64, name: &str) -> Push {
+        let remote_id = remote_id.to_string();
+        push(id, Action::Update { remote_id, wire: self.wire(id, name) })
+    }
+
+    pub(super) async fn one(&self, push: Push) -> PushResult {
+        let id = push.entity.id;
+        let mut results = self.many(vec![push]).await;
+        results.remove(&id).unwrap()
+    }
+
+    /// Every push is answered exactly once (obligation 1).
+    pub(super) async fn many(&self, batch: Vec<Push>) -> BTreeMap<i64, PushResult> {
+        let entities: Vec<_> = batch.iter().map(|push| push.entity).collect();
+        let results = tokio::time::timeout(PATIENCE, self.client.push(batch)).await.expect("ends");
+        assert_eq!(results.len(), entities.len(), "a result per push");
+        let results: BTreeMap<i64, PushResult> =
+            results.into_iter().map(|(entity, result)| (entity.id, result)).collect();
+        assert_eq!(results.len(), entities.len(), "each entity once");
+        results
+    }
+
+    /// A row of the simulator, made behind the client's back; its id.
+    pub(super) fn plant(&self, id: i64, name: &str) -> i64 {
+        let row = json!({ "externalId": id.to_string(), "name": name });
+        self.sim.plant(Resource::Organisation, row).unwrap().id
+    }
+
+    /// The name that the simulator holds under an EMS id.
+    pub(super) fn name_of(&self, id: i64) -> Option<String> {
+        let row = self.sim.row(Resource::Organisation, &id.to_string())?;
+        row.body["name"].as_str().map(str::to_owned)
+    }
+
+    /// The requests so far, logins apart.
+    pub(super) fn requests(&self) -> Vec<Entry> {
+        let mut entries = self.sim.journal();
+        entries.retain(|entry| entry.operation != Operation::Login);
+        entries
+    }
+
+    pub(super) fn operations(&self) -> Vec<Operation> {
+        self.requests().iter().map(|entry| entry.operation).collect()
+    }
+
+    pub(super) fn requests_of(&self, operation: Operation) -> usize {
+        self.sim.journal().iter().filter(|entry| entry.operation == operation).count()
+    }
+
+    pub(super) fn assert_no_violation(&self) {
+        assert_eq!(self.sim.violations(), []);
+    }
+}
+
+pub(super) fn settings(sim: &Simulator<Sim>) -> HttpSettings {
+    HttpSettings {
+        base_url: sim.base_url(),
+        ca_pem: sim.ca_pem().map(|pem| pem.as_bytes().to_vec()),
+        allow_http: true,
+        concurrency: 16,
+        requests_per_second: None,
+        timeout: Duration::from_secs(5),
+    }
+}
+
+pub(super) fn client(settings: &HttpSettings, password: &str) -> TagServer {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    TagServer::new(settings, "ems-sync".to_owned(), SecretString::from(password.to_owned()))
+        .unwrap()
+}
+
+pub(super) const fn organisation(id: i64) -> EntityRef {
+    EntityRef::new(EntityType::Organisation, id)
+}
+
+pub(super) fn push(id: i64, action: Action) -> Push {
+    Push { entity: organisation(id), action, send_before: Instant::now() + PATIENCE }
+}
+
+pub(super) fn delete(id: i64, remote_id: i64) -> Push {
+    push(id, Action::Delete { remote_id: remote_id.to_string() })
+}
+
+pub(super) fn delete_by_key(id: i64) -> Push {
+    push(id, Action::DeleteByKey)
+}
+
+/// How a push ended, in one word: `held`, `adopted`, `gone`, `unsettled`, `not_sent`, or the class of its failure.
+pub(super) fn word(result: &PushResult) -> &'static str {
+    match result {
+        PushResult::Held { written: true, .. } => "held",
+        PushResult::Held { written: false, .. } => "adopted",
+        PushResult::Gone => "gone",
+        PushResult::Unsettled => "unsettled",
+        PushResult::NotSent => "not_sent",
+        PushResult::Failed(failure) => failure.class.name(),
+    }
+}
+
+/// The words of many results, with how often each stands there.
+pub(super) fn words(results: &BTreeMap<i64, PushResult>) -> BTreeMap<&'static str, usize> {
+    let mut words = BTreeMap::new();
+    for result in results.values() {
+        *words.entry(word(result)).or_default() += 1;
+    }
+    words
+}
+
+pub(super) fn remote_id(result: &PushResult) -> i64 {
+    let PushResult::Held { remote_id, .. } = result else { panic!("not held: {result:?}") };
+    remote_id.parse().unwrap()
+}
+
+/// 200 with this body, not applied.
+pub(super) fn answers(body: Value) -> Fault {
+    Fault::Status { code: 200, headers: Vec::new(), body: Some(body), applied: false }
+}
