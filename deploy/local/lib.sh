@@ -822,6 +822,7 @@ finish_amqp() { # SECONDS
     sleep 0.05
   done
   for i in "${FOUND[@]}"; do [[ $i == "$epmd" ]] || kill -KILL "$i" 2>/dev/null; done
+  ! alive amqp
 }
 
 remove_ipc() { # the System V segment of a Postgres that was killed

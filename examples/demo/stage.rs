@@ -135,6 +135,9 @@ impl Stage {
 
     /// The writes since `mark`, and how long after the commit the last of them was answered.
     pub(crate) async fn outcome(&self, mark: u64, change: &Change) -> Result<(Writes, Duration)> {
+        let entries = self.tagserver.until(mark, |e| Some(e.to_vec())).await?;
+        let dump: Vec<_> = entries.iter().map(|e| format!("{:?}..{:?} {} {} {:?} rows {}\n", since(change.committed_on, e.started_at), e.ended_at.map(|t| since(change.committed_on, t)), e.method, e.route, e.status, e.rows.len())).collect();
+        std::fs::write(format!("/tmp/journal-{mark}.txt"), dump.concat())?;
         let writes = self.tagserver.writes_since(mark).await?;
         let last = writes.last.context("TagServer was not written to")?;
         Ok((writes, since(change.committed_on, last)))

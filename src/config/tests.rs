@@ -1,3 +1,5 @@
+//! What a configuration must and must not be.
+
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::PathBuf;

@@ -10,6 +10,9 @@ use prometheus::{Registry, TextEncoder};
 use crate::entity::EntityType;
 use crate::target::Target;
 
+/// The content type of [`Metrics::text`].
+pub const TEXT_FORMAT: &str = prometheus::TEXT_FORMAT;
+
 /// Buckets for times from a millisecond to an hour, in seconds.
 const SECONDS: [f64; 16] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0,

@@ -22,4 +22,7 @@ mod backbone;
 mod broker_loss;
 mod contention;
 mod convergence;
+mod model;
 mod sweep;
+mod tagserver;
+mod tidy;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ems_sync::entity::{EntityRef, EntityType};
 use ems_sync::remote::tagserver::TagServer;
 use ems_sync::remote::{
-    Action, Fields, HttpSettings, Look, Push, PushResult, Remote as _, RemoteIds, Wire,
+    Action, Fields, HttpSettings, Look, Push, PushResult, Remote as _, RemoteIds, SendBefore, Wire,
 };
 use ems_sync_remotes::tagserver::{Resource, TagServer as Sim, TagServerOptions};
 use ems_sync_remotes::{Entry, Fault, Operation, Simulator};
@@ -155,8 +155,13 @@ pub(super) const fn organisation(id: i64) -> EntityRef {
     EntityRef::new(EntityType::Organisation, id)
 }
 
+/// A lease that outlasts every test.
+pub(super) fn in_time() -> SendBefore {
+    SendBefore::from(Instant::now() + PATIENCE)
+}
+
 pub(super) fn push(id: i64, action: Action) -> Push {
-    Push { entity: organisation(id), action, send_before: Instant::now() + PATIENCE }
+    Push { entity: organisation(id), action, send_before: in_time() }
 }
 
 pub(super) fn delete(id: i64, remote_id: i64) -> Push {

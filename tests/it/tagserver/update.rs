@@ -5,9 +5,8 @@ use ems_sync::remote::{Action, Push, PushResult, RemoteIds};
 use ems_sync_remotes::tagserver::{Resource, data_access_failure};
 use ems_sync_remotes::{Operation, Reimage, Rule};
 use serde_json::json;
-use tokio::time::Instant;
 
-use super::bench::{Bench, PATIENCE, remote_id, word};
+use super::bench::{Bench, in_time, remote_id, word};
 
 #[tokio::test]
 async fn an_update_replaces_the_record_by_one_put() {
@@ -36,7 +35,7 @@ async fn a_field_that_is_null_in_the_ems_is_cleared_at_the_remote() {
     let wire = bench.wire_of(entity, fields, &RemoteIds::new());
     let hash = wire.hash;
     let action = Action::Update { remote_id: id.to_string(), wire };
-    let push = Push { entity, action, send_before: Instant::now() + PATIENCE };
+    let push = Push { entity, action, send_before: in_time() };
     let PushResult::Held { remote_hash, .. } = bench.one(push).await else { panic!("not held") };
     assert_eq!(remote_hash, hash, "the server says that it holds nulls");
     let body = bench.sim.row(Resource::Person, "1").unwrap().body;

@@ -1,0 +1,188 @@
+//! Many persons owed at once: pushes per second and CPU per push, in bulk, one by one and unchanged, each beside the
+//! straight-line program in the same round.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::Bench;
+use crate::broker::Broker;
+use crate::cpu::{Used, per};
+use crate::people;
+use crate::report::{Report, rounded};
+use crate::stats::Values;
+use crate::straight_line::StraightLine;
+use crate::system::System;
+
+/// One way of pushing, over the rounds.
+#[derive(Default)]
+struct Form {
+    name: &'static str,
+    rate: Values,
+    /// Microseconds per push: Postgres, broker, worker, remote, together.
+    cpu: [Values; 5],
+}
+
+impl Form {
+    fn new(name: &'static str) -> Self {
+        Self { name, ..Self::default() }
+    }
+
+    fn add(&mut self, rate: f64, used: Used, operations: f64) {
+        self.rate.push(rate);
+        let parts = [used.postgres, used.broker, used.worker, used.remote, used.pipeline()];
+        for (values, part) in self.cpu.iter_mut().zip(parts) {
+            values.push(per(part, operations));
+        }
+    }
+}
+
+pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let people = bench.args.people;
+    let mut bulk = System::new(&bench.services, true).await?;
+    let mut single = System::new(&bench.services, false).await?;
+    for system in [&mut bulk, &mut single] {
+        people::make(&system.ems, people).await?;
+        system.start_and_warm_up().await?;
+    }
+    let straight_line = StraightLine::new(bench, &bulk).await?;
+    let mut straight = Form::new("straight line, one at a time");
+    let mut whole = [Form::new("ems-sync, bulk"), Form::new("ems-sync, single calls")];
+    let mut skipped = Form::new("ems-sync, unchanged (hash)");
+    let mut sent_unchanged = 0;
+    for round in 0..bench.args.rounds {
+        let (rate, used) = straight_line.run(bench, &bulk, bench.args.straight).await?;
+        straight.add(rate, used, f64::from(bench.args.straight));
+        for (form, system) in whole.iter_mut().zip([&bulk, &single]) {
+            let (rate, used) = burst(bench, system, &format!("Round {round}")).await?;
+            form.add(rate, used, f64::from(people));
+        }
+        let requests = bulk.remote.last_request().await?;
+        let (rate, used) = unchanged(bench, &bulk, &format!("r{round}")).await?;
+        sent_unchanged += bulk.remote.last_request().await? - requests;
+        skipped.add(rate, used, f64::from(people));
+    }
+    let per_row = repeated(&single).await?;
+    let mut alone = [Form::new("consumer alone, bulk"), Form::new("consumer alone, single calls")];
+    let broker = Broker::connect(bench.services.amqp_url()).await?;
+    for (form, system) in alone.iter_mut().zip([&mut bulk, &mut single]) {
+        let (rate, used) = consumer_alone(bench, system, &broker).await?;
+        form.add(rate, used, f64::from(people));
+    }
+    straight_line.stop().await?;
+    bulk.stop().await?;
+    single.stop().await?;
+
+    let [of_bulk, of_single] = whole;
+    let [alone_bulk, alone_single] = alone;
+    let forms = [straight, of_bulk, of_single, skipped, alone_bulk, alone_single];
+    print(bench, report, &forms)?;
+    report.note(&format!(
+        "  Requests for unchanged persons: {sent_unchanged}. 500 rows x 20 updates: {per_row:.2} requests per row."
+    ))?;
+    report.record("unchanged_requests", json!(sent_unchanged));
+    report.record("repeated_requests_per_row", rounded(per_row));
+    Ok(())
+}
+
+fn print(bench: &Bench, report: &mut Report, forms: &[Form]) -> anyhow::Result<()> {
+    let none = Values::default();
+    let base = forms.first().map_or(&none, |form| &form.rate);
+    let rows: Vec<Vec<String>> = forms
+        .iter()
+        .map(|form| {
+            let ratio = form.rate.over(base).spread(1);
+            let cpu = form.cpu.iter().map(|values| format!("{:.0}", values.median()));
+            [form.name.to_owned(), form.rate.spread(0), ratio].into_iter().chain(cpu).collect()
+        })
+        .collect();
+    report.table(
+        &format!(
+            "{} persons owed at once: pushes/s, CPU in µs per push (median of {} rounds)",
+            bench.args.people, bench.args.rounds
+        ),
+        &["", "pushes/s", "x straight line", "Postgres", "RabbitMQ", "worker", "remote", "all"],
+        &rows,
+    )?;
+    let figures: serde_json::Map<_, _> = forms
+        .iter()
+        .map(|form| {
+            let [postgres, broker, worker, remote, all] =
+                form.cpu.each_ref().map(|values| rounded(values.median()));
+            let value = json!({
+                "rate": rounded(form.rate.median()), "ratio": rounded(form.rate.over(base).median()),
+                "cpu_us": { "postgres": postgres, "broker": broker, "worker": worker, "remote": remote, "all": all },
+            });
+            (form.name.to_owned(), value)
+        })
+        .collect();
+    report.record("backlog", figures.into());
+    Ok(())
+}
+
+/// All persons change in one transaction, while ems-sync waits: from the commit's return to the last push.
+async fn burst(bench: &Bench, system: &System, label: &str) -> anyhow::Result<(f64, Used)> {
+    let written = system.remote.people_written().await?;
+    let last = system.remote.last_request().await?;
+    people::rename(&system.ems, bench.args.people, label).await?;
+    let (committed, before) = (Timestamp::now(), system.used(&bench.meter)?);
+    system.remote.until_people_written(written + u64::from(bench.args.people)).await?;
+    system.settled().await?;
+    let used = system.used(&bench.meter)? - before;
+    let (_, ended) = system.remote.span(last).await?;
+    Ok((rate(bench.args.people, committed, ended), used))
+}
+
+/// All persons change where TagServer does not look: until nothing is owed.
+async fn unchanged(bench: &Bench, system: &System, label: &str) -> anyhow::Result<(f64, Used)> {
+    people::readdress(&system.ems, label).await?;
+    let (committed, before) = (Timestamp::now(), system.used(&bench.meter)?);
+    system.settled().await?;
+    let used = system.used(&bench.meter)? - before;
+    Ok((rate(bench.args.people, committed, Timestamp::now()), used))
+}
+
+/// The relay fills the queue and stops; then the consumer starts: from its first request to its last. Its CPU
+/// includes its start.
+async fn consumer_alone(
+    bench: &Bench,
+    system: &mut System,
+    broker: &Broker,
+) -> anyhow::Result<(f64, Used)> {
+    system.stop_worker().await?;
+    let last = system.remote.last_request().await?;
+    let written = system.remote.people_written().await?;
+    system.start("relay")?;
+    people::rename(&system.ems, bench.args.people, "Consumer alone").await?;
+    let queue = format!("{}.tagserver.outbound", system.prefix);
+    while broker.length(&queue).await? < bench.args.people {
+        sleep(Duration::from_millis(50)).await;
+    }
+    system.stop_worker().await?;
+    system.start("consume")?;
+    let before = system.used(&bench.meter)?;
+    system.remote.until_people_written(written + u64::from(bench.args.people)).await?;
+    system.settled().await?;
+    let used = system.used(&bench.meter)? - before;
+    // The first request is the login.
+    let (began, ended) = system.remote.span(last).await?;
+    Ok((rate(bench.args.people, began, ended), used))
+}
+
+/// The same 500 rows change 20 times in a row: requests per row.
+async fn repeated(system: &System) -> anyhow::Result<f64> {
+    const ROWS: u32 = 500;
+    let before = system.remote.people_written().await?;
+    for round in 0..20 {
+        people::rename(&system.ems, ROWS, &format!("Again {round}")).await?;
+    }
+    system.settled().await?;
+    let written = u32::try_from(system.remote.people_written().await? - before)?;
+    Ok(f64::from(written) / f64::from(ROWS))
+}
+
+pub(crate) fn rate(people: u32, began: Timestamp, ended: Timestamp) -> f64 {
+    f64::from(people) / ended.duration_since(began).as_secs_f64()
+}

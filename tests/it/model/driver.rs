@@ -1,0 +1,380 @@
+//! Does the same random operations to Postgres and to the model, and compares all that can be seen after each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use ems_sync::deliver::record::{Claim, Finish};
+use ems_sync::delivery::Cause;
+use ems_sync::entity::EntityRef;
+use ems_sync::route::Owing;
+use ems_sync::target::Target;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::rules::{Between, Model, Record, Report};
+use super::{Bench, TYPES, observed, outcome};
+use crate::support::random::Random;
+
+const LEASE: Duration = Duration::from_secs(30);
+const READ_BACK: Duration = Duration::from_secs(90);
+
+/// A claim that somebody believes in, finished or overtaken though it may be.
+struct Believed {
+    owner: Uuid,
+    claim: Claim,
+    is_finished: bool,
+}
+
+/// What must come to pass, so that the comparison has seen it.
+pub(super) const EVENTS: [&str; 16] = [
+    "owed for the first time",
+    "owed again",
+    "owed while leased",
+    "owed while its turn is fixed",
+    "not owed: out of scope",
+    "claimed",
+    "taken over",
+    "not claimed: not due",
+    "finished",
+    "again",
+    "fenced after sending",
+    "dropped",
+    "waits",
+    "due because of others",
+    "read back",
+    "a next cycle",
+];
+
+/// How often what came to pass.
+#[derive(Debug, Default)]
+pub(super) struct Seen(BTreeMap<&'static str, usize>);
+
+impl Seen {
+    fn count(&mut self, what: &'static str, times: usize) {
+        *self.0.entry(what).or_default() += times;
+    }
+
+    pub(super) fn append(&mut self, other: &Self) {
+        for (what, times) in &other.0 {
+            self.count(what, *times);
+        }
+    }
+
+    pub(super) fn times(&self, what: &str) -> usize {
+        self.0.get(what).copied().unwrap_or(0)
+    }
+}
+
+pub(super) struct Driver<'a> {
+    pub(super) seen: Seen,
+    bench: &'a Bench,
+    random: Random,
+    model: Model,
+    owners: [Uuid; 2],
+    entities: Vec<EntityRef>,
+    claims: Vec<Believed>,
+    /// What was done so far.
+    log: Vec<String>,
+}
+
+impl<'a> Driver<'a> {
+    /// Begins with no record and some entities in scope.
+    pub(super) async fn new(bench: &'a Bench, mut random: Random) -> Self {
+        bench.ems.batch_execute("truncate sync.record").await.unwrap();
+        let entities: Vec<_> = TYPES
+            .into_iter()
+            .flat_map(|entity_type| (1..=3).map(move |id| EntityRef::new(entity_type, id)))
+            .collect();
+        let owners = [Uuid::from_u128(1), Uuid::from_u128(2)];
+        let fence: i64 =
+            bench.ems.query_one("select last_value from sync.fence", &[]).await.unwrap().get(0);
+        let mut model = Model { newest_fence: fence - 1, ..Model::default() };
+        for entity in &entities {
+            bench.scope(*entity, false).await;
+        }
+        for entity in random.some(&entities, 9) {
+            bench.scope(entity, true).await;
+            model.in_scope.insert(entity);
+        }
+        let (claims, log, seen) = (Vec::new(), Vec::new(), Seen::default());
+        Self { bench, random, model, owners, entities, claims, log, seen }
+    }
+
+    /// One random operation.
+    pub(super) async fn step(&mut self) {
+        match self.random.below(100) {
+            0..24 => self.owe().await,
+            24..48 => self.claim().await,
+            48..74 => self.finish().await,
+            74..84 => self.pass_time().await,
+            84..89 => self.change_scope().await,
+            89..94 => self.read_back().await,
+            94..96 => self.begin_next_cycle().await,
+            _ => self.due().await,
+        }
+    }
+
+    async fn owe(&mut self) {
+        let mut types = self.random.some(&TYPES, 2);
+        types.sort_by_key(|entity_type| entity_type.name());
+        let owings: Vec<Owing> = types.into_iter().map(|t| owing(&mut self.random, t)).collect();
+        self.log.push(format!("owe {owings:?}"));
+        let before = self.clock().await;
+        let mut owed = self.bench.store.owe(owings.clone()).await.unwrap();
+        let now = self.since(before).await;
+        owed.sort_by_key(|owing| owing.entity_type.name());
+        for (owing, owed) in owings.iter().zip(&owed) {
+            self.count_owing(owing);
+            let expected = self.model.owe(now, owing);
+            let ids: Vec<i64> = owed.entities.iter().map(|entity| entity.0).collect();
+            self.check_equal("owed", &expected, &ids);
+        }
+        self.compare().await;
+    }
+
+    fn count_owing(&mut self, owing: &Owing) {
+        for (id, _, _) in &owing.entities {
+            let entity = EntityRef::new(owing.entity_type, *id);
+            self.seen.count(
+                match self.model.records.get(&entity).map(|record| record.state) {
+                    None if self.model.in_scope.contains(&entity) => "owed for the first time",
+                    None => "not owed: out of scope",
+                    Some("leased") => "owed while leased",
+                    Some("retrying" | "held") => "owed while its turn is fixed",
+                    Some(_) => "owed again",
+                },
+                1,
+            );
+        }
+    }
+
+    async fn claim(&mut self) {
+        let owner = *self.random.pick(&self.owners);
+        let mut entities = self.random.some(&self.entities, 6);
+        if self.random.percent(10) {
+            entities.push(entities[0]);
+        }
+        self.log.push(format!("claim {} {entities:?}", owner.as_u128()));
+        let before = self.clock().await;
+        let claims =
+            self.bench.store.claim(Target::TagServer, owner, LEASE, &entities).await.unwrap();
+        let now = self.since(before).await;
+        let expected = self.model.claim(now, owner, LEASE, &entities);
+        self.seen.count("claimed", claims.len());
+        self.seen.count("taken over", claims.iter().filter(|claim| claim.taken_over).count());
+        self.seen.count("not claimed: not due", entities.len() - claims.len());
+        let fences: BTreeSet<i64> = claims.iter().map(|claim| claim.fence).collect();
+        self.check_equal("distinct fences", &claims.len(), &fences.len());
+        let claimed: BTreeMap<_, _> = claims.iter().map(|claim| (claim.entity, claim)).collect();
+        let expected: BTreeMap<_, _> = expected
+            .into_iter()
+            .map(|(entity, before)| {
+                let fence = claimed.get(&entity).map_or(0, |claim| claim.fence);
+                (entity, claim_of(entity, fence, before))
+            })
+            .collect();
+        self.check_equal("claimed", &expected.iter().map(|(e, c)| (*e, c)).collect(), &claimed);
+        let believed = claims.into_iter().map(|claim| Believed { owner, claim, is_finished: false });
+        self.claims.extend(believed);
+        self.compare().await;
+    }
+
+    async fn finish(&mut self) {
+        let owner = *self.random.pick(&self.owners);
+        let now = self.bench.store.now().await.unwrap();
+        let mut finishes: BTreeMap<EntityRef, Finish> = BTreeMap::new();
+        for believed in self.claims.iter_mut().rev().filter(|b| b.owner == owner) {
+            // Now and then somebody finishes twice, or with a claim that another has taken over.
+            let is_believed = !believed.is_finished || self.random.percent(5);
+            if is_believed && self.random.percent(60) && !finishes.contains_key(&believed.claim.entity)
+            {
+                let others: Vec<_> = self
+                    .entities
+                    .iter()
+                    .copied()
+                    .filter(|entity| *entity != believed.claim.entity)
+                    .collect();
+                let finish = outcome::any(&mut self.random, &believed.claim, &others, now);
+                finishes.insert(believed.claim.entity, finish);
+                believed.is_finished = true;
+            }
+        }
+        let finishes: Vec<_> = finishes.into_values().collect();
+        self.log.push(format!("finish {} {finishes:#?}", owner.as_u128()));
+        let before = self.clock().await;
+        let report =
+            self.bench.store.finish(Target::TagServer, owner, READ_BACK, &finishes).await.unwrap();
+        let now = self.since(before).await;
+        let records = self.model.records.len();
+        let expected = self.model.finish(now, owner, READ_BACK, &finishes);
+        let fenced = |finish: &&Finish| finish.sent && expected.fenced.contains(&finish.entity);
+        self.seen.count("finished", finishes.len() - expected.fenced.len());
+        self.seen.count("again", expected.again.len());
+        self.seen.count("fenced after sending", finishes.iter().filter(fenced).count());
+        self.seen.count("dropped", records.saturating_sub(self.model.records.len()));
+        self.seen.count("due because of others", expected.due.len());
+        let waits = |record: &&Record| record.waiting_on.is_some();
+        self.seen.count("waits", self.model.records.values().filter(waits).count());
+        let report = Report {
+            again: report.again.into_iter().collect(),
+            fenced: report.fenced.into_iter().collect(),
+            due: report.due.into_iter().collect(),
+        };
+        self.check_equal("finish's report", &expected, &report);
+        self.compare().await;
+    }
+
+    async fn pass_time(&mut self) {
+        let entities = self.random.some(&self.entities, 4);
+        self.log.push(format!("an hour passes for {entities:?}"));
+        let before = self.clock().await;
+        for entity in &entities {
+            let sql = "
+                update sync.record set
+                    due_on       = case when due_on < 'infinity' then clock_timestamp() - interval '1 hour' else due_on end,
+                    lease_until  = case when lease_until is not null then clock_timestamp() - interval '1 hour' end,
+                    read_back_on = case when read_back_on is not null then clock_timestamp() - interval '1 hour' end
+                where target = 'tagserver' and entity_type = $1 and entity_id = $2";
+            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 2] =
+                [&entity.entity_type.name(), &entity.id];
+            self.bench.ems.execute(sql, &parameters).await.unwrap();
+        }
+        let now = self.since(before).await;
+        self.model.pass_time(now, &entities);
+        self.compare().await;
+    }
+
+    async fn change_scope(&mut self) {
+        let entity = *self.random.pick(&self.entities);
+        let comes = !self.model.in_scope.contains(&entity);
+        self.log.push(format!("{entity} {}", if comes { "comes" } else { "goes" }));
+        self.bench.scope(entity, comes).await;
+        if comes {
+            self.model.in_scope.insert(entity);
+        } else {
+            self.model.in_scope.remove(&entity);
+        }
+    }
+
+    async fn read_back(&mut self) {
+        let at_most = 1 + self.random.below(4);
+        self.log.push(format!("read back at most {at_most}"));
+        let before = self.clock().await;
+        let n = self.bench.store.read_back(Target::TagServer, at_most as i64).await.unwrap();
+        let now = self.since(before).await;
+        let expected = self.model.read_back(now, at_most);
+        self.seen.count("read back", expected as usize);
+        self.check_equal("read back", &expected, &n);
+        self.compare().await;
+    }
+
+    async fn begin_next_cycle(&mut self) {
+        self.log.push("the next cycle begins".to_owned());
+        let before = self.clock().await;
+        let begun = self.bench.store.begin_next_cycle(Target::TagServer).await.unwrap();
+        let now = self.since(before).await;
+        let expected = self.model.begin_next_cycle(now);
+        self.seen.count("a next cycle", expected.len());
+        self.check_equal("begun", &expected, &begun.into_iter().collect());
+        self.compare().await;
+    }
+
+    async fn due(&mut self) {
+        let bulk_too = self.random.percent(50);
+        self.log.push(format!("what is due, bulk too: {bulk_too}"));
+        let before = self.clock().await;
+        let due = self.bench.store.due(Target::TagServer, 1_000, bulk_too).await.unwrap();
+        let now = self.since(before).await;
+        let due: BTreeSet<_> = due.iter().map(|delivery| delivery.entity_ref()).collect();
+        self.check_equal("due", &self.model.due(now, bulk_too), &due);
+    }
+
+    async fn clock(&self) -> i64 {
+        observed::clock(&self.bench.ems).await
+    }
+
+    /// The time that an operation took.
+    async fn since(&self, before: i64) -> Between {
+        Between { low: before, high: self.clock().await }
+    }
+
+    fn check_equal<T: PartialEq + std::fmt::Debug>(&self, what: &str, expected: &T, found: &T) {
+        if expected != found {
+            self.fail(&format!("{what}: expected {expected:#?}, found {found:#?}"));
+        }
+    }
+
+    /// Compares the records, and goes on from their exact times.
+    async fn compare(&mut self) {
+        let there = observed::records(&self.bench.ems).await;
+        let differences = observed::differences(&self.model.records, &there);
+        if !differences.is_empty() {
+            self.fail(&format!("the records differ: {differences:#?}"));
+        }
+        let fences = there.values().filter_map(|record| record.fence).map(|fence| fence.low);
+        self.model.newest_fence = fences.max().unwrap_or(0).max(self.model.newest_fence);
+        self.model.records = there;
+    }
+
+    fn fail(&self, what: &str) -> ! {
+        let last = &self.log[self.log.len().saturating_sub(3)..];
+        panic!("After {} operations, {what}\nThe last of them: {}", self.log.len(), last.join("\n"));
+    }
+}
+
+impl Bench {
+    /// Brings an entity into the projections, or takes it out.
+    async fn scope(&self, entity: EntityRef, comes: bool) {
+        if comes {
+            self.bring(&[entity]).await;
+        } else {
+            let EntityRef { entity_type, id } = entity;
+            let sql = format!("delete from sync.tagserver_{entity_type} where id = {id}");
+            self.ems.batch_execute(&sql).await.unwrap();
+        }
+    }
+}
+
+fn owing(random: &mut Random, entity_type: ems_sync::entity::EntityType) -> Owing {
+    let mut ids = random.some(&[1, 2, 3], 3);
+    if random.percent(20) {
+        ids.push(ids[0]);
+    }
+    let entities = ids
+        .into_iter()
+        .map(|id| {
+            let trace = random.percent(40).then(|| format!("00-{:032x}-{id:016x}-01", random.next()));
+            (id, outcome::version(random), trace)
+        })
+        .collect();
+    Owing {
+        target: Target::TagServer,
+        entity_type,
+        entities,
+        cause: *random.pick(&Cause::ALL),
+        bulk: random.percent(30),
+        in_doubt: random.percent(10),
+    }
+}
+
+/// What a claim returns of a record that stood like this before it.
+fn claim_of(entity: EntityRef, fence: i64, before: Record) -> Claim {
+    let time = |at: Option<Between>| at.map(|at| Timestamp::from_microsecond(at.low).unwrap());
+    Claim {
+        entity,
+        fence,
+        owed_gen: before.owed_gen,
+        owed_on: time(before.owed_on),
+        cause: Cause::from_name(before.cause),
+        traceparent: before.traceparent,
+        remote_id: before.remote_id,
+        data_hash: before.data_hash,
+        rejected_hash: before.rejected_hash,
+        in_doubt: before.in_doubt,
+        intent_on: time(before.intent_on),
+        taken_over: before.lease_owner.is_some(),
+        attempts: before.attempts as u32,
+        failures: before.failures as u32,
+        tombstoned: before.tombstoned_on.is_some(),
+    }
+}

@@ -1,0 +1,112 @@
+//! What may become of a claim: everything that the program's own settling can make of it, and a little more.
+
+use std::time::Duration;
+
+use ems_sync::deliver::decision::{Decision, HoldReason, SkipReason};
+use ems_sync::deliver::record::{Claim, Due, Finish, WaitFor};
+use ems_sync::deliver::retry::RetryPolicy;
+use ems_sync::deliver::settle::{self, Seen, Times};
+use ems_sync::entity::EntityRef;
+use ems_sync::hash::ContentHash;
+use ems_sync::remote::{Failure, FailureClass, PushResult};
+use ems_sync::target::Target;
+use jiff::Timestamp;
+
+use crate::support::random::Random;
+
+/// Long enough that nothing comes due while a test looks at it.
+const MINUTE: Duration = Duration::from_secs(60);
+const POLICY: RetryPolicy = RetryPolicy { max_retries: 3, base_delay: MINUTE };
+
+fn times(now: Timestamp) -> Times {
+    Times { now, request_timeout: MINUTE, settle: MINUTE }
+}
+
+/// One of three contents.
+fn content(random: &mut Random) -> ContentHash {
+    ContentHash::of(Target::TagServer, 1, &serde_json::json!(random.below(3)))
+}
+
+/// One of three versions.
+pub(super) fn version(random: &mut Random) -> Timestamp {
+    Timestamp::from_microsecond(1_800_000_000_123_456 + random.below(3) as i64).unwrap()
+}
+
+/// The remote holds it, under this id.
+pub(super) fn held(claim: &Claim, remote_id: &str, now: Timestamp) -> Finish {
+    let hash = ContentHash::of(Target::TagServer, 1, &serde_json::json!(1));
+    let seen = Seen { modified_on: Some(now), hash: Some(hash), parents: Vec::new() };
+    let held =
+        PushResult::Held { remote_id: remote_id.to_owned(), remote_hash: hash, written: true };
+    settle::after_push(claim, &seen, held, times(now), POLICY).finish
+}
+
+/// It is not at the remote any more.
+pub(super) fn gone(claim: &Claim, now: Timestamp) -> Finish {
+    settle::after_push(claim, &Seen::default(), PushResult::Gone, times(now), POLICY).finish
+}
+
+/// It waits.
+pub(super) fn waits(claim: &Claim, wait: WaitFor) -> Finish {
+    settle::without_request(claim, Decision::Wait(wait), &Seen::default()).unwrap().finish
+}
+
+/// Nothing was sent for it.
+pub(super) fn not_sent(claim: &Claim, now: Timestamp) -> Finish {
+    settle::after_push(claim, &Seen::default(), PushResult::NotSent, times(now), POLICY).finish
+}
+
+/// A random outcome. `others` may be named as parents and waited for.
+pub(super) fn any(
+    random: &mut Random,
+    claim: &Claim,
+    others: &[EntityRef],
+    now: Timestamp,
+) -> Finish {
+    let seen = Seen {
+        modified_on: random.percent(80).then(|| version(random)),
+        hash: random.percent(80).then(|| content(random)),
+        parents: if random.percent(70) { random.some(others, 2) } else { Vec::new() },
+    };
+    let other = *random.pick(others);
+    let without_request =
+        |decision| settle::without_request(claim, decision, &seen).unwrap().finish;
+    let after_push =
+        |result| settle::after_push(claim, &seen, result, times(now), POLICY).finish;
+    let mut finish = match random.below(20) {
+        0..6 => {
+            let new = || format!("r{}", random.next() % 1000);
+            let remote_id = claim.remote_id.clone().unwrap_or_else(new);
+            let (remote_hash, written) = (content(random), random.percent(70));
+            after_push(PushResult::Held { remote_id, remote_hash, written })
+        }
+        6 => without_request(Decision::Skip(SkipReason::Unchanged)),
+        7 => without_request(Decision::Skip(SkipReason::Nothing)),
+        8 => without_request(Decision::Skip(SkipReason::Rejected)),
+        9 | 10 => without_request(Decision::Wait(WaitFor::Parent(other))),
+        11 => without_request(Decision::Wait(WaitFor::Child(other))),
+        12 => without_request(Decision::Hold(HoldReason::Unmappable)),
+        13 => after_push(PushResult::Gone),
+        14 => after_push(PushResult::Unsettled),
+        15 => after_push(PushResult::NotSent),
+        _ => {
+            let failure = Failure::new(*random.pick(&FailureClass::ALL), "test");
+            after_push(PushResult::Failed(if random.percent(30) {
+                failure.unsent()
+            } else {
+                failure
+            }))
+        }
+    };
+    // What no settling combines today, the rules must bear all the same.
+    match random.below(20) {
+        0 => finish.due = Due::Now,
+        1 => finish.read_back_millis = Some(90_000),
+        2 => finish.tombstone = !finish.tombstone,
+        3 => finish.remote_changed = true,
+        4 => finish.drop = true,
+        5 => finish.in_doubt = !finish.in_doubt,
+        _ => {}
+    }
+    finish
+}

@@ -1,0 +1,1 @@
+//! Two or more at the same moment, with barriers.

@@ -1,0 +1,129 @@
+//! Nothing is sent after `send_before`: the lease would end before the request's deadline (obligation 4).
+
+use std::time::Duration;
+
+use ems_sync::remote::{HttpSettings, Push, SendBefore};
+use ems_sync_remotes::tagserver::{TagServerOptions, data_access_failure};
+use ems_sync_remotes::{Fault, Operation, Rule};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::bench::{Bench, delete, delete_by_key, word, words};
+
+fn until(push: Push, send_before: Instant) -> Push {
+    Push { send_before: send_before.into(), ..push }
+}
+
+fn within_100_ms(push: Push) -> Push {
+    until(push, Instant::now() + Duration::from_millis(100))
+}
+
+#[tokio::test]
+async fn a_push_whose_time_is_over_sends_nothing_not_even_a_login() {
+    let bench = Bench::new().await;
+    let past = Instant::now();
+    for push in [
+        bench.create(1, "A"),
+        bench.create_again(1, "A", true),
+        bench.update(1, 17, "A"),
+        delete(1, 17),
+        delete_by_key(1),
+    ] {
+        assert_eq!(word(&bench.one(until(push, past)).await), "not_sent");
+    }
+    let batch = (1..=5).map(|id| until(bench.create(id, "A"), past)).collect();
+    assert_eq!(words(&bench.many(batch).await), [("not_sent", 5)].into());
+    assert_eq!(bench.sim.journal(), []);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_once_we_are_told_to_stop() {
+    let bench = Bench::new().await;
+    let stop = CancellationToken::new();
+    let in_time = Instant::now() + super::bench::PATIENCE;
+    let batch = || {
+        let send_before = SendBefore::new(in_time, stop.clone());
+        (1..=3).map(move |id| (id, send_before.clone()))
+    };
+    let created = batch().map(|(id, send_before)| Push { send_before, ..bench.create(id, "A") });
+    assert_eq!(words(&bench.many(created.collect()).await), [("held", 3)].into());
+    let requests = bench.sim.counters().requests;
+    stop.cancel();
+    let created = batch().map(|(id, send_before)| Push { send_before, ..bench.create(id, "B") });
+    assert_eq!(words(&bench.many(created.collect()).await), [("not_sent", 3)].into());
+    for (id, send_before) in batch() {
+        assert_eq!(word(&bench.one(Push { send_before, ..delete_by_key(id) }).await), "not_sent");
+    }
+    assert_eq!(bench.sim.counters().requests, requests);
+}
+
+/// The row with the least time decides for the call that all of them share.
+#[tokio::test]
+async fn a_bulk_call_is_not_sent_when_the_time_of_one_of_its_rows_is_over() {
+    let bench = Bench::new().await;
+    let batch =
+        vec![bench.create(1, "A"), until(bench.create(2, "B"), Instant::now()), bench.create(3, "C")];
+    let results = bench.many(batch).await;
+    assert_eq!(word(&results[&2]), "not_sent");
+    let sent: usize = bench.requests().iter().map(|entry| entry.external_ids.len()).sum();
+    let held = results.values().filter(|result| word(result) == "held").count();
+    assert_eq!(sent, held, "what was not sent is not held");
+}
+
+#[tokio::test]
+async fn a_push_that_waited_for_a_slot_or_a_login_too_long_is_not_sent() {
+    let narrow = |http: &mut HttpSettings| http.concurrency = 1;
+    let bench = Bench::with(TagServerOptions::default(), narrow).await;
+    let id = bench.plant(1, "A");
+    assert_eq!(word(&bench.one(bench.update(1, id, "A")).await), "held");
+    bench.sim.faults().push(Rule::new(Fault::delay(Duration::from_millis(300))).writes());
+    let slow = bench.one(bench.update(1, id, "B"));
+    let waiting = async {
+        bench.sim.wait_until(|progress, _| progress.started == 3).await;
+        bench.one(within_100_ms(bench.create(2, "C"))).await
+    };
+    let (slow, waiting) = tokio::join!(slow, waiting);
+    assert_eq!((word(&slow), word(&waiting)), ("held", "not_sent"));
+
+    let bench = Bench::new().await;
+    let slow = Fault::delay(Duration::from_millis(300));
+    bench.sim.faults().push(Rule::new(slow).operation(Operation::Login));
+    assert_eq!(word(&bench.one(within_100_ms(bench.create(2, "C"))).await), "not_sent");
+    assert_eq!(bench.requests(), []);
+}
+
+/// Something was sent already, so `NotSent` would be a lie: the record must stay in doubt.
+#[tokio::test]
+async fn a_push_that_runs_out_of_time_between_its_requests_is_ambiguous() {
+    let bench = Bench::new().await;
+    let id = bench.plant(7, "Club");
+    assert_eq!(word(&bench.one(bench.update(7, id, "Club")).await), "held", "has its token");
+    let slow = |operation| Rule::new(Fault::delay(Duration::from_millis(200))).operation(operation);
+    // The create is refused because the record is there; the look-up would come too late.
+    bench.sim.faults().push(slow(Operation::Create));
+    assert_eq!(word(&bench.one(within_100_ms(bench.create(7, "New"))).await), "ambiguous");
+    // The same as a row of a bulk call.
+    bench.sim.faults().push(slow(Operation::Bulk));
+    let batch = vec![within_100_ms(bench.create(7, "New")), within_100_ms(bench.create(8, "B"))];
+    let results = bench.many(batch).await;
+    assert_eq!((word(&results[&7]), word(&results[&8])), ("ambiguous", "held"));
+    // A delete is answered with 500; the read that would confirm it would come too late.
+    bench.sim.faults().push(slow(Operation::Delete));
+    bench.sim.faults().push(Rule::new(data_access_failure()).operation(Operation::Delete));
+    assert_eq!(word(&bench.one(within_100_ms(delete(7, id))).await), "ambiguous");
+    assert_eq!(bench.requests_of(Operation::Find), 0);
+}
+
+/// A look-up changes nothing: what only looked has sent nothing that could be in doubt.
+#[tokio::test]
+async fn a_push_that_only_looked_before_its_time_was_over_is_not_sent() {
+    let bench = Bench::new().await;
+    bench.plant(7, "Club");
+    let slow = |operation| Rule::new(Fault::delay(Duration::from_millis(200))).operation(operation);
+    bench.sim.faults().push(slow(Operation::Find).unlimited());
+    for push in [bench.create_again(8, "B", true), bench.create_again(7, "New", true), delete_by_key(7)]
+    {
+        assert_eq!(word(&bench.one(within_100_ms(push)).await), "not_sent");
+    }
+    assert_eq!(bench.sim.counters().writes_applied(), 0);
+}
