@@ -54,6 +54,22 @@ pub enum BrokerError {
     },
 }
 
+impl BrokerError {
+    /// Whether the broker is away or unwell, so that the same may succeed later without anybody's help. A refused
+    /// login or virtual host, an unusable URL and a queue with other arguments are for a person.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Url | Self::OtherArguments(_) => false,
+            Self::Timeout(_) | Self::Unconfirmed { .. } => true,
+            Self::Amqp { source, .. } => !matches!(
+                source.kind(),
+                lapin::ErrorKind::ProtocolError(e) if matches!(e.get_id(), 403 | 530)
+            ),
+        }
+    }
+}
+
 /// Where the broker is, and the prefix of our queues.
 #[derive(Debug, Clone)]
 pub struct Broker {

@@ -140,13 +140,13 @@ pub fn environment() -> BTreeMap<String, String> {
 const CONFIG_VARIABLE: &str = "EMS_SYNC_CONFIG";
 /// Bounds of the sweeps' intervals.
 const SWEEP_EVERY: (Duration, Duration) =
-    (Duration::from_secs(1), Duration::from_secs(7 * 24 * 60 * 60));
+    (Duration::from_millis(100), Duration::from_secs(7 * 24 * 60 * 60));
 /// Bounds of the first retry's delay.
 const BASE_DELAY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(10));
 /// Retries of a cycle that may be configured.
 const MAX_RETRIES: i64 = 10;
 /// A shorter token could be guessed.
-const TOKEN_CHARS_MIN: usize = 16;
+const TOKEN_CHARS_MIN: usize = 8;
 /// Names of queues have at most 255 bytes; the prefix leaves most of them to what follows.
 const PREFIX_CHARS_MAX: usize = 64;
 

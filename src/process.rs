@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::deliver::batch::Worker;
 use crate::deliver::breaker::Breaker;
 use crate::deliver::consumer::Consumer;
+use crate::error_chain::chain;
 use crate::limits;
 use crate::ops::metrics::Metrics;
 use crate::ops::progress::Progress;
@@ -87,8 +88,8 @@ struct Shared {
 /// Plays the roles until `stop`, then ends within a deadline.
 ///
 /// # Errors
-/// When the process can't begin: the database or the broker can't be reached, schema `sync` is missing, the
-/// address is taken.
+/// When the process can't begin and waiting would not help: schema `sync` is missing, the database or the broker
+/// refuses us, the address is taken.
 pub async fn run(config: Config, roles: &[Role], stop: CancellationToken) -> anyhow::Result<()> {
     let store = Store::new(&config.database.url, "run")?;
     let (watch, watcher) = target_watch::start(store.clone())
@@ -106,9 +107,15 @@ pub async fn run(config: Config, roles: &[Role], stop: CancellationToken) -> any
         watch,
         stop,
     };
-    // Proves the broker's configuration and declares every queue before anything runs.
+    // Proves the broker's configuration and declares every queue before anything runs. An outage is no reason not
+    // to begin: every part connects by itself when the broker is back, and `/readyz` says so meanwhile.
     let publisher = Publisher::new(shared.broker.clone(), "start");
-    publisher.connect().await.context("The broker can't be used")?;
+    match publisher.connect().await {
+        Err(error) if error.is_outage() => {
+            tracing::warn!(error = %chain(&error), "The broker is away; beginning without it");
+        }
+        connected => connected.context("The broker can't be used")?,
+    }
     shared.tasks.spawn(watcher.run(shared.stop.clone()));
     if roles.contains(&Role::Ops) {
         shared.start_ops(publisher).await?;

@@ -92,6 +92,26 @@ impl StoreError {
         matches!(self, Self::Database { code, .. } if codes.iter().any(|c| c.code() == code))
     }
 
+    /// Whether the server is away, starting or stopping, so that the same may succeed later without anybody's help.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Connection(_) | Self::Pool(deadpool_postgres::PoolError::Timeout(_)) => true,
+            // 57P01 to 57P03: the server stops or starts; 53300: too many connections.
+            Self::Database { code, .. } => code.starts_with("57P") || code == "53300",
+            Self::Pool(deadpool_postgres::PoolError::Backend(error)) => match error.as_db_error() {
+                Some(db) => db.code().code().starts_with("57P") || db.code().code() == "53300",
+                None => true,
+            },
+            Self::Pool(_)
+            | Self::Url
+            | Self::Tls(_)
+            | Self::Build(_)
+            | Self::Migration(_)
+            | Self::Unexpected(_) => false,
+        }
+    }
+
     /// Whether schema `sync` is missing or older than this program.
     #[must_use]
     pub fn needs_migration(&self) -> bool {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::error_chain::chain;
 use crate::limits;
 use crate::store::{BreakerState, Store, StoreError, TargetState};
 use crate::target::Target;
@@ -27,12 +28,19 @@ pub struct TargetWatcher {
     sender: watch::Sender<Arc<States>>,
 }
 
-/// Reads the state once, and returns the handle and the side that keeps it fresh.
+/// Reads the state once, and returns the handle and the side that keeps it fresh. While Postgres is away no target
+/// is open for business.
 ///
 /// # Errors
-/// [`StoreError`] when Postgres can't be read.
+/// [`StoreError`] when Postgres answers, but not as it must: schema `sync` is missing, the login is refused.
 pub async fn start(store: Store) -> Result<(TargetWatch, TargetWatcher), StoreError> {
-    let states = read(&store).await?;
+    let states = match read(&store).await {
+        Err(error) if error.is_outage() => {
+            tracing::warn!(error = %chain(&error), "Postgres is away; beginning without it");
+            States::new()
+        }
+        states => states?,
+    };
     let (sender, receiver) = watch::channel(Arc::new(states));
     Ok((TargetWatch { states: receiver }, TargetWatcher { store, sender }))
 }

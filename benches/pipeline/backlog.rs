@@ -19,6 +19,8 @@ use crate::system::System;
 /// One way of pushing, over the rounds.
 #[derive(Default)]
 struct Form {
+    /// In the JSON.
+    key: &'static str,
     name: &'static str,
     rate: Values,
     /// Microseconds per push: Postgres, broker, worker, remote, together.
@@ -26,8 +28,8 @@ struct Form {
 }
 
 impl Form {
-    fn new(name: &'static str) -> Self {
-        Self { name, ..Self::default() }
+    fn new(key: &'static str, name: &'static str) -> Self {
+        Self { key, name, ..Self::default() }
     }
 
     fn add(&mut self, rate: f64, used: Used, operations: f64) {
@@ -48,9 +50,10 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
         system.start_and_warm_up().await?;
     }
     let straight_line = StraightLine::new(bench, &bulk).await?;
-    let mut straight = Form::new("straight line, one at a time");
-    let mut whole = [Form::new("ems-sync, bulk"), Form::new("ems-sync, single calls")];
-    let mut skipped = Form::new("ems-sync, unchanged (hash)");
+    let mut straight = Form::new("straight_line", "straight line, one at a time");
+    let mut whole =
+        [Form::new("bulk", "ems-sync, bulk"), Form::new("single", "ems-sync, single calls")];
+    let mut skipped = Form::new("unchanged", "ems-sync, unchanged (hash)");
     let mut sent_unchanged = 0;
     for round in 0..bench.args.rounds {
         let (rate, used) = straight_line.run(bench, &bulk, bench.args.straight).await?;
@@ -64,23 +67,44 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
         sent_unchanged += bulk.remote.last_request().await? - requests;
         skipped.add(rate, used, f64::from(people));
     }
-    let per_row = repeated(&single).await?;
-    let mut alone = [Form::new("consumer alone, bulk"), Form::new("consumer alone, single calls")];
+    let mut resumed = [
+        Form::new("resumed_bulk", "after a pause, bulk"),
+        Form::new("resumed_single", "after a pause, single calls"),
+    ];
+    for (form, system) in resumed.iter_mut().zip([&bulk, &single]) {
+        let (rate, used) = after_a_pause(bench, system).await?;
+        form.add(rate, used, f64::from(people));
+    }
+    let mut alone = [
+        Form::new("consumer_bulk", "consumer alone, bulk"),
+        Form::new("consumer_single", "consumer alone, single calls"),
+    ];
     let broker = Broker::connect(bench.services.amqp_url()).await?;
     for (form, system) in alone.iter_mut().zip([&mut bulk, &mut single]) {
         let (rate, used) = consumer_alone(bench, system, &broker).await?;
         form.add(rate, used, f64::from(people));
     }
+    let per_row = repeated(&mut single).await?;
     straight_line.stop().await?;
     bulk.stop().await?;
     single.stop().await?;
 
     let [of_bulk, of_single] = whole;
     let [alone_bulk, alone_single] = alone;
-    let forms = [straight, of_bulk, of_single, skipped, alone_bulk, alone_single];
+    let [resumed_bulk, resumed_single] = resumed;
+    let forms = [
+        straight,
+        of_bulk,
+        of_single,
+        skipped,
+        resumed_bulk,
+        resumed_single,
+        alone_bulk,
+        alone_single,
+    ];
     print(bench, report, &forms)?;
     report.note(&format!(
-        "  Requests for unchanged persons: {sent_unchanged}. 500 rows x 20 updates: {per_row:.2} requests per row."
+        "  Requests for unchanged persons: {sent_unchanged}. 500 rows changed 20 times each: {per_row:.2} requests per row."
     ))?;
     report.record("unchanged_requests", json!(sent_unchanged));
     report.record("repeated_requests_per_row", rounded(per_row));
@@ -93,7 +117,7 @@ fn print(bench: &Bench, report: &mut Report, forms: &[Form]) -> anyhow::Result<(
     let rows: Vec<Vec<String>> = forms
         .iter()
         .map(|form| {
-            let ratio = form.rate.over(base).spread(1);
+            let ratio = form.rate.over(&base.beside(&form.rate)).spread(1);
             let cpu = form.cpu.iter().map(|values| format!("{:.0}", values.median()));
             [form.name.to_owned(), form.rate.spread(0), ratio].into_iter().chain(cpu).collect()
         })
@@ -112,10 +136,10 @@ fn print(bench: &Bench, report: &mut Report, forms: &[Form]) -> anyhow::Result<(
             let [postgres, broker, worker, remote, all] =
                 form.cpu.each_ref().map(|values| rounded(values.median()));
             let value = json!({
-                "rate": rounded(form.rate.median()), "ratio": rounded(form.rate.over(base).median()),
+                "rate": rounded(form.rate.median()), "ratio": rounded(form.rate.over(&base.beside(&form.rate)).median()),
                 "cpu_us": { "postgres": postgres, "broker": broker, "worker": worker, "remote": remote, "all": all },
             });
-            (form.name.to_owned(), value)
+            (form.key.to_owned(), value)
         })
         .collect();
     report.record("backlog", figures.into());
@@ -142,6 +166,24 @@ async fn unchanged(bench: &Bench, system: &System, label: &str) -> anyhow::Resul
     system.settled().await?;
     let used = system.used(&bench.meter)? - before;
     Ok((rate(bench.args.people, committed, Timestamp::now()), used))
+}
+
+/// The target is paused while all persons change; then it is resumed: from its first request to its last.
+async fn after_a_pause(bench: &Bench, system: &System) -> anyhow::Result<(f64, Used)> {
+    let last = system.remote.last_request().await?;
+    let written = system.remote.people_written().await?;
+    system.order("pause").await?;
+    // Every process has seen it after this.
+    sleep(Duration::from_secs(1)).await;
+    people::rename(&system.ems, bench.args.people, "After a pause").await?;
+    system.until_none("exists (select from sync.outbox)").await?;
+    let before = system.used(&bench.meter)?;
+    system.order("resume").await?;
+    system.remote.until_people_written(written + u64::from(bench.args.people)).await?;
+    system.settled().await?;
+    let used = system.used(&bench.meter)? - before;
+    let (began, ended) = system.remote.span(last).await?;
+    Ok((rate(bench.args.people, began, ended), used))
 }
 
 /// The relay fills the queue and stops; then the consumer starts: from its first request to its last. Its CPU
@@ -171,13 +213,15 @@ async fn consumer_alone(
     Ok((rate(bench.args.people, began, ended), used))
 }
 
-/// The same 500 rows change 20 times in a row: requests per row.
-async fn repeated(system: &System) -> anyhow::Result<f64> {
+/// The same 500 rows change 20 times while ems-sync is away: requests per row once it is back.
+async fn repeated(system: &mut System) -> anyhow::Result<f64> {
     const ROWS: u32 = 500;
+    system.stop_worker().await?;
     let before = system.remote.people_written().await?;
     for round in 0..20 {
         people::rename(&system.ems, ROWS, &format!("Again {round}")).await?;
     }
+    system.start("relay,consume")?;
     system.settled().await?;
     let written = u32::try_from(system.remote.people_written().await? - before)?;
     Ok(f64::from(written) / f64::from(ROWS))

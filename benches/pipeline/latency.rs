@@ -17,6 +17,10 @@ use crate::system::System;
 const BLOCK: u32 = 25;
 /// How long idle CPU is measured.
 const IDLE: Duration = Duration::from_secs(3);
+/// Pauses between changes: long enough for everything to come to rest …
+const SHORT: Duration = Duration::from_millis(20);
+/// … and long enough for what is remembered for a moment (the length of a queue) to be forgotten.
+const LONG: Duration = Duration::from_millis(600);
 /// Persons to choose from.
 const PEOPLE: u32 = 1_000;
 
@@ -36,22 +40,28 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
         Used { postgres: idle_both.postgres.saturating_sub(idle_notify.postgres), ..idle_both };
 
     let (mut notified, mut polled) = (Values::default(), Values::default());
-    one_by_one(&notify, 20, &mut Values::default()).await?;
-    one_by_one(&poll, 20, &mut Values::default()).await?;
+    let mut rested = Values::default();
+    one_by_one(&notify, 20, SHORT, &mut Values::default()).await?;
+    one_by_one(&poll, 20, SHORT, &mut Values::default()).await?;
     let mut left = bench.args.changes;
     while left > 0 {
         let block = left.min(BLOCK);
-        one_by_one(&notify, block, &mut notified).await?;
-        one_by_one(&poll, block, &mut polled).await?;
+        one_by_one(&notify, block, SHORT, &mut notified).await?;
+        one_by_one(&poll, block, SHORT, &mut polled).await?;
         left -= block;
     }
+    one_by_one(&notify, bench.args.changes.div_ceil(10), LONG, &mut rested).await?;
     notify.stop().await?;
     poll.stop().await?;
 
-    let forms = [("notify", &notified, idle_notify), ("poll", &polled, idle_poll)];
+    let forms = [
+        ("notify", "notify", &notified, idle_notify),
+        ("poll", "poll", &polled, idle_poll),
+        ("notify_rested", "notify, 0.6 s apart", &rested, idle_notify),
+    ];
     let rows: Vec<Vec<String>> = forms
         .iter()
-        .map(|(name, values, idle)| {
+        .map(|(_, name, values, idle)| {
             let quantiles = [500, 900, 990, 1000].map(|q| format!("{:.2}", values.quantile(q)));
             let idle = [idle.postgres, idle.worker].map(|used| format!("{:.1} %", share(used)));
             [(*name).to_owned()].into_iter().chain(quantiles).chain(idle).collect()
@@ -65,15 +75,17 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
         &["capture.wake", "median", "p90", "p99", "max", "idle CPU Postgres", "ems-sync"],
         &rows,
     )?;
-    for (name, values, idle) in forms {
+    let mut figures = serde_json::Map::new();
+    for (key, _, values, idle) in forms {
         let value = json!({
             "p50": rounded(values.median()), "p90": rounded(values.quantile(900)),
             "p99": rounded(values.quantile(990)), "max": rounded(values.max()),
             "idle_postgres_percent": rounded(share(idle.postgres)),
             "idle_worker_percent": rounded(share(idle.worker)),
         });
-        report.record(&format!("latency_ms_{name}"), value);
+        figures.insert(key.to_owned(), value);
     }
+    report.record("latency_ms", figures.into());
     Ok(())
 }
 
@@ -89,14 +101,19 @@ async fn idle(bench: &Bench, system: &System) -> anyhow::Result<Used> {
     Ok(system.used(&bench.meter)? - before)
 }
 
-async fn one_by_one(system: &System, changes: u32, values: &mut Values) -> anyhow::Result<()> {
+async fn one_by_one(
+    system: &System,
+    changes: u32,
+    pause: Duration,
+    values: &mut Values,
+) -> anyhow::Result<()> {
     let sql = "update ems.person set last_name = $2 where id = $1";
     let update = system.ems.prepare(sql).await?;
     let mut last = system.remote.last_request().await?;
     for number in 0..changes {
-        // Long enough for everything to come to rest, and out of step with a poll.
+        // Out of step with a poll.
         let jitter = u64::from(number * 7 % 11);
-        sleep(Duration::from_millis(20 + jitter)).await;
+        sleep(pause + Duration::from_millis(jitter)).await;
         let id = i64::from(1 + number * 37 % PEOPLE);
         let name = format!("Change {number} of {:?}", Instant::now());
         system.ems.execute(&update, &[&id, &name]).await?;

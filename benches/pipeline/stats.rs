@@ -29,6 +29,14 @@ impl Values {
         self.quantile(1000)
     }
 
+    /// What `other` is compared with: the values of the same rounds, or the median for one that has other rounds.
+    pub(crate) fn beside(&self, other: &Self) -> Self {
+        if self.0.len() == other.0.len() {
+            return self.clone();
+        }
+        Self(vec![self.median(); other.0.len()])
+    }
+
     /// Round by round, how many times `base` this is.
     pub(crate) fn over(&self, base: &Self) -> Self {
         Self(self.0.iter().zip(&base.0).map(|(value, base)| value / base).collect())

@@ -213,11 +213,26 @@ impl System {
         meter.read(&worker, &remote)
     }
 
+    /// Gives an order for the target.
+    pub(crate) async fn order(&self, order: &str) -> anyhow::Result<()> {
+        let mut command = ems_sync(&self.settings, &["target", order, "tagserver"]);
+        let given = command.stdout(Stdio::null()).status().await?;
+        anyhow::ensure!(given.success(), "`ems-sync target {order}` failed");
+        Ok(())
+    }
+
     /// Waits until the outbox is empty and nothing is owed.
     pub(crate) async fn settled(&self) -> anyhow::Result<()> {
-        let statement = "select exists (select from sync.outbox)
-                or exists (select from sync.record where owed_gen > done_gen)";
-        let statement = self.ems.prepare(statement).await?;
+        self.until_none(
+            "exists (select from sync.outbox)
+             or exists (select from sync.record where owed_gen > done_gen)",
+        )
+        .await
+    }
+
+    /// Waits until a condition no longer holds.
+    pub(crate) async fn until_none(&self, condition: &str) -> anyhow::Result<()> {
+        let statement = self.ems.prepare(&format!("select {condition}")).await?;
         let wait = async {
             while self.ems.query_one(&statement, &[]).await?.try_get(0)? {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -226,7 +241,7 @@ impl System {
         };
         match tokio::time::timeout(PATIENCE, wait).await {
             Ok(result) => result,
-            Err(_) => anyhow::bail!("Something is owed still after {} s", PATIENCE.as_secs()),
+            Err(_) => anyhow::bail!("After {} s still {condition}", PATIENCE.as_secs()),
         }
     }
 }

@@ -31,6 +31,8 @@ const NOTIFY_PER_COMMIT: &str = "
 
 /// A database that is written to, and its writers.
 struct Written {
+    /// In the JSON.
+    key: &'static str,
     name: &'static str,
     clients: Vec<Arc<Client>>,
     rate: Values,
@@ -39,10 +41,14 @@ struct Written {
 }
 
 impl Written {
-    async fn new(name: &'static str, url: &str, writers: u32) -> anyhow::Result<Self> {
+    async fn new(
+        (key, name): (&'static str, &'static str),
+        url: &str,
+        writers: u32,
+    ) -> anyhow::Result<Self> {
         let clients = try_join_all((0..writers).map(|_| connect(url))).await?;
         let clients = clients.into_iter().map(Arc::new).collect();
-        Ok(Self { name, clients, rate: Values::default(), cpu: Values::default() })
+        Ok(Self { key, name, clients, rate: Values::default(), cpu: Values::default() })
     }
 
     /// One round.
@@ -112,10 +118,10 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
     }
     live.start_and_warm_up().await?;
     let mut forms = [
-        Written::new("modified_on only", &plain_url, writers).await?,
-        Written::new("capture, ems-sync not running", &asleep_url, writers).await?,
-        Written::new("capture, ems-sync running", &live.url, writers).await?,
-        Written::new("NOTIFY in every commit", &notify_url, writers).await?,
+        Written::new(("modified_on", "modified_on only"), &plain_url, writers).await?,
+        Written::new(("capture", "capture, ems-sync not running"), &asleep_url, writers).await?,
+        Written::new(("capture_running", "capture, ems-sync running"), &live.url, writers).await?,
+        Written::new(("notify", "NOTIFY in every commit"), &notify_url, writers).await?,
     ];
     let mut catch_up = Values::default();
     for round in 0..bench.args.rounds {
@@ -172,7 +178,7 @@ fn print_writers(bench: &Bench, report: &mut Report, forms: &[Written]) -> anyho
                 "rate": rounded(form.rate.median()), "ratio": rounded(form.rate.over(base).median()),
                 "postgres_us": rounded(form.cpu.median()), "cpu_ratio": rounded(form.cpu.over(base_cpu).median()),
             });
-            (form.name.to_owned(), value)
+            (form.key.to_owned(), value)
         })
         .collect();
     report.record("writers", figures.into());

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::ems::Ems;
-use crate::tagserver::TagServer;
+use crate::tagserver::{TagServer, number, text};
 
 /// What TagServer must hold of each row: relations are named by the EMS id of their target.
 const EXPECTED: [(Resource, &str); 8] = [
@@ -81,8 +81,8 @@ impl Comparison {
         let mut held: HashMap<Resource, ByEmsId> = HashMap::new();
         for resource in Resource::ALL {
             for row in tagserver.rows(resource).await? {
-                let id = row["id"].as_i64().context("A row of TagServer has no id")?;
-                let ems_id = row["externalId"].as_str().unwrap_or_default().to_owned();
+                let id = number(&row, "id").context("A row of TagServer has no id")?;
+                let ems_id = text(&row, "externalId").unwrap_or_default().to_owned();
                 ems_ids.insert((resource, id), ems_id.clone());
                 held.entry(resource).or_default().entry(ems_id).or_default().push(row);
             }
@@ -123,7 +123,8 @@ impl Comparison {
             let mut is_equal = true;
             for (field, expected) in expected {
                 self.fields += 1;
-                if !is_same(field, expected, &found[field], ems_ids) {
+                let found = found.get(field).unwrap_or(&Value::Null);
+                if !is_same(field, expected, found, ems_ids) {
                     is_equal = false;
                     self.differences.push(format!("{name}.{field} differs"));
                 }
@@ -170,7 +171,7 @@ fn is_same(
     ems_ids: &HashMap<(Resource, i64), String>,
 ) -> bool {
     if let Some(of) = relation(field) {
-        let named = tagserver["id"].as_i64().and_then(|id| ems_ids.get(&(of, id)));
+        let named = number(tagserver, "id").and_then(|id| ems_ids.get(&(of, id)));
         return named.is_some_and(|named| json!(named.parse::<i64>().ok()) == *ems);
     }
     if field.ends_with("Time") || field.starts_with("valid") {

@@ -27,15 +27,14 @@ pub(crate) struct Change {
     pub(crate) took: Duration,
 }
 
-/// What the records say as a whole.
-#[derive(Clone, Copy)]
+/// What is still to be done.
 pub(crate) struct Backlog {
     /// Changes and records that will still be worked on.
     pub(crate) left: u64,
-    /// Those that a process holds a lease on.
+    /// Records that a process holds a lease on.
     pub(crate) leased: u64,
-    /// How long the last of the leases has still to run.
-    pub(crate) lease: Duration,
+    /// The records by state, in words.
+    pub(crate) states: String,
 }
 
 impl Ems {
@@ -147,17 +146,17 @@ impl Ems {
 
     /// What is still to be done: in the outbox, or owed and not left to a person.
     pub(crate) async fn backlog(&self) -> Result<Backlog> {
-        let sql = "
-            select (select count(*) from sync.outbox) + count(*) filter (where due_on < 'infinity'),
-                   count(*) filter (where state = 'leased'),
-                   coalesce(extract(epoch from max(lease_until) - clock_timestamp()), 0)::float8
-            from sync.record where owed_gen > done_gen";
-        let row = self.client.query_one(sql, &[]).await?;
+        let row = self.client.query_one(include_str!("sql/backlog.sql"), &[]).await?;
         Ok(Backlog {
             left: u64::try_from(row.try_get::<_, i64>(0)?)?,
             leased: u64::try_from(row.try_get::<_, i64>(1)?)?,
-            lease: Duration::try_from_secs_f64(row.try_get(2)?).unwrap_or_default(),
+            states: row.try_get(2)?,
         })
+    }
+
+    /// How many changes the triggers have told the worker of, ever.
+    pub(crate) async fn captured(&self) -> Result<u64> {
+        self.count("select coalesce(pg_sequence_last_value('sync.outbox_id_seq'), 0)").await
     }
 
     /// What keeps records from being synced, in words, for when something went wrong.

@@ -7,10 +7,11 @@
 //! - `story/` is the story; read it to see what the worker does
 //! - `stage` builds database, TagServer and worker, and waits for facts (never for a while)
 //! - `comparison` is a second implementation of the mapping
-//! - `ems`, `tagserver`, `worker`, `process`, `screen` are the parts; `runners` and `names` invent people
+//! - `ems`, `tagserver`, `worker`, `process`, `screen`, `environment` are the parts; `runners` and `names` invent people
 
 mod comparison;
 mod ems;
+mod environment;
 mod names;
 mod process;
 mod runners;
@@ -20,88 +21,93 @@ mod story;
 mod tagserver;
 mod worker;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
+use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::environment::Services;
 use crate::screen::{Screen, took};
 use crate::stage::Stage;
 
-/// What the launcher has started.
-pub(crate) struct Services {
-    pub(crate) database_url: String,
-    pub(crate) amqp_url: String,
+/// A race, from the first entry to the last comparison: `ems-sync` between an EMS and a simulated `TagServer`.
+#[derive(Debug, Parser)]
+#[command(name = "demo")]
+struct Arguments {
+    /// How many runners enter at first
+    #[arg(long, default_value_t = 2_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1_000..=20_000))]
+    runners: u32,
+    /// End when the story is told, also on a terminal
+    #[arg(long)]
+    no_wait: bool,
 }
 
-/// How the demo ended.
+/// How the story ended.
 enum End {
     Told,
     Interrupted,
 }
 
+/// What a shell expects of a program that Ctrl-C has ended.
+const INTERRUPTED: u8 = 130;
+
 /// One thread: the children's parent-death signal belongs to the thread that started them.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     rustls::crypto::ring::default_provider().install_default().ok();
-    match run().await {
+    match run(Arguments::parse()).await {
         Ok(code) => code,
         Err(error) => {
-            use std::io::Write as _;
             writeln!(std::io::stderr(), "\ndemo: {error:#}").ok();
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run() -> Result<ExitCode> {
-    let services = services()?;
+async fn run(arguments: Arguments) -> Result<ExitCode> {
+    let services = Services::find()?;
     let began = Instant::now();
     let mut screen = Screen::new();
     screen.title("ems-sync: a race, from the first entry to the last comparison");
     let mut interrupted = Box::pin(interrupted()?);
     let mut stage = tokio::select! {
-        stage = Stage::build(screen, &services) => stage?,
-        () = &mut interrupted => return Ok(ExitCode::from(130)),
+        stage = Stage::build(screen, &services, usize::try_from(arguments.runners)?) => stage?,
+        () = &mut interrupted => return Ok(ExitCode::from(INTERRUPTED)),
     };
-    let told = tokio::select! {
+    let end = tokio::select! {
         told = story::tell(&mut stage) => told.map(|()| End::Told),
         () = &mut interrupted => Ok(End::Interrupted),
     };
-    let code = match &told {
-        Ok(End::Told) => verdict(&mut stage, began),
-        Ok(End::Interrupted) => ExitCode::from(130),
-        Err(error) => {
-            stage.screen.check(false, &format!("{error:#}"), "failed");
-            stage.show_troubles().await;
-            ExitCode::FAILURE
-        }
-    };
-    if stage.screen.is_terminal() && !matches!(told, Ok(End::Interrupted)) {
+    let is_over = matches!(end, Ok(End::Interrupted));
+    let code = verdict(&mut stage, end, began).await;
+    if stage.screen.is_terminal() && !arguments.no_wait && !is_over {
         story::stay_up(&mut stage)?;
         interrupted.await;
         stage.screen.line("");
     }
-    let is_wrong = told.is_err() || stage.screen.wrong() > 0;
-    stage.strike(is_wrong).await?;
+    stage.strike().await?;
     Ok(code)
 }
 
 /// The last word.
-fn verdict(stage: &mut Stage, began: Instant) -> ExitCode {
+async fn verdict(stage: &mut Stage, end: Result<End>, began: Instant) -> ExitCode {
     let time = took(began.elapsed());
-    match stage.screen.wrong() {
-        0 => {
+    match (end, stage.screen.wrong()) {
+        (Ok(End::Told), 0) => {
             stage.screen.check(true, "EMS and TagServer agree. The whole story took", &time);
             ExitCode::SUCCESS
         }
-        wrong => {
-            stage.screen.check(
-                false,
-                &format!("{wrong} checks failed. The whole story took"),
-                &time,
-            );
+        (Ok(End::Told), wrong) => {
+            stage.screen.check(false, &format!("{wrong} checks failed. The story took"), &time);
+            ExitCode::FAILURE
+        }
+        (Ok(End::Interrupted), _) => ExitCode::from(INTERRUPTED),
+        (Err(error), _) => {
+            stage.screen.check(false, &format!("{error:#}. The story ended after"), &time);
+            stage.show_troubles().await;
             ExitCode::FAILURE
         }
     }
@@ -116,24 +122,5 @@ fn interrupted() -> Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-    })
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the launcher says in the environment where its servers are"
-)]
-fn services() -> Result<Services> {
-    let get = |name: &str| {
-        std::env::var(name).with_context(|| {
-            format!(
-                "{name} is not set. The demo needs a Postgres and a RabbitMQ of its own: start it with `make demo`, \
-                 or as `deploy/local/with-services -- cargo run --example demo`."
-            )
-        })
-    };
-    Ok(Services {
-        database_url: get("EMS_SYNC_LOCAL_DATABASE_URL")?,
-        amqp_url: get("EMS_SYNC_LOCAL_AMQP_URL")?,
     })
 }

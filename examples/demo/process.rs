@@ -1,12 +1,14 @@
 //! Child processes that end with the demo, whatever ends it.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::process::{Child, Command};
+
+use crate::environment::variable;
 
 /// A worker finishes what is in flight within 25 s; more is a hang.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -39,7 +41,7 @@ pub(crate) fn command(program: &Path, arguments: &[&str], variables: &Variables)
         .arg(program)
         .args(arguments)
         .env_clear()
-        .envs(std::env::var_os("PATH").map(|path| (OsStr::new("PATH").to_owned(), path)))
+        .envs(variable("PATH").map(|path| ("PATH", path)))
         .envs(variables.iter().cloned())
         .process_group(0)
         .stdin(Stdio::null())

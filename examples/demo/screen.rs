@@ -3,12 +3,17 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
+use crate::environment::variable;
+
 const WIDTH: usize = 80;
 const INDENT: &str = "    ";
 /// Where the figures end.
 const FIGURES: usize = 76;
 /// How often progress is told where it can't be redrawn.
 const PLAIN_PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
+/// Width of a bar.
+const BAR: usize = 16;
 
 const BOLD: &str = "1";
 const DIM: &str = "2";
@@ -22,6 +27,7 @@ pub(crate) struct Screen {
     wrong: u32,
     has_progress: bool,
     told_progress: Instant,
+    last_progress: String,
 }
 
 impl Screen {
@@ -29,11 +35,12 @@ impl Screen {
         let is_terminal = io::stdout().is_terminal();
         Self {
             is_terminal,
-            has_colour: is_terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+            has_colour: is_terminal && variable("NO_COLOR").is_none(),
             steps: 0,
             wrong: 0,
             has_progress: false,
             told_progress: Instant::now(),
+            last_progress: String::new(),
         }
     }
 
@@ -105,15 +112,19 @@ impl Screen {
     pub(crate) fn progress(&mut self, done: u64, all: u64, text: &str) {
         let text = format!("{} of {} {text}", count(done), count(all));
         if self.is_terminal {
-            let filled = usize::try_from(done * 20 / all.max(1)).unwrap_or(20).min(20);
-            let bar = format!("{}{}", "━".repeat(filled), "─".repeat(20 - filled));
+            let width = u64::try_from(BAR).unwrap_or_default();
+            let filled = usize::try_from(done * width / all.max(1)).unwrap_or(BAR).min(BAR);
+            let bar = format!("{}{}", "━".repeat(filled), "─".repeat(BAR - filled));
+            let line: String = format!("{INDENT}{bar}  {text}").chars().take(WIDTH - 1).collect();
             let mut out = io::stdout();
             // Nobody is told when the terminal is gone.
-            write!(out, "\r\u{1b}[K{INDENT}{bar}  {text}").and_then(|()| out.flush()).ok();
+            write!(out, "\r\u{1b}[K{line}").and_then(|()| out.flush()).ok();
             self.has_progress = true;
-        } else if self.told_progress.elapsed() >= PLAIN_PROGRESS_EVERY {
+        } else if self.told_progress.elapsed() >= PLAIN_PROGRESS_EVERY && self.last_progress != text
+        {
             self.told_progress = Instant::now();
             self.line(&format!("{INDENT}… {text}"));
+            self.last_progress = text;
         }
     }
 

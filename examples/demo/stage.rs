@@ -1,15 +1,15 @@
 //! The stage of the demo: database, TagServer and worker, and how the story waits for what happens between them.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use ems_sync_remotes::tagserver::Resource;
 use ems_sync_remotes::{Effect, Entry};
 use jiff::Timestamp;
 
-use crate::Services;
 use crate::ems::{Change, Ems};
+use crate::environment::Services;
 use crate::runners::Entries;
 use crate::screen::{Screen, count, took};
 use crate::tagserver::{TagServer, Writes};
@@ -17,7 +17,7 @@ use crate::worker::Worker;
 
 /// Nothing in the story takes this long, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(180);
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 pub(crate) struct Stage {
     pub(crate) screen: Screen,
@@ -25,27 +25,33 @@ pub(crate) struct Stage {
     pub(crate) tagserver: TagServer,
     pub(crate) worker: Worker,
     pub(crate) entries: Entries,
+    /// How many enter at first.
+    pub(crate) runners: usize,
     /// Row writes during the step in which nothing was to be written.
     pub(crate) idle_writes: u64,
 }
 
 impl Stage {
     /// Builds it: the first step of the story.
-    pub(crate) async fn build(mut screen: Screen, services: &Services) -> Result<Self> {
+    pub(crate) async fn build(
+        mut screen: Screen,
+        services: &Services,
+        runners: usize,
+    ) -> Result<Self> {
         screen.step("An EMS, a TagServer, and a worker between them");
-        screen.say("All of it is private to this run, and all people are invented.");
+        screen.say(
+            "All of it is private to this run, and all people are invented. A ✓ marks what has to be so: the demo \
+             fails if it is not.",
+        );
         let folder = folder()?;
         let ems = Ems::create(&services.database_url).await?;
-        screen.figure("EMS: a new Postgres database", ems.name());
+        screen.figure("EMS: a new database in Postgres", ems.name());
         let tagserver = TagServer::start(&folder.join("tagserver-ca.pem")).await?;
-        screen.figure(
-            "TagServer: simulated; HTTPS under a private CA, JWT login",
-            tagserver.base_url(),
-        );
+        screen.figure("TagServer, simulated: HTTPS, private CA, JWT", tagserver.base_url());
         let prefix = ems.name().replace('_', "-");
         let url = ems.url()?;
         let mut worker = Worker::new(&url, &services.amqp_url, &prefix, &tagserver, &folder)?;
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         worker.run(&["migrate"]).await?;
         screen.figure(
             "ems-sync migrate: schema sync, triggers on the EMS, queues",
@@ -54,14 +60,22 @@ impl Stage {
         let ready_after = worker.start().await?;
         screen.figure("ems-sync run: ready", &took(ready_after));
         screen.note(&format!("The worker's log: {}", worker.log().display()));
-        Ok(Self { screen, ems, tagserver, worker, entries: Entries::new(), idle_writes: 0 })
+        Ok(Self {
+            screen,
+            ems,
+            tagserver,
+            worker,
+            entries: Entries::new(),
+            runners,
+            idle_writes: 0,
+        })
     }
 
     /// Ends all processes in order. The database goes too, unless somebody may want to look into it.
-    pub(crate) async fn strike(mut self, keep_database: bool) -> Result<()> {
+    pub(crate) async fn strike(mut self) -> Result<()> {
         let worker = self.worker.stop().await;
         let tagserver = self.tagserver.stop().await;
-        if keep_database {
+        if self.screen.wrong() > 0 {
             self.screen.note(&format!("Database {} is kept.", self.ems.name()));
         } else {
             self.ems.drop_database().await?;
@@ -73,22 +87,18 @@ impl Stage {
     pub(crate) async fn settle(&mut self) -> Result<()> {
         within("All changes are at TagServer", async {
             let mut most = 0;
+            let began = Instant::now();
             loop {
                 let backlog = self.ems.backlog().await?;
                 if backlog.left == 0 {
                     return Ok(());
                 }
                 most = most.max(backlog.left);
-                let leases = if backlog.leased == backlog.left && !backlog.lease.is_zero() {
-                    format!("; the rest is leased for {} s at most", backlog.lease.as_secs() + 1)
-                } else {
-                    String::new()
-                };
-                self.screen.progress(
-                    most - backlog.left,
-                    most,
-                    &format!("changes are done{leases}"),
-                );
+                let mut text = format!("changes are done; {}", backlog.states);
+                if self.screen.is_terminal() {
+                    text = format!("{text}; {}", took(began.elapsed()));
+                }
+                self.screen.progress(most - backlog.left, most, &text);
                 self.worker.ensure_alive()?;
                 tokio::time::sleep(LOOK_AGAIN_AFTER).await;
             }
@@ -135,17 +145,9 @@ impl Stage {
 
     /// The writes since `mark`, and how long after the commit the last of them was answered.
     pub(crate) async fn outcome(&self, mark: u64, change: &Change) -> Result<(Writes, Duration)> {
-        let entries = self.tagserver.until(mark, |e| Some(e.to_vec())).await?;
-        let dump: Vec<_> = entries.iter().map(|e| format!("{:?}..{:?} {} {} {:?} rows {}\n", since(change.committed_on, e.started_at), e.ended_at.map(|t| since(change.committed_on, t)), e.method, e.route, e.status, e.rows.len())).collect();
-        std::fs::write(format!("/tmp/journal-{mark}.txt"), dump.concat())?;
         let writes = self.tagserver.writes_since(mark).await?;
         let last = writes.last.context("TagServer was not written to")?;
         Ok((writes, since(change.committed_on, last)))
-    }
-
-    /// How often anything was owed so far: the sum over all records.
-    pub(crate) async fn times_owed(&self) -> Result<u64> {
-        self.ems.count("select coalesce(sum(owed_gen), 0)::bigint from sync.record").await
     }
 
     /// What may help to understand a failure.
@@ -195,5 +197,7 @@ fn folder() -> Result<PathBuf> {
     let folder = target.join("demo");
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("{} can't be made", folder.display()))?;
-    Ok(folder)
+    // As it is seen from here, where that is shorter.
+    let here = std::env::current_dir()?;
+    Ok(folder.strip_prefix(here).map_or(folder.clone(), Path::to_owned))
 }

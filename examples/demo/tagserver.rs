@@ -24,6 +24,16 @@ pub(crate) struct TagServer {
     http: reqwest::Client,
 }
 
+/// A text of a JSON object.
+pub(crate) fn text<'a>(row: &'a Value, field: &str) -> Option<&'a str> {
+    row.get(field)?.as_str()
+}
+
+/// A whole number of a JSON object.
+pub(crate) fn number(row: &Value, field: &str) -> Option<i64> {
+    row.get(field)?.as_i64()
+}
+
 /// What it prints when it is ready.
 #[derive(Deserialize)]
 struct Ready {
@@ -162,7 +172,7 @@ impl TagServer {
     pub(crate) async fn row(&self, resource: Resource, id: i64) -> Result<Option<Value>> {
         let external_id = id.to_string();
         let rows = self.rows(resource).await?;
-        Ok(rows.into_iter().find(|row| row["externalId"] == *external_id))
+        Ok(rows.into_iter().find(|row| text(row, "externalId") == Some(&external_id)))
     }
 
     /// Away: connections are refused; or back.

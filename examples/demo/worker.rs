@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
+use crate::environment::variable;
 use crate::process::{self, Process, Variables};
 use crate::tagserver::{self, TagServer};
 
@@ -53,8 +54,7 @@ impl Worker {
             .iter()
             .map(|(key, value)| (format!("EMS_SYNC__{key}").into(), OsString::from(value)))
             .collect();
-        variables
-            .extend(std::env::var_os("EMS_SYNC_LOG").map(|filter| ("EMS_SYNC_LOG".into(), filter)));
+        variables.extend(variable("EMS_SYNC_LOG").map(|filter| ("EMS_SYNC_LOG".into(), filter)));
         let log = folder.join("worker.log");
         File::create(&log).with_context(|| format!("{} can't be written", log.display()))?;
         Ok(Self {

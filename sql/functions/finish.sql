@@ -6,7 +6,8 @@
 -- 3. a fenced loser that sent something leaves a read-back behind, which the successor's finish does not clear
 -- 4. drop the records of entities that nothing was ever sent for
 -- 5. owe what is waited for, unless it is owed already
--- 6. wake whoever waited for a record whose remote id came or went, and owe the children of one whose id changed
+-- 6. wake whoever waited for a record whose remote id came or went or that has other parents now, and owe the
+--    children of one whose id changed
 --
 -- p_rows is an array of objects, one per claimed record (the struct `Finish` in src/store/records.rs).
 -- Returns (kind, entity_type, entity_id): 'finished', 'again' (still owed and due), 'fenced', 'woken', 'owed'.
@@ -25,12 +26,20 @@ declare
     v_finished  text[];
     v_again     text[];
     v_changed   text[];
+    v_moved     text[];
     v_owed      text[];
     v_woken     text[];
 begin
     select coalesce(array_agg(x.entity_type || ':' || x.entity_id) filter (where x.remote_changed or x."drop"), '{}')
     into v_changed
     from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint, remote_changed boolean, "drop" boolean);
+
+    -- Who names other parents than before: the old ones may wait for that.
+    select coalesce(array_agg(r.entity_type || ':' || r.entity_id), '{}')
+    into v_moved
+    from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint, parents text[])
+    join sync.record r on r.target = p_target and r.entity_type = x.entity_type and r.entity_id = x.entity_id
+    where not r.parents <@ x.parents;
 
     -- 0. Ours, what we wait for, who waits for us, and the children of those whose remote id changes.
     perform 1
@@ -40,7 +49,7 @@ begin
         select split_part(x.waiting_on, ':', 1), split_part(x.waiting_on, ':', 2)::bigint
         from jsonb_to_recordset(p_rows) as x (waiting_on text) where x.waiting_on is not null
         union
-        select w.entity_type, w.entity_id from sync.record w where w.target = p_target and w.waiting_on = any (v_changed)
+        select w.entity_type, w.entity_id from sync.record w where w.target = p_target and w.waiting_on = any (v_changed || v_moved)
         union
         select c.entity_type, c.entity_id from sync.record c
         where c.target = p_target and c.parents && v_changed and (c.remote_id is not null or c.intent_on is not null)
@@ -146,9 +155,9 @@ begin
 
     -- 5. What is waited for: a parent that is not there yet, a child that is still there.
     with awaited as (
+        -- One row each: it may be waited for as a parent and as a child at once.
         select distinct split_part(x.waiting_on, ':', 1) as entity_type,
-                        split_part(x.waiting_on, ':', 2)::bigint as entity_id,
-                        x.waits_for
+                        split_part(x.waiting_on, ':', 2)::bigint as entity_id
         from jsonb_to_recordset(p_rows) as x (waiting_on text, waits_for text)
         where x.waiting_on is not null and x.waiting_on || '/' || x.waits_for <> all (v_satisfied)
     ), owed as (
@@ -171,11 +180,13 @@ begin
     -- 6. A remote id came or went (or the record is gone).
     v_changed := array(select unnest(v_changed) intersect select unnest(v_finished));
 
-    if cardinality(v_changed) > 0 then
+    v_moved := array(select unnest(v_moved) intersect select unnest(v_finished));
+
+    if cardinality(v_changed || v_moved) > 0 then
         with waiters as (
             select r.entity_type, r.entity_id
             from sync.record r
-            where r.target = p_target and r.waiting_on = any (v_changed)
+            where r.target = p_target and r.waiting_on = any (v_changed || v_moved)
             order by r.entity_type, r.entity_id
             for update of r
         ), woken as (

@@ -79,9 +79,11 @@ impl Relay {
 
     /// Lives as long as its connection: stands by until it leads, then drains and sleeps.
     async fn run_on_a_connection(&self, stop: &CancellationToken) -> Result<(), StoreError> {
+        if self.wake == WakeMode::Poll {
+            return self.poll(stop).await;
+        }
         let listener = self.store.listen().await?;
-        let polls = self.wake == WakeMode::Poll || !listener.is_notified();
-        if polls && self.wake == WakeMode::Notify {
+        if !listener.is_notified() {
             tracing::info!(
                 "Transactions can be prepared on this server, so triggers don't notify: the relay polls"
             );
@@ -103,11 +105,23 @@ impl Relay {
                 tracing::info!("This relay leads");
             }
             self.drain(stop).await?;
-            if polls {
+            if !listener.is_notified() {
                 pause(limits::RELAY_POLL, stop).await;
             } else if self.sleep(&listener, stop).await? == Wake::Lost {
                 return Err(StoreError::Unexpected("the listener's connection was lost"));
             }
+        }
+        Ok(())
+    }
+
+    /// Polls: needs no session of its own, so it works behind a pooler. Every relay drains; `SKIP LOCKED` shares
+    /// the work.
+    async fn poll(&self, stop: &CancellationToken) -> Result<(), StoreError> {
+        self.leads.store(true, Ordering::Relaxed);
+        while !stop.is_cancelled() {
+            self.beat.beat();
+            self.drain(stop).await?;
+            pause(limits::RELAY_POLL, stop).await;
         }
         Ok(())
     }

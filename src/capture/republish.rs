@@ -1,6 +1,7 @@
 //! The republish scan: what is owed and due, and perhaps in no queue, is published again.
 //!
-//! At start, every 30 s, and soon again while it finds full batches and the queue has become short. It publishes
+//! At start, when the next record will be due by itself but at least every 30 s, and soon again while it finds full
+//! batches and the queue has become short. It publishes
 //! only into short queues: a long one holds what is owed already, and doubles are harmless but useless. This is
 //! what makes queues expendable: purge them, wipe the broker, and everything still arrives.
 
@@ -55,8 +56,7 @@ async fn scan(relay: &Relay, target: Target) -> Duration {
     let leads = relay.leads.load(Ordering::Relaxed);
     match try_scan(relay, target).await {
         Ok(_) if !leads => limits::REPUBLISH_STANDBY_EVERY,
-        Ok(found_all) if found_all => limits::REPUBLISH_EVERY,
-        Ok(_) => limits::REPUBLISH_SOON,
+        Ok(next) => next,
         Err(error) => {
             tracing::warn!(target.name = %target, error = %error, "The republish scan failed; it is tried again");
             limits::REPUBLISH_SOON * 4
@@ -64,17 +64,18 @@ async fn scan(relay: &Relay, target: Target) -> Duration {
     }
 }
 
-/// Whether everything that was due is published now.
+/// Publishes what is due; when the next look is worth it: soon where more is due, else when the next record will be
+/// (a lease runs out, a create has settled, a wait is over), at the latest after the usual interval.
 async fn try_scan(
     relay: &Relay,
     target: Target,
-) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<Duration, Box<dyn std::error::Error + Send + Sync>> {
     relay.store.read_back(target, limits::REPUBLISH_BATCH_ROWS).await?;
     let queue = Queue::outbound(target);
     let length = relay.publisher.queue_length(queue).await.map_err(|e| chain(&e))?;
     if length >= limits::QUEUE_SHORT {
         // What is in the queue may be all that is due, or not: look again when it has become short.
-        return Ok(false);
+        return Ok(limits::REPUBLISH_SOON);
     }
     let due = relay.store.due(target, limits::REPUBLISH_BATCH_ROWS, true).await?;
     let found_all = i64::try_from(due.len()).is_ok_and(|n| n < limits::REPUBLISH_BATCH_ROWS);
@@ -83,5 +84,9 @@ async fn try_scan(
     messages.sort_by_key(|message| message.delivery.entity_ref());
     relay.metrics.republished(target, messages.len());
     relay.publisher.publish(&messages).await.map_err(|e| chain(&e))?;
-    Ok(found_all)
+    if !found_all {
+        return Ok(limits::REPUBLISH_SOON);
+    }
+    let next = relay.store.next_due(target).await?.unwrap_or(limits::REPUBLISH_EVERY);
+    Ok(next.clamp(limits::REPUBLISH_SOON, limits::REPUBLISH_EVERY))
 }

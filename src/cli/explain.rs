@@ -21,6 +21,9 @@ pub(super) async fn explain(config: &Config, args: ExplainArgs) -> anyhow::Resul
         }
     }
     if rows.is_empty() {
+        if args.json {
+            output::json(&Explanation { targets: rows })?;
+        }
         bail!(unknown(&named));
     }
     let explanation = Explanation { targets: rows };

@@ -476,7 +476,7 @@ fn bounds_are_kept_for_every_target() {
         }
     }
     for (key, good, bad) in [
-        ("SWEEP__OUTBOUND_EVERY", "1s", "999ms"),
+        ("SWEEP__OUTBOUND_EVERY", "1s", "99ms"),
         ("SWEEP__INBOUND_EVERY", "168h", "169h"),
         ("RETRY__BASE_DELAY", "10ms", "9ms"),
         ("RETRY__MAX_RETRIES", "10", "11"),

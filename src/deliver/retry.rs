@@ -56,9 +56,9 @@ pub fn after_failure(
         ),
         FailureClass::Postponed => Action::Postpone(POSTPONED),
         FailureClass::Authentication | FailureClass::Configuration => Action::DisableTarget,
-        FailureClass::Rejected | FailureClass::OurFault => Action::Reject,
+        FailureClass::Rejected => Action::Reject,
         FailureClass::StaleMapping if attempts <= policy.max_retries => Action::Forget,
-        FailureClass::StaleMapping => Action::DeadLetter,
+        FailureClass::StaleMapping | FailureClass::OurFault => Action::DeadLetter,
     }
 }
 
@@ -118,6 +118,12 @@ mod tests {
         assert_eq!(asked(30), Action::PauseTarget(Duration::from_secs(30)));
         assert_eq!(asked(0), Action::PauseTarget(Duration::from_secs(1)));
         assert_eq!(asked(u64::MAX), Action::PauseTarget(PAUSE_MAX));
+    }
+
+    #[test]
+    fn what_is_nobodys_data_is_tried_again_by_the_next_sweep_but_not_sooner() {
+        assert_eq!(after(FailureClass::OurFault, 1), Action::DeadLetter);
+        assert_eq!(after(FailureClass::Rejected, 1), Action::Reject);
     }
 
     #[test]

@@ -219,9 +219,13 @@ fn failed(
         {
             untouched(claim, seen)
         }
-        FailureClass::Transient | FailureClass::OurFault | FailureClass::StaleMapping => {
-            Finish { read_back_millis: None, ..in_doubt(claim, seen, times) }
-        }
+        // An answer: no request is under way any more. It says that nothing was applied, and is not trusted so far
+        // as to create again without a look; but what that look does not find is not there.
+        FailureClass::Transient | FailureClass::OurFault | FailureClass::StaleMapping => Finish {
+            read_back_millis: None,
+            intent_on: answered_intent(claim, times),
+            ..in_doubt(claim, seen, times)
+        },
         FailureClass::Ambiguous => in_doubt(claim, seen, times),
     };
     let base = Finish { error: Some(failure.to_string()), sent: !failure.unsent, ..base };
@@ -239,7 +243,7 @@ fn failed(
             due: Due::Now,
             remote_changed: claim.remote_id.is_some(),
             remote_id: None,
-            intent_on: Some(claim.intent_on.unwrap_or(times.now)),
+            intent_on: Some(claim.intent_on.unwrap_or_else(|| settled_long_ago(times))),
             reason,
             ..counted
         },
@@ -284,6 +288,19 @@ fn verdict(action: Action, failure: Failure) -> Verdict {
 #[must_use]
 pub fn intent_is_settled(intent_on: Option<Timestamp>, times: Times) -> bool {
     settles_at(intent_on, times).is_none_or(|at| at <= times.now)
+}
+
+/// The intent that a create leaves which was answered, but not with a success.
+fn answered_intent(claim: &Claim, times: Times) -> Option<Timestamp> {
+    match claim.remote_id {
+        Some(_) => claim.intent_on,
+        None => Some(claim.intent_on.unwrap_or_else(|| settled_long_ago(times))),
+    }
+}
+
+/// The moment of an intent that has just settled.
+fn settled_long_ago(times: Times) -> Timestamp {
+    times.now.checked_sub(times.request_timeout + times.settle).unwrap_or(times.now)
 }
 
 fn settles_at(intent_on: Option<Timestamp>, times: Times) -> Option<Timestamp> {
@@ -482,12 +499,27 @@ mod tests {
         assert!(finish.settled && finish.tombstone && finish.intent_on.is_none());
     }
 
+    /// A 503 is answered: the retry after a second looks first, and what it does not find it creates.
+    #[test]
+    fn an_answered_failure_of_a_create_is_looked_up_and_needs_no_settling() {
+        let settled = fail(&claim(), FailureClass::Transient);
+        assert_eq!(settled.retry_after, Some(Duration::from_secs(1)));
+        assert!(settled.finish.intent_on.is_some() && settled.finish.read_back_millis.is_none());
+        assert!(intent_is_settled(settled.finish.intent_on, times()));
+        // An older create whose answer was lost is not forgotten for it.
+        let lost = Claim { intent_on: Some(now()), in_doubt: true, ..claim() };
+        let finish = fail(&lost, FailureClass::Transient).finish;
+        assert!(!intent_is_settled(finish.intent_on, times()));
+    }
+
     #[test]
     fn a_stale_id_is_forgotten_and_looked_up_at_once() {
         let stale = Claim { remote_id: Some("7".into()), ..claim() };
         let finish = fail(&stale, FailureClass::StaleMapping).finish;
         assert_eq!((finish.remote_id, finish.due), (None, Due::Now));
-        assert!(finish.remote_changed && finish.intent_on.is_some() && finish.in_doubt);
+        assert!(finish.remote_changed && finish.in_doubt);
+        // The id was known: no create is under way, so what is not found is created at once.
+        assert!(finish.intent_on.is_some() && intent_is_settled(finish.intent_on, times()));
     }
 
     #[test]

@@ -61,6 +61,7 @@ impl Metrics {
             .with_registry(registry.clone())
             .with_namespace("ems_sync")
             .scope_info_enabled(false)
+            .without_target_info()
             .build()
             .map_err(MetricsError::Exporter)?;
         let provider = SdkMeterProvider::builder().with_reader(exporter).build();

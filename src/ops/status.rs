@@ -325,7 +325,7 @@ fn row(
         breaker: state::breaker(is_enabled, state),
         queues,
         dead_letters: counts.dead_letters,
-        oldest_unsynced_seconds: counts.oldest_seconds,
+        oldest_unsynced_seconds: is_enabled.then(|| counts.oldest_seconds.unwrap_or(0.0)),
         last_sweep,
         records: counts.by_state.values().map(|c| c.0).sum(),
         owed: counts.by_state.values().map(|c| c.1).sum(),

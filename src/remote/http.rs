@@ -80,6 +80,11 @@ impl Answer {
         content_type.contains("json").then(|| serde_json::from_slice(&self.body).ok()).flatten()
     }
 
+    /// Whether the body is empty.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.body.is_empty()
+    }
+
     /// The server's clock when it answered.
     pub(super) fn date(&self) -> Option<Timestamp> {
         let text = self.headers.get(DATE)?.to_str().ok()?;

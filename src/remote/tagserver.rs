@@ -73,9 +73,14 @@ impl TagServer {
         send_before: &SendBefore,
         build: impl Fn(&Http) -> Request + Send + Sync,
     ) -> Result<Option<Answer>, Failure> {
+        let mut asked = Instant::now();
         let slot = self.http.slot().await;
         for is_last in [false, true] {
-            let token = self.login.token(&self.http, &slot).await?;
+            if send_before.has_passed() {
+                return Ok(None);
+            }
+            let token = self.login.token(&self.http, &slot, asked).await;
+            let token = token.map_err(|f| if is_last { f } else { f.unsent() })?;
             if send_before.has_passed() {
                 return Ok(None);
             }
@@ -88,6 +93,7 @@ impl TagServer {
             if is_last {
                 break;
             }
+            asked = Instant::now();
         }
         Err(Failure::new(FailureClass::Authentication, "401 also after a new login"))
     }
@@ -202,11 +208,7 @@ impl Remote for TagServer {
     }
 }
 
-/// The failure of a success that does not say what it must: for a write it may have been applied.
-fn unreadable(intent: Intent, what: &str) -> Failure {
-    let class = match intent {
-        Intent::Read => FailureClass::OurFault,
-        Intent::Write => after_sending(intent),
-    };
-    Failure::new(class, what)
+/// The failure of a write's success that does not say what it must: it may have been applied.
+fn unreadable(what: &str) -> Failure {
+    Failure::new(after_sending(Intent::Write), what)
 }

@@ -107,7 +107,10 @@ impl Store {
             let rows = client
                 .query(&claim, &[&target.name(), &owner, &lease_seconds, &types, &ids])
                 .await?;
-            rows.iter().map(claimed).collect()
+            let mut claims = rows.iter().map(claimed).collect::<Result<Vec<_>, _>>()?;
+            // Older entities first, where the remote takes them in the order in which they are sent.
+            claims.sort_by_key(|claim| claim.entity);
+            Ok(claims)
         })
         .await
     }
@@ -229,6 +232,17 @@ impl Store {
                 Ok(delivery)
             })
             .collect()
+    }
+
+    /// How long until the next record is due by itself; `None` when none will be.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn next_due(&self, target: Target) -> Result<Option<Duration>, StoreError> {
+        let client = self.client().await?;
+        let query = client.prepare_cached(include_str!("../../sql/queries/next_due.sql")).await?;
+        let seconds: Option<f64> = client.query_one(&query, &[&target.name()]).await?.try_get(0)?;
+        Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
     }
 
     /// Owes the records whose read-back is due, in doubt, and moves each to its next read-back.

@@ -22,6 +22,7 @@ mod backbone;
 mod broker_loss;
 mod contention;
 mod convergence;
+mod failures;
 mod model;
 mod sweep;
 mod tagserver;

@@ -6,7 +6,6 @@ use crate::runners::Runner;
 use crate::screen::{count, counted, took};
 use crate::stage::{Stage, per_second};
 
-const RUNNERS: usize = 2_000;
 /// One example each.
 const SHOWN_LANGUAGES: [&str; 8] = ["zu", "en", "ki", "pl", "uk", "ar", "ja", "vi"];
 
@@ -40,8 +39,8 @@ pub(super) async fn event_announced(stage: &mut Stage) -> Result<()> {
 }
 
 pub(super) async fn runners_enter(stage: &mut Stage) -> Result<()> {
-    stage.screen.step(&format!("{} runners enter", count(u64::try_from(RUNNERS)?)));
-    let runners = stage.entries.next(RUNNERS);
+    stage.screen.step(&format!("{} runners enter", count(u64::try_from(stage.runners)?)));
+    let runners = stage.entries.next(stage.runners);
     introduce(stage, &runners);
     let mark = stage.tagserver.mark().await?;
     let change = stage.ems.register(&runners).await?;
@@ -54,7 +53,8 @@ pub(super) async fn runners_enter(stage: &mut Stage) -> Result<()> {
     );
     screen.figure("The EMS was busy with it, triggers included, for", &took(change.took));
     screen.figure("From the commit to TagServer's last answer", &took(after));
-    screen.figure("Rows per second", &per_second(writes.rows, after));
+    let build = if cfg!(debug_assertions) { " (a debug build)" } else { "" };
+    screen.figure(&format!("Rows per second{build}"), &per_second(writes.rows, after));
     screen.figure(
         &format!("Write requests, {} of them bulk", count(writes.bulk)),
         &count(writes.requests),

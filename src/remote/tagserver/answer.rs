@@ -15,12 +15,14 @@ use crate::remote::{Failure, FailureClass, Page, RemoteRecord};
 pub(super) struct Problem<'a> {
     status: u16,
     body: Option<&'a Map<String, Value>>,
+    /// The request named its record by an id that we knew.
+    names_id: bool,
 }
 
 impl<'a> Problem<'a> {
     /// The problem of a row in a bulk answer.
-    pub(super) fn of_row(status: u16, row: &'a Map<String, Value>) -> Self {
-        Self { status, body: row.get("problem").and_then(Value::as_object) }
+    pub(super) fn of_row(status: u16, row: &'a Map<String, Value>, names_id: bool) -> Self {
+        Self { status, body: row.get("problem").and_then(Value::as_object), names_id }
     }
 
     fn text(&self, key: &str) -> &str {
@@ -36,9 +38,17 @@ impl<'a> Problem<'a> {
                 .any(|key| self.text(key).contains("Failure during data access"))
     }
 
-    /// The record that the request named by its id is not there, or is not ours.
+    /// The record that the request named by its id is not there. A 404 of anything else says that the base URL is
+    /// wrong, or that the application behind a proxy is away.
     fn is_unknown_id(&self) -> bool {
-        self.status == 404 || self.text("message") == "error.idnotfound"
+        (self.status == 404 && self.names_id) || self.text("message") == "error.idnotfound"
+    }
+
+    /// The entity's own data is refused, whatever words come with it.
+    fn refuses_the_data(&self) -> bool {
+        const CODES: [&str; 4] =
+            ["error.validation", "error.idexists", "error.idnull", "error.idinvalid"];
+        self.status == 400 && CODES.contains(&self.text("message"))
     }
 
     /// A relation that the body names does not exist. The fields of the contract's relations are fixed names.
@@ -48,11 +58,10 @@ impl<'a> Problem<'a> {
         let text =
             format!("{} {} {}", self.text("message"), self.text("title"), self.text("detail"));
         let text = text.to_lowercase();
-        let says_missing = ["not exist", "notfound", "not found", "unknown", "missing"]
+        let says_missing = ["not exist", "notfound", "not found", "unable to find", "unknown", "missing"]
             .iter()
             .any(|word| text.contains(word));
         (self.status == 400 || self.status == 500)
-            && !self.is_unknown_id()
             && says_missing
             && RELATIONS.iter().any(|relation| text.contains(&relation.to_lowercase()))
     }
@@ -72,6 +81,8 @@ impl<'a> Problem<'a> {
             429 => FailureClass::Throttled,
             405 | 413 | 415 => FailureClass::OurFault,
             _ if self.is_unknown_id() => FailureClass::StaleMapping,
+            404 => FailureClass::Transient,
+            _ if self.refuses_the_data() => FailureClass::Rejected,
             _ if self.names_missing_relation() => FailureClass::MissingParent,
             400 | 422 => FailureClass::Rejected,
             500..=599 => FailureClass::Transient,
@@ -85,27 +96,54 @@ impl<'a> Problem<'a> {
         let code = self.text("message");
         if !code.is_empty() {
             text.push(' ');
-            text.push_str(shown_token(code));
+            text.push_str(shown_code(code));
         } else if self.is_data_access_failure() {
             text.push_str(" Failure during data access");
         }
         let fields = self.body.and_then(|body| body.get("fieldErrors")?.as_array());
         for error in fields.into_iter().flatten().take(10) {
-            let part = |key| shown_token(error.get(key).and_then(Value::as_str).unwrap_or("?"));
-            text.push_str(&format!(" {}={}", part("field"), part("message")));
+            let part = |key| error.get(key).and_then(Value::as_str).unwrap_or("?");
+            let field = Some(part("field")).filter(|field| wire::is_field(field));
+            let constraint = Some(part("message")).filter(|word| CONSTRAINTS.contains(word));
+            let (field, constraint) = (field.unwrap_or(NOT_SHOWN), constraint.unwrap_or(NOT_SHOWN));
+            text.push_str(&format!(" {field}={constraint}"));
         }
         Failure::new(self.class(intent), text)
     }
 }
 
+/// Whether the record that a request named by its id is not there.
+pub(super) fn is_not_found(answer: &Answer) -> bool {
+    answer.status == 404 && !is_page(answer)
+}
+
+/// A text for people, as a captive portal or a proxy gives it: it proves nothing about the record.
+fn is_page(answer: &Answer) -> bool {
+    !answer.is_empty() && answer.json().is_none()
+}
+
 /// The failure that an answer with an error status is.
 pub(super) fn failure(answer: &Answer, intent: Intent) -> Failure {
-    let body = answer.json();
-    let problem = Problem { status: answer.status, body: body.as_ref().and_then(Value::as_object) };
+    failure_of(answer, intent, false)
+}
+
+/// The same, for a request that named its record by an id that we knew.
+pub(super) fn failure_of_known(answer: &Answer, intent: Intent) -> Failure {
+    failure_of(answer, intent, true)
+}
+
+fn failure_of(answer: &Answer, intent: Intent, names_id: bool) -> Failure {
     if answer.is_success() || (300..400).contains(&answer.status) {
         let text = format!("{} where the contract has another status", answer.status);
-        return Failure::new(after_sending_unless_read(intent), text);
+        return Failure::new(after_sending(intent), text);
     }
+    if matches!(answer.status, 400 | 404 | 422) && is_page(answer) {
+        let text = format!("{} with a page for people", answer.status);
+        return Failure::new(FailureClass::Transient, text);
+    }
+    let body = answer.json();
+    let body = body.as_ref().and_then(Value::as_object);
+    let problem = Problem { status: answer.status, body, names_id };
     problem.failure(intent).with_retry_after(answer.retry_after())
 }
 
@@ -113,23 +151,53 @@ pub(super) fn failure(answer: &Answer, intent: Intent) -> Failure {
 pub(super) fn is_data_access_failure(answer: &Answer) -> bool {
     let body = answer.json();
     let body = body.as_ref().and_then(Value::as_object);
-    Problem { status: answer.status, body }.is_data_access_failure()
+    Problem { status: answer.status, body, names_id: false }.is_data_access_failure()
 }
 
-const fn after_sending_unless_read(intent: Intent) -> FailureClass {
-    match intent {
-        Intent::Read => FailureClass::OurFault,
-        Intent::Write => after_sending(intent),
-    }
+/// What stands for a text that may be personal.
+const NOT_SHOWN: &str = "(not shown)";
+
+/// The words in which Bean Validation says what is wrong with a field. Any other may be the field's value.
+const CONSTRAINTS: [&str; 17] = [
+    "NotNull",
+    "NotBlank",
+    "NotEmpty",
+    "Size",
+    "Pattern",
+    "Min",
+    "Max",
+    "DecimalMin",
+    "DecimalMax",
+    "Digits",
+    "Positive",
+    "PositiveOrZero",
+    "Past",
+    "PastOrPresent",
+    "Email",
+    "UniqueElements",
+    "typeMismatch",
+];
+
+/// The code of a problem, which is a key of the server's translations.
+fn shown_code(code: &str) -> &str {
+    if code.starts_with("error.") { shown_token(code) } else { NOT_SHOWN }
 }
 
-/// The record that a row shows. `None` when it has not the contract's form.
+/// The JSON of a read's answer. What is not JSON came from something in between, a captive portal or a proxy.
+pub(super) fn json_of_read(answer: &Answer) -> Result<Value, Failure> {
+    let not_json = || Failure::new(after_sending(Intent::Read), "The answer is not JSON");
+    answer.json().ok_or_else(not_json)
+}
+
+/// The record that a row shows; one that staff made carries no key. `None` when it has not the contract's form.
 pub(super) fn record(resource: &Resource, row: &Value) -> Option<RemoteRecord> {
     let row = row.as_object()?;
     let id = row.get("id")?.as_i64()?;
     let held = wire::from_answer(resource, row)?;
-    let external_id = row.get("externalId")?.as_str()?;
-    let entity = external_id.parse().ok().map(|id| EntityRef::new(resource.entity_type, id));
+    let external_id = row.get("externalId")?.as_str();
+    let entity = external_id
+        .and_then(|external_id| external_id.parse().ok())
+        .map(|id| EntityRef::new(resource.entity_type, id));
     Some(RemoteRecord { remote_id: id.to_string(), entity, hash: held.hash })
 }
 
@@ -137,7 +205,7 @@ pub(super) fn record(resource: &Resource, row: &Value) -> Option<RemoteRecord> {
 pub(super) fn rows(resource: &Resource, answer: &Answer) -> Result<Vec<RemoteRecord>, Failure> {
     let not_a_list =
         || Failure::new(FailureClass::OurFault, "The list is not what the contract has");
-    let json = answer.json().ok_or_else(not_a_list)?;
+    let json = json_of_read(answer)?;
     let rows = json.as_array().ok_or_else(not_a_list)?;
     rows.iter().map(|row| record(resource, row).ok_or_else(not_a_list)).collect()
 }
@@ -159,6 +227,9 @@ pub(super) fn page(resource: &Resource, answer: &Answer, from: &str) -> Result<P
     if records.len() < total.min(limits::TAGSERVER_PAGE_ROWS) {
         return Err(odd("is shorter than it says"));
     }
+    if records.len() > total {
+        return Err(odd("is longer than it says"));
+    }
     let next = (total > records.len())
         .then(|| records.last().map(|record| record.remote_id.clone()))
         .flatten();
@@ -173,7 +244,7 @@ mod tests {
     use crate::entity::EntityType;
 
     fn class(status: u16, body: Value, intent: Intent) -> FailureClass {
-        Problem { status, body: body.as_object() }.class(intent)
+        Problem { status, body: body.as_object(), names_id: true }.class(intent)
     }
 
     /// The contract's table, line by line.
@@ -220,7 +291,8 @@ mod tests {
         let body = json!({"message": "error.validation", "detail": "Thandi <t@example.org>", "fieldErrors": [
             {"objectName": "person", "field": "firstName", "message": "NotNull"},
             {"field": "lastName", "message": "must not be Thandi"}]});
-        let failure = Problem { status: 400, body: body.as_object() }.failure(Intent::Write);
+        let problem = Problem { status: 400, body: body.as_object(), names_id: true };
+        let failure = problem.failure(Intent::Write);
         assert_eq!(failure.text, "400 error.validation firstName=NotNull lastName=(not shown)");
     }
 
@@ -236,8 +308,10 @@ mod tests {
             odd.as_object_mut().unwrap().remove(key);
             assert_eq!(record_of(odd), None, "{key}");
         }
-        let mut foreign = row;
-        foreign["externalId"] = json!("not-ours");
-        assert_eq!(record_of(foreign).unwrap().entity, None);
+        for key in [json!("not-ours"), Value::Null] {
+            let mut foreign = row.clone();
+            foreign["externalId"] = key;
+            assert_eq!(record_of(foreign).unwrap().entity, None);
+        }
     }
 }

@@ -40,30 +40,55 @@ pub(super) struct Login {
     username: String,
     password: SecretString,
     /// Held while a login is under way, so that there is one at a time.
-    token: Mutex<Option<Arc<Token>>>,
+    state: Mutex<State>,
+}
+
+/// What the last login came to.
+struct State {
+    token: Option<Arc<Token>>,
+    /// When it failed, and why.
+    failed: Option<(Instant, Failure)>,
 }
 
 impl Login {
     pub(super) const fn new(username: String, password: SecretString) -> Self {
-        Self { username, password, token: Mutex::const_new(None) }
+        Self { username, password, state: Mutex::const_new(State { token: None, failed: None }) }
     }
 
-    /// The token, logged in anew when there is none or it is due.
-    pub(super) async fn token(&self, http: &Http, slot: &Slot<'_>) -> Result<Arc<Token>, Failure> {
-        let mut current = self.token.lock().await;
-        if let Some(token) = current.as_ref().filter(|token| Instant::now() < token.renew_at) {
+    /// The token, logged in anew when there is none or it is due. `asked` is since when the caller wants it: a login
+    /// that failed after that is its answer too, or a batch would try a wrong password once per entity.
+    pub(super) async fn token(
+        &self,
+        http: &Http,
+        slot: &Slot<'_>,
+        asked: Instant,
+    ) -> Result<Arc<Token>, Failure> {
+        let mut state = self.state.lock().await;
+        if let Some(token) = state.token.as_ref().filter(|token| Instant::now() < token.renew_at) {
             return Ok(Arc::clone(token));
         }
-        let token = Arc::new(self.log_in(http, slot).await?);
-        *current = Some(Arc::clone(&token));
-        Ok(token)
+        if let Some((_, failure)) = state.failed.as_ref().filter(|(at, _)| *at >= asked) {
+            return Err(failure.clone());
+        }
+        match self.log_in(http, slot).await {
+            Ok(token) => {
+                let token = Arc::new(token);
+                state.token = Some(Arc::clone(&token));
+                Ok(token)
+            }
+            Err(failure) => {
+                let failure = of_the_target(failure);
+                state.failed = Some((Instant::now(), failure.clone()));
+                Err(failure)
+            }
+        }
     }
 
     /// Forgets a token that the server refused, unless another one has taken its place.
     pub(super) async fn forget(&self, refused: &Arc<Token>) {
-        let mut current = self.token.lock().await;
-        if current.as_ref().is_some_and(|token| Arc::ptr_eq(token, refused)) {
-            *current = None;
+        let mut state = self.state.lock().await;
+        if state.token.as_ref().is_some_and(|token| Arc::ptr_eq(token, refused)) {
+            state.token = None;
         }
     }
 
@@ -95,6 +120,25 @@ impl Login {
             renew_at: Instant::now() + renew_after(life),
         })
     }
+}
+
+/// A login says nothing about the entity that needed it: whatever else its failure looks like, a captive portal's page
+/// or a proxy's 404, it is the target that can't be reached.
+fn of_the_target(failure: Failure) -> Failure {
+    let class = match failure.class {
+        FailureClass::Transient
+        | FailureClass::Throttled
+        | FailureClass::Authentication
+        | FailureClass::Configuration => failure.class,
+        FailureClass::Ambiguous
+        | FailureClass::Postponed
+        | FailureClass::Rejected
+        | FailureClass::StaleMapping
+        | FailureClass::MissingParent
+        | FailureClass::OurFault => FailureClass::Transient,
+    };
+    let text = format!("The login failed: {}", failure.text);
+    Failure::new(class, text).with_retry_after(failure.retry_after)
 }
 
 /// How long the token lives from `now`, which is the server's clock.

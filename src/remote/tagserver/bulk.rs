@@ -7,10 +7,10 @@ use super::super::http::{Http, Intent, Method};
 use super::answer::{self, Problem};
 use super::single;
 use super::wire::{self, Resource};
-use super::{Action, Failure, FailureClass, Look, Push, PushResult, TagServer, Wire, unreadable};
+use super::{Action, Look, Push, PushResult, TagServer, unreadable};
 use crate::entity::EntityRef;
 use crate::limits::TAGSERVER_BULK_ROWS;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// Pushes of one resource that go in one call.
 pub(super) struct Rows {
@@ -52,8 +52,9 @@ impl TagServer {
     pub(super) async fn push_rows(&self, bulk: Rows) -> Vec<(EntityRef, PushResult)> {
         let Rows { resource, rows } = bulk;
         let bodies: Value = rows.iter().filter_map(body_of).collect();
-        // The rows of a batch have one lease, hence one deadline.
-        let Some(first) = rows.first() else { return Vec::new() };
+        let Some(first) = rows.iter().min_by_key(|push| push.send_before.at) else {
+            return Vec::new();
+        };
         let request = |http: &Http| http.request(Method::Post, resource.bulk_path).json(&bodies);
         let answer = match self.call(Intent::Write, &first.send_before, request).await {
             Ok(Some(answer)) => answer,
@@ -71,8 +72,9 @@ impl TagServer {
         }
         if !answer.is_success() {
             let failure = answer::failure(&answer, Intent::Write);
-            // A refusal of the whole call blames no row: each is tried by itself.
-            if matches!(failure.class, FailureClass::Rejected | FailureClass::StaleMapping) {
+            // A refusal of the whole call blames no row, and one row must not take the others along: each goes by
+            // itself. A target that is away, busy or refuses us is not asked once per row.
+            if matches!(answer.status, 400 | 409 | 413 | 415 | 422 | 500) {
                 let calls = rows.into_iter().map(|push| self.push_one(push));
                 return futures_util::future::join_all(calls).await;
             }
@@ -81,7 +83,7 @@ impl TagServer {
         let json = answer.json();
         let results = json.as_ref().and_then(Value::as_array);
         let Some(results) = results.filter(|results| results.len() == rows.len()) else {
-            let failure = unreadable(Intent::Write, "The bulk answer has not a result per row");
+            let failure = unreadable("The bulk answer has not a result per row");
             return same_for_all(&rows, &PushResult::Failed(failure));
         };
         let results = rows.iter().zip(results).map(|(push, result)| async move {
@@ -96,35 +98,23 @@ impl TagServer {
         push: &Push,
         result: &Value,
     ) -> PushResult {
-        let (wire, expected_id) = match &push.action {
-            Action::Create { wire, .. } => (wire, None),
-            Action::Update { remote_id, wire } => (wire, Some(remote_id.as_str())),
+        let expected_id = match &push.action {
+            Action::Create { .. } => None,
+            Action::Update { remote_id, .. } => Some(remote_id.as_str()),
             Action::Delete { .. } | Action::DeleteByKey => return PushResult::NotSent,
         };
         let status =
             result.get("status").and_then(Value::as_u64).and_then(|s| u16::try_from(s).ok());
         let (Some(status), Some(result)) = (status, result.as_object()) else {
-            return PushResult::Failed(unreadable(Intent::Write, "A bulk row has no status"));
+            return PushResult::Failed(unreadable("A bulk row has no status"));
         };
         if (200..300).contains(&status) {
             return single::held(resource, push.entity, result.get("body"), expected_id);
         }
-        self.row_failure(resource, push, wire, status, result).await
-    }
-
-    async fn row_failure(
-        &self,
-        resource: &'static Resource,
-        push: &Push,
-        wire: &Wire,
-        status: u16,
-        result: &Map<String, Value>,
-    ) -> PushResult {
-        let problem = Problem::of_row(status, result);
-        let failure: Failure = problem.failure(Intent::Write);
-        let is_create = matches!(push.action, Action::Create { .. });
-        if is_create && problem.is_data_access_failure() {
-            return self.adopt_after_refusal(resource, push, wire, failure).await;
+        let problem = Problem::of_row(status, result, expected_id.is_some());
+        let failure = problem.failure(Intent::Write);
+        if problem.is_data_access_failure() {
+            return self.after_violation(resource, push, failure).await;
         }
         PushResult::Failed(failure)
     }

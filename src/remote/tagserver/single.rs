@@ -1,5 +1,7 @@
 //! One entity, one call after the other: create or adopt, replace, delete.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::super::http::{Http, Intent, Method};
 use super::wire::{self, Resource};
 use super::{
@@ -20,7 +22,8 @@ impl TagServer {
             let failure = Failure::new(FailureClass::OurFault, "TagServer has no such resource");
             return (entity, PushResult::Failed(failure));
         };
-        let call = Call { client: self, resource, entity, send_before: &push.send_before };
+        let wrote = AtomicBool::new(false);
+        let call = Call { client: self, resource, entity, send_before: &push.send_before, wrote };
         let result = match push.action {
             Action::Create { wire, look } => call.create(&wire, look).await,
             Action::Update { remote_id, wire } => call.replace(&remote_id, &wire).await,
@@ -30,22 +33,22 @@ impl TagServer {
         (entity, result.unwrap_or_else(|ended| ended))
     }
 
-    /// Resolves a create that the server refused because a constraint is violated: whatever carries our key is
-    /// adopted; if nothing does, the violation is another one, and the failure stands.
-    pub(super) async fn adopt_after_refusal(
+    /// Resolves a row of a bulk call that the server refused because a constraint is violated.
+    pub(super) async fn after_violation(
         &self,
         resource: &'static Resource,
         push: &Push,
-        wire: &Wire,
         refusal: Failure,
     ) -> PushResult {
-        let call =
-            Call { client: self, resource, entity: push.entity, send_before: &push.send_before };
-        match call.find().await {
-            Ok(Some(found)) => call.adopt(found, wire).await.unwrap_or_else(|ended| ended),
-            Ok(None) => PushResult::Failed(refusal),
-            Err(ended) => ended,
-        }
+        let wrote = AtomicBool::new(true);
+        let (entity, send_before) = (push.entity, &push.send_before);
+        let call = Call { client: self, resource, entity, send_before, wrote };
+        let result = match &push.action {
+            Action::Create { wire, .. } => call.adopt_after(refusal, wire).await,
+            Action::Update { remote_id, .. } => call.moved_or(refusal, remote_id).await,
+            Action::Delete { .. } | Action::DeleteByKey => Ok(PushResult::Failed(refusal)),
+        };
+        result.unwrap_or_else(|ended| ended)
     }
 }
 
@@ -55,6 +58,8 @@ struct Call<'a> {
     resource: &'static Resource,
     entity: EntityRef,
     send_before: &'a SendBefore,
+    /// A write was sent for it.
+    wrote: AtomicBool,
 }
 
 impl Call<'_> {
@@ -75,10 +80,28 @@ impl Call<'_> {
         if !answer::is_data_access_failure(&answer) {
             return Ok(PushResult::Failed(refusal));
         }
+        self.adopt_after(refusal, wire).await
+    }
+
+    /// After a create that violates a constraint: whatever carries our key is adopted; if nothing does, the violation
+    /// is another one, and the failure stands.
+    async fn adopt_after(&self, refusal: Failure, wire: &Wire) -> Result<PushResult, Ended> {
         match self.find().await? {
             Some(found) => self.adopt(found, wire).await,
             None => Ok(PushResult::Failed(refusal)),
         }
+    }
+
+    /// After a replace that violates a constraint: if our key stands at another id, the one that we know belongs to
+    /// somebody else by now (the server was re-imaged).
+    async fn moved_or(&self, refusal: Failure, remote_id: &str) -> Result<PushResult, Ended> {
+        Ok(match self.find().await? {
+            Some(found) if found.remote_id != remote_id => PushResult::Failed(Failure::new(
+                FailureClass::StaleMapping,
+                "The record stands under another id",
+            )),
+            _ => PushResult::Failed(refusal),
+        })
     }
 
     /// Takes a record that carries our key as ours, and writes only if it holds something else.
@@ -101,7 +124,11 @@ impl Call<'_> {
         if answer.is_success() {
             return Ok(self.held(answer.json().as_ref(), Some(remote_id)));
         }
-        Ok(PushResult::Failed(answer::failure(&answer, Intent::Write)))
+        let failure = answer::failure_of_known(&answer, Intent::Write);
+        if answer::is_data_access_failure(&answer) {
+            return self.moved_or(failure, remote_id).await;
+        }
+        Ok(PushResult::Failed(failure))
     }
 
     /// 204 is done, 404 is done; older servers answer 500 for an unknown id, so that is confirmed by a read.
@@ -111,13 +138,13 @@ impl Call<'_> {
         }
         let path = self.path_of(remote_id);
         let answer = self.send(Intent::Write, |http| http.request(Method::Delete, &path)).await?;
-        if answer.is_success() || answer.status == 404 {
+        if answer.status == 204 || answer::is_not_found(&answer) {
             return Ok(PushResult::Gone);
         }
-        let failure = answer::failure(&answer, Intent::Write);
+        let failure = answer::failure_of_known(&answer, Intent::Write);
         if answer.status == 500 {
             let read = self.send(Intent::Read, |http| http.request(Method::Get, &path)).await?;
-            if read.status == 404 {
+            if answer::is_not_found(&read) {
                 return Ok(PushResult::Gone);
             }
         }
@@ -128,20 +155,24 @@ impl Call<'_> {
     async fn not_ours(&self, remote_id: &str) -> Result<Option<PushResult>, Ended> {
         let path = self.path_of(remote_id);
         let answer = self.send(Intent::Read, |http| http.request(Method::Get, &path)).await?;
-        if answer.status == 404 {
+        if answer::is_not_found(&answer) {
             return Ok(Some(PushResult::Gone));
         }
         if !answer.is_success() {
-            return Ok(Some(PushResult::Failed(answer::failure(&answer, Intent::Read))));
+            let failure = answer::failure_of_known(&answer, Intent::Read);
+            return Ok(Some(PushResult::Failed(failure)));
         }
-        let record = answer.json().and_then(|row| answer::record(self.resource, &row));
-        Ok(match record {
+        let row = answer::json_of_read(&answer).map_err(PushResult::Failed)?;
+        Ok(match answer::record(self.resource, &row) {
             Some(record) if record.entity == Some(self.entity) => None,
             Some(_) => Some(PushResult::Failed(Failure::new(
                 FailureClass::StaleMapping,
                 "The id belongs to another record",
             ))),
-            None => Some(PushResult::Failed(unreadable(Intent::Read, "The record can't be read"))),
+            None => Some(PushResult::Failed(Failure::new(
+                FailureClass::OurFault,
+                "The record is not what the contract has",
+            ))),
         })
     }
 
@@ -154,7 +185,7 @@ impl Call<'_> {
 
     async fn find(&self) -> Result<Option<RemoteRecord>, Ended> {
         let found = self.client.find(self.resource, self.entity, self.send_before).await;
-        found.map_err(PushResult::Failed)?.ok_or(PushResult::NotSent)
+        found.map_err(|failure| self.failed(failure))?.ok_or_else(|| self.too_late())
     }
 
     async fn send(
@@ -163,7 +194,25 @@ impl Call<'_> {
         build: impl Fn(&Http) -> super::Request + Send + Sync,
     ) -> Result<super::Answer, Ended> {
         let answer = self.client.call(intent, self.send_before, build).await;
-        answer.map_err(PushResult::Failed)?.ok_or(PushResult::NotSent)
+        let answer = answer.map_err(|f| self.failed(f))?.ok_or_else(|| self.too_late())?;
+        if intent == Intent::Write {
+            self.wrote.store(true, Ordering::Relaxed);
+        }
+        Ok(answer)
+    }
+
+    /// `NotSent` would be a lie after a write, even after one that was refused (obligation 4).
+    fn too_late(&self) -> Ended {
+        if self.wrote.load(Ordering::Relaxed) {
+            let text = "No time was left to find out what became of a write";
+            return PushResult::Failed(Failure::new(FailureClass::Ambiguous, text));
+        }
+        PushResult::NotSent
+    }
+
+    fn failed(&self, failure: Failure) -> Ended {
+        let unsent = failure.unsent && !self.wrote.load(Ordering::Relaxed);
+        PushResult::Failed(Failure { unsent, ..failure })
     }
 
     fn path_of(&self, remote_id: &str) -> String {
@@ -184,7 +233,7 @@ pub(super) fn held(
     expected_id: Option<&str>,
 ) -> PushResult {
     let Some(record) = row.and_then(|row| answer::record(resource, row)) else {
-        let failure = unreadable(Intent::Write, "The answer to a write can't be read");
+        let failure = unreadable("The answer to a write can't be read");
         return PushResult::Failed(failure);
     };
     let is_expected = expected_id.is_none_or(|id| id == record.remote_id);

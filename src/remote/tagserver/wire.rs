@@ -154,6 +154,12 @@ pub(super) fn resource(entity_type: EntityType) -> Option<&'static Resource> {
     RESOURCES.iter().find(|resource| resource.entity_type == entity_type)
 }
 
+/// Whether a resource has a field of this name.
+pub(super) fn is_field(name: &str) -> bool {
+    matches!(name, "id" | "externalId")
+        || RESOURCES.iter().any(|resource| resource.fields.iter().any(|field| field.wire == name))
+}
+
 /// The body for `entity`: its `externalId` and every field of its resource, null where it has none.
 pub(super) fn to_wire(
     entity: EntityRef,
@@ -182,9 +188,9 @@ pub(super) fn to_wire(
 
 /// The normal form of a row that TagServer answered with. `None` when a field has not the contract's form.
 pub(super) fn from_answer(resource: &Resource, row: &Map<String, Value>) -> Option<Wire> {
-    let external_id = row.get("externalId")?.as_str()?;
+    let external_id = row.get("externalId").filter(|id| id.is_string() || id.is_null())?;
     let mut body = Map::new();
-    body.insert("externalId".to_owned(), Value::String(external_id.to_owned()));
+    body.insert("externalId".to_owned(), external_id.clone());
     for field in resource.fields {
         let value = match row.get(field.wire) {
             None | Some(Value::Null) => Value::Null,

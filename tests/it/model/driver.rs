@@ -83,7 +83,7 @@ impl<'a> Driver<'a> {
         bench.ems.batch_execute("truncate sync.record").await.unwrap();
         let entities: Vec<_> = TYPES
             .into_iter()
-            .flat_map(|entity_type| (1..=3).map(move |id| EntityRef::new(entity_type, id)))
+            .flat_map(|entity_type| (1..=2).map(move |id| EntityRef::new(entity_type, id)))
             .collect();
         let owners = [Uuid::from_u128(1), Uuid::from_u128(2)];
         let fence: i64 =
@@ -92,7 +92,7 @@ impl<'a> Driver<'a> {
         for entity in &entities {
             bench.scope(*entity, false).await;
         }
-        for entity in random.some(&entities, 9) {
+        for entity in random.some(&entities, 6).into_iter().chain(random.some(&entities, 6)) {
             bench.scope(entity, true).await;
             model.in_scope.insert(entity);
         }
@@ -103,13 +103,13 @@ impl<'a> Driver<'a> {
     /// One random operation.
     pub(super) async fn step(&mut self) {
         match self.random.below(100) {
-            0..24 => self.owe().await,
-            24..48 => self.claim().await,
-            48..74 => self.finish().await,
-            74..84 => self.pass_time().await,
-            84..89 => self.change_scope().await,
-            89..94 => self.read_back().await,
-            94..96 => self.begin_next_cycle().await,
+            0..20 => self.owe().await,
+            20..42 => self.claim().await,
+            42..70 => self.finish().await,
+            70..84 => self.pass_time().await,
+            84..87 => self.change_scope().await,
+            87..92 => self.read_back().await,
+            92..96 => self.begin_next_cycle().await,
             _ => self.due().await,
         }
     }
@@ -185,8 +185,8 @@ impl<'a> Driver<'a> {
         let mut finishes: BTreeMap<EntityRef, Finish> = BTreeMap::new();
         for believed in self.claims.iter_mut().rev().filter(|b| b.owner == owner) {
             // Now and then somebody finishes twice, or with a claim that another has taken over.
-            let is_believed = !believed.is_finished || self.random.percent(5);
-            if is_believed && self.random.percent(60) && !finishes.contains_key(&believed.claim.entity)
+            let is_believed = !believed.is_finished || self.random.percent(4);
+            if is_believed && self.random.percent(80) && !finishes.contains_key(&believed.claim.entity)
             {
                 let others: Vec<_> = self
                     .entities
@@ -225,7 +225,7 @@ impl<'a> Driver<'a> {
     }
 
     async fn pass_time(&mut self) {
-        let entities = self.random.some(&self.entities, 4);
+        let entities = self.random.some(&self.entities, 6);
         self.log.push(format!("an hour passes for {entities:?}"));
         let before = self.clock().await;
         for entity in &entities {
@@ -336,7 +336,7 @@ impl Bench {
 }
 
 fn owing(random: &mut Random, entity_type: ems_sync::entity::EntityType) -> Owing {
-    let mut ids = random.some(&[1, 2, 3], 3);
+    let mut ids = random.some(&[1, 2], 2);
     if random.percent(20) {
         ids.push(ids[0]);
     }

@@ -16,7 +16,8 @@ use crate::support::random::Random;
 
 /// Long enough that nothing comes due while a test looks at it.
 const MINUTE: Duration = Duration::from_secs(60);
-const POLICY: RetryPolicy = RetryPolicy { max_retries: 3, base_delay: MINUTE };
+/// One retry, so that a test sees dead letters.
+const POLICY: RetryPolicy = RetryPolicy { max_retries: 1, base_delay: MINUTE };
 
 fn times(now: Timestamp) -> Times {
     Times { now, request_timeout: MINUTE, settle: MINUTE }
@@ -73,7 +74,7 @@ pub(super) fn any(
         |decision| settle::without_request(claim, decision, &seen).unwrap().finish;
     let after_push =
         |result| settle::after_push(claim, &seen, result, times(now), POLICY).finish;
-    let mut finish = match random.below(20) {
+    let mut finish = match random.below(22) {
         0..6 => {
             let new = || format!("r{}", random.next() % 1000);
             let remote_id = claim.remote_id.clone().unwrap_or_else(new);
@@ -83,8 +84,8 @@ pub(super) fn any(
         6 => without_request(Decision::Skip(SkipReason::Unchanged)),
         7 => without_request(Decision::Skip(SkipReason::Nothing)),
         8 => without_request(Decision::Skip(SkipReason::Rejected)),
-        9 | 10 => without_request(Decision::Wait(WaitFor::Parent(other))),
-        11 => without_request(Decision::Wait(WaitFor::Child(other))),
+        20 | 9 | 10 => without_request(Decision::Wait(WaitFor::Parent(other))),
+        21 | 11 => without_request(Decision::Wait(WaitFor::Child(other))),
         12 => without_request(Decision::Hold(HoldReason::Unmappable)),
         13 => after_push(PushResult::Gone),
         14 => after_push(PushResult::Unsettled),
