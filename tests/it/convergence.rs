@@ -8,12 +8,14 @@ use crate::support::rig::Rig;
 async fn mixed_changes_over_all_eight_types_converge_and_a_second_sweep_writes_nothing() {
     let rig = Rig::new().await;
     let running = rig.start_all();
-    ems::populate(&rig.ems, 500).await;
-    for round in 1..4 {
+    ems::populate(&rig.ems, 1_600).await;
+    for round in 1..7 {
         ems::change(&rig.ems, round).await;
     }
     rig.settled().await;
     assert_in_sync(&rig).await;
+    let changes = rig.count("select last_value from sync.outbox_id_seq").await;
+    assert!(changes >= 10_000, "{changes} changes are not enough to say anything");
     let writes = rig.writes();
     let (code, _) = rig.run(&["sweep", "outbound"]).await;
     assert_eq!(code, 0);

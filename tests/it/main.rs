@@ -20,6 +20,7 @@ mod support;
 
 mod backbone;
 mod broker_loss;
+mod capture;
 mod contention;
 mod convergence;
 mod failures;

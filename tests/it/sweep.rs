@@ -57,21 +57,46 @@ async fn a_thousand_changes_without_triggers_are_all_found_by_one_sweep() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_that_stamps_before_a_sweep_and_commits_after_it_is_found_by_the_next() {
     let mut rig = Rig::new().await;
-    rig.set("SWEEP__OUTBOUND_EVERY", "1s");
+    rig.set("SWEEP__OUTBOUND_EVERY", "200ms");
     ems::populate(&rig.ems, 50).await;
     let running = rig.start_all();
     rig.settled().await;
+    sweeps(&rig, 2).await;
     triggers(&rig, false).await;
+    // What is known so far is ten minutes old; the late transaction stamps five minutes ago and stays open.
+    rig.exec(
+        "update sync.watermark_sample set sampled_on = sampled_on - interval '10 minutes';
+         update sync.watermark set modified_on = modified_on - interval '10 minutes'",
+    )
+    .await;
     let late = crate::support::database::connect(&rig.url).await;
-    late.batch_execute("begin; update ems.person set last_name = 'Late' where id % 2 = 0")
-        .await
-        .unwrap();
-    // Several sweeps pass while it is open, so that a watermark by the clock would be beyond its stamp.
-    sweeps(&rig, 4).await;
+    late.batch_execute(
+        "begin;
+         alter table ems.person disable trigger user;
+         update ems.person set last_name = 'Late', modified_on = clock_timestamp() - interval '5 minutes' where id % 2 = 0;
+         alter table ems.person enable trigger user",
+    )
+    .await
+    .unwrap();
+    // Samples are taken meanwhile, as if two minutes after the stamp: a watermark by the clock would move there.
+    for _ in 0..3 {
+        sweeps(&rig, 1).await;
+        rig.exec(
+            "update sync.watermark_sample set sampled_on = sampled_on - interval '2 minutes'
+             where sampled_on > clock_timestamp() - interval '1 minute'",
+        )
+        .await;
+    }
+    sweeps(&rig, 1).await;
+    let beyond = "select count(*) from sync.watermark where modified_on > clock_timestamp() - interval '5 minutes'";
+    assert_eq!(rig.count(beyond).await, 0, "the watermark waits for the open transaction");
     late.batch_execute("commit").await.unwrap();
     sweeps(&rig, 2).await;
     rig.settled().await;
     assert_in_sync(&rig).await;
+    // And it moves on when nothing is open any more.
+    sweeps(&rig, 2).await;
+    assert!(rig.count(beyond).await > 0, "the watermark follows");
     running.stop().await;
 }
 
