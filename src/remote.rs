@@ -153,6 +153,14 @@ impl SendBefore {
         Self { at, stop }
     }
 
+    /// Waits until nothing may be sent any more.
+    pub async fn passes(&self) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep_until(self.at) => {}
+        }
+    }
+
     /// Nothing may be sent any more.
     #[must_use]
     pub fn has_passed(&self) -> bool {

@@ -51,32 +51,30 @@ begin
         union
         select w.entity_type, w.entity_id from sync.record w where w.target = p_target and w.waiting_on = any (v_changed || v_moved)
         union
-        select c.entity_type, c.entity_id from sync.record c
-        where c.target = p_target and c.parents && v_changed and (c.remote_id is not null or c.intent_on is not null)
+        select c.entity_type, c.entity_id from sync.record c where c.target = p_target and c.parents && v_changed
     ) k
     join sync.record r on r.target = p_target and r.entity_type = k.entity_type and r.entity_id = k.entity_id
     order by r.entity_type, r.entity_id
     for update of r;
 
-    -- 1. Entities that are waited for and whose waiting is over already, as type:id.
-    with awaited as (
-        select r.entity_type || ':' || r.entity_id as key, r.remote_id, x.waits_for
-        from jsonb_to_recordset(p_rows) as x (waiting_on text, waits_for text)
-        join sync.record r
-          on r.target = p_target
-         and r.entity_type = split_part(x.waiting_on, ':', 1)
-         and r.entity_id = split_part(x.waiting_on, ':', 2)::bigint
-        where x.waiting_on is not null
-    )
-    select coalesce(array_agg(distinct key || '/' || waits_for), '{}')
+    -- 1. Those of ours whose waiting is over already: the parent came; the child went, or names us no longer.
+    select coalesce(array_agg(x.entity_type || ':' || x.entity_id), '{}')
     into v_satisfied
-    from awaited
-    where (waits_for = 'parent') = (remote_id is not null);
+    from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint, waiting_on text, waits_for text)
+    join sync.record r
+      on r.target = p_target
+     and r.entity_type = split_part(x.waiting_on, ':', 1)
+     and r.entity_id = split_part(x.waiting_on, ':', 2)::bigint
+    where x.waiting_on is not null
+      and case x.waits_for
+              when 'parent' then r.remote_id is not null
+              else r.remote_id is null or not r.parents @> array[x.entity_type || ':' || x.entity_id]
+          end;
 
     -- 2. The outcome. `moved`: a newer change came while the lease was held.
     with outcome as (
         select x.*,
-               x.waiting_on is not null and x.waiting_on || '/' || x.waits_for = any (v_satisfied) as satisfied
+               x.entity_type || ':' || x.entity_id = any (v_satisfied) as satisfied
         from jsonb_to_recordset(p_rows) as x (
             entity_type text, entity_id bigint, fence bigint, gen bigint, settled boolean, remote_id text,
             pushed boolean, confirmed boolean, data_hash text, remote_hash text, rejected_hash text,
@@ -158,8 +156,8 @@ begin
         -- One row each: it may be waited for as a parent and as a child at once.
         select distinct split_part(x.waiting_on, ':', 1) as entity_type,
                         split_part(x.waiting_on, ':', 2)::bigint as entity_id
-        from jsonb_to_recordset(p_rows) as x (waiting_on text, waits_for text)
-        where x.waiting_on is not null and x.waiting_on || '/' || x.waits_for <> all (v_satisfied)
+        from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint, waiting_on text)
+        where x.waiting_on is not null and x.entity_type || ':' || x.entity_id <> all (v_satisfied)
     ), owed as (
         insert into sync.record as r (target, entity_type, entity_id, owed_gen, owed_on, last_owed_on, cause)
         select p_target, a.entity_type, a.entity_id, 1, clock_timestamp(), clock_timestamp(), 'change'

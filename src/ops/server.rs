@@ -166,7 +166,9 @@ async fn metrics(State(context): State<Arc<OpsContext>>) -> Response {
         Err(_) => tracing::warn!("The gauges are not fresh: the database did not answer in time"),
     }
     match metrics.text() {
-        Ok(text) => ([(header::CONTENT_TYPE, crate::ops::metrics::TEXT_FORMAT)], text).into_response(),
+        Ok(text) => {
+            ([(header::CONTENT_TYPE, crate::ops::metrics::TEXT_FORMAT)], text).into_response()
+        }
         Err(error) => {
             tracing::error!(error = chain(&error), "The metrics can't be written");
             failure(StatusCode::INTERNAL_SERVER_ERROR, "the metrics can't be written")

@@ -65,6 +65,27 @@ impl TagServer {
         self
     }
 
+    /// Rows in bulk where the server has it, everything else in single calls, all at once.
+    async fn push_at_once(&self, batch: Vec<Push>) -> Vec<(EntityRef, PushResult)> {
+        let (rows, singles) = if self.has_bulk.load(Ordering::Relaxed) {
+            bulk::split(batch)
+        } else {
+            (Vec::new(), batch)
+        };
+        let mut results = Vec::with_capacity(singles.len());
+        let mut single_calls: FuturesUnordered<_> =
+            singles.into_iter().map(|push| self.push_one(push)).collect();
+        let mut bulk_calls: FuturesUnordered<_> =
+            rows.into_iter().map(|rows| self.push_rows(rows)).collect();
+        loop {
+            tokio::select! {
+                Some(result) = single_calls.next() => results.push(result),
+                Some(of_rows) = bulk_calls.next() => results.extend(of_rows),
+                else => return results,
+            }
+        }
+    }
+
     /// Sends an authorised request: one new login after a 401, then the refusal is final (contract, "Login").
     /// `Ok(None)` means that nothing was sent because `send_before` has passed.
     async fn call(
@@ -74,7 +95,10 @@ impl TagServer {
         build: impl Fn(&Http) -> Request + Send + Sync,
     ) -> Result<Option<Answer>, Failure> {
         let mut asked = Instant::now();
-        let slot = self.http.slot().await;
+        let slot = tokio::select! {
+            slot = self.http.slot() => slot,
+            () = send_before.passes() => return Ok(None),
+        };
         for is_last in [false, true] {
             if send_before.has_passed() {
                 return Ok(None);
@@ -153,24 +177,16 @@ impl Remote for TagServer {
         wire::to_wire(entity, fields, parents)
     }
 
+    /// New tags come last: a tag that is replaced gets its end first (contract, "How it behaves in the field").
     async fn push(&self, batch: Vec<Push>) -> Vec<(EntityRef, PushResult)> {
-        let (rows, singles) = if self.has_bulk.load(Ordering::Relaxed) {
-            bulk::split(batch)
-        } else {
-            (Vec::new(), batch)
+        let is_new_tag = |push: &Push| {
+            push.entity.entity_type == EntityType::Tag
+                && matches!(push.action, Action::Create { .. })
         };
-        let mut results = Vec::with_capacity(singles.len());
-        let mut single_calls: FuturesUnordered<_> =
-            singles.into_iter().map(|push| self.push_one(push)).collect();
-        let mut bulk_calls: FuturesUnordered<_> =
-            rows.into_iter().map(|rows| self.push_rows(rows)).collect();
-        loop {
-            tokio::select! {
-                Some(result) = single_calls.next() => results.push(result),
-                Some(of_rows) = bulk_calls.next() => results.extend(of_rows),
-                else => return results,
-            }
-        }
+        let (new_tags, others): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_new_tag);
+        let mut results = self.push_at_once(others).await;
+        results.extend(self.push_at_once(new_tags).await);
+        results
     }
 
     async fn list(&self, entity_type: EntityType, from: Option<&str>) -> Result<Page, Failure> {

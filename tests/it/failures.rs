@@ -307,14 +307,18 @@ async fn a_rejected_entity_stops_no_other_and_comes_home_when_it_is_corrected() 
 /// One try and three retries, after about 1, 2 and 4 seconds; then it waits for the next sweep.
 async fn retries_then_dead_letter(rig: &Rig, id: i64, operation: Operation) {
     rig.until(
-        &format!("select 1 - count(*) from sync.record where entity_id = {id} and state = 'dead_letter'"),
+        &format!(
+            "select 1 - count(*) from sync.record where entity_id = {id} and state = 'dead_letter'"
+        ),
         "dead-lettered",
     )
     .await;
     let journal = rig.sim.journal();
     let started: Vec<_> = journal
         .iter()
-        .filter(|entry| entry.operation == operation && entry.external_ids.contains(&id.to_string()))
+        .filter(|entry| {
+            entry.operation == operation && entry.external_ids.contains(&id.to_string())
+        })
         .filter(|entry| entry.status == Some(500))
         .map(|entry| entry.started_us)
         .collect();

@@ -52,13 +52,15 @@ impl Bench {
 
     /// The EMS has these entities.
     async fn bring(&self, entities: &[EntityRef]) {
-        for entity in entities {
-            let sql = format!(
-                "insert into sync.tagserver_{} values ({}) on conflict do nothing",
-                entity.entity_type, entity.id
-            );
-            self.ems.batch_execute(&sql).await.unwrap();
-        }
+        let rows: Vec<_> = entities
+            .iter()
+            .map(|EntityRef { entity_type, id }| {
+                format!(
+                    "insert into sync.tagserver_{entity_type} values ({id}) on conflict do nothing"
+                )
+            })
+            .collect();
+        self.ems.batch_execute(&rows.join(";")).await.unwrap();
     }
 }
 

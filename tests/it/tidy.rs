@@ -86,7 +86,16 @@ fn pure_modules_know_no_runtime_no_broker_no_http_and_no_database() {
     ];
     for path in pure {
         let code = code(Path::new(path));
-        for name in ["tokio", "lapin", "reqwest", "crate::store", "crate::broker", "Timestamp::now", "Instant::now", "async "] {
+        for name in [
+            "tokio",
+            "lapin",
+            "reqwest",
+            "crate::store",
+            "crate::broker",
+            "Timestamp::now",
+            "Instant::now",
+            "async ",
+        ] {
             assert!(!code.contains(name), "{path} names {name}");
         }
     }
@@ -149,8 +158,7 @@ fn the_guarantees_name_tests_that_exist() {
         .flat_map(|folder| files(folder, &[".rs"]))
         .map(|path| read(&path))
         .collect();
-    let guarantees: Vec<&str> =
-        readme.lines().filter(|line| line.starts_with("| **G")).collect();
+    let guarantees: Vec<&str> = readme.lines().filter(|line| line.starts_with("| **G")).collect();
     assert_eq!(guarantees.len(), 10, "one line per guarantee");
     for line in guarantees {
         let tests: Vec<&str> = line

@@ -38,6 +38,16 @@ impl<'a> Problem<'a> {
                 .any(|key| self.text(key).contains("Failure during data access"))
     }
 
+    /// A create may have been refused because our record is there already. The contract has words for it in single
+    /// calls only, so every refusal that blames neither a field nor a relation is worth a look.
+    pub(super) fn may_be_there_already(&self) -> bool {
+        let blames_fields = self.body.is_some_and(|body| body.contains_key("fieldErrors"));
+        matches!(self.status, 400 | 409 | 422 | 500)
+            && !blames_fields
+            && !self.refuses_the_data()
+            && !self.names_missing_relation()
+    }
+
     /// The record that the request named by its id is not there. A 404 of anything else says that the base URL is
     /// wrong, or that the application behind a proxy is away.
     fn is_unknown_id(&self) -> bool {
@@ -58,9 +68,10 @@ impl<'a> Problem<'a> {
         let text =
             format!("{} {} {}", self.text("message"), self.text("title"), self.text("detail"));
         let text = text.to_lowercase();
-        let says_missing = ["not exist", "notfound", "not found", "unable to find", "unknown", "missing"]
-            .iter()
-            .any(|word| text.contains(word));
+        let says_missing =
+            ["not exist", "notfound", "not found", "unable to find", "unknown", "missing"]
+                .iter()
+                .any(|word| text.contains(word));
         (self.status == 400 || self.status == 500)
             && says_missing
             && RELATIONS.iter().any(|relation| text.contains(&relation.to_lowercase()))
@@ -152,6 +163,13 @@ pub(super) fn is_data_access_failure(answer: &Answer) -> bool {
     let body = answer.json();
     let body = body.as_ref().and_then(Value::as_object);
     Problem { status: answer.status, body, names_id: false }.is_data_access_failure()
+}
+
+/// Whether a create may have been refused because our record is there already.
+pub(super) fn may_be_there_already(answer: &Answer) -> bool {
+    let body = answer.json();
+    let body = body.as_ref().and_then(Value::as_object);
+    Problem { status: answer.status, body, names_id: false }.may_be_there_already()
 }
 
 /// What stands for a text that may be personal.

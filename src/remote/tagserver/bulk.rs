@@ -113,7 +113,8 @@ impl TagServer {
         }
         let problem = Problem::of_row(status, result, expected_id.is_some());
         let failure = problem.failure(Intent::Write);
-        if problem.is_data_access_failure() {
+        let is_create = expected_id.is_none();
+        if problem.is_data_access_failure() || is_create && problem.may_be_there_already() {
             return self.after_violation(resource, push, failure).await;
         }
         PushResult::Failed(failure)

@@ -77,7 +77,7 @@ impl Call<'_> {
             return Ok(self.held(answer.json().as_ref(), None));
         }
         let refusal = answer::failure(&answer, Intent::Write);
-        if !answer::is_data_access_failure(&answer) {
+        if !answer::may_be_there_already(&answer) {
             return Ok(PushResult::Failed(refusal));
         }
         self.adopt_after(refusal, wire).await

@@ -102,6 +102,10 @@ impl<'a> Driver<'a> {
 
     /// One random operation.
     pub(super) async fn step(&mut self) {
+        let has_dead = self.model.records.values().any(|record| record.state == "dead_letter");
+        if has_dead && self.random.percent(20) {
+            return self.begin_next_cycle().await;
+        }
         match self.random.below(100) {
             0..20 => self.owe().await,
             20..42 => self.claim().await,
@@ -151,6 +155,12 @@ impl<'a> Driver<'a> {
     async fn claim(&mut self) {
         let owner = *self.random.pick(&self.owners);
         let mut entities = self.random.some(&self.entities, 6);
+        // Mostly what a relay or the scan would have published.
+        let owed: Vec<_> =
+            self.model.records.iter().filter(|(_, r)| r.is_owed()).map(|(e, _)| *e).collect();
+        if !owed.is_empty() && self.random.percent(70) {
+            entities = self.random.some(&owed, 6);
+        }
         if self.random.percent(10) {
             entities.push(entities[0]);
         }
@@ -174,7 +184,8 @@ impl<'a> Driver<'a> {
             })
             .collect();
         self.check_equal("claimed", &expected.iter().map(|(e, c)| (*e, c)).collect(), &claimed);
-        let believed = claims.into_iter().map(|claim| Believed { owner, claim, is_finished: false });
+        let believed =
+            claims.into_iter().map(|claim| Believed { owner, claim, is_finished: false });
         self.claims.extend(believed);
         self.compare().await;
     }
@@ -186,7 +197,9 @@ impl<'a> Driver<'a> {
         for believed in self.claims.iter_mut().rev().filter(|b| b.owner == owner) {
             // Now and then somebody finishes twice, or with a claim that another has taken over.
             let is_believed = !believed.is_finished || self.random.percent(4);
-            if is_believed && self.random.percent(80) && !finishes.contains_key(&believed.claim.entity)
+            if is_believed
+                && self.random.percent(80)
+                && !finishes.contains_key(&believed.claim.entity)
             {
                 let others: Vec<_> = self
                     .entities
@@ -318,7 +331,11 @@ impl<'a> Driver<'a> {
 
     fn fail(&self, what: &str) -> ! {
         let last = &self.log[self.log.len().saturating_sub(3)..];
-        panic!("After {} operations, {what}\nThe last of them: {}", self.log.len(), last.join("\n"));
+        panic!(
+            "After {} operations, {what}\nThe last of them: {}",
+            self.log.len(),
+            last.join("\n")
+        );
     }
 }
 
@@ -343,7 +360,8 @@ fn owing(random: &mut Random, entity_type: ems_sync::entity::EntityType) -> Owin
     let entities = ids
         .into_iter()
         .map(|id| {
-            let trace = random.percent(40).then(|| format!("00-{:032x}-{id:016x}-01", random.next()));
+            let trace =
+                random.percent(40).then(|| format!("00-{:032x}-{id:016x}-01", random.next()));
             (id, outcome::version(random), trace)
         })
         .collect();

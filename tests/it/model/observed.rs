@@ -90,7 +90,15 @@ fn record(row: &Row) -> Record {
 }
 
 const STATES: [&str; 10] = [
-    "synced", "pending", "waiting", "leased", "retrying", "parked", "held", "rejected", "skipped",
+    "synced",
+    "pending",
+    "waiting",
+    "leased",
+    "retrying",
+    "parked",
+    "held",
+    "rejected",
+    "skipped",
     "dead_letter",
 ];
 

@@ -33,10 +33,15 @@ pub(super) fn version(random: &mut Random) -> Timestamp {
     Timestamp::from_microsecond(1_800_000_000_123_456 + random.below(3) as i64).unwrap()
 }
 
-/// The remote holds it, under this id.
-pub(super) fn held(claim: &Claim, remote_id: &str, now: Timestamp) -> Finish {
+/// The remote holds it, under this id and with these parents.
+pub(super) fn held(
+    claim: &Claim,
+    remote_id: &str,
+    parents: &[EntityRef],
+    now: Timestamp,
+) -> Finish {
     let hash = ContentHash::of(Target::TagServer, 1, &serde_json::json!(1));
-    let seen = Seen { modified_on: Some(now), hash: Some(hash), parents: Vec::new() };
+    let seen = Seen { modified_on: Some(now), hash: Some(hash), parents: parents.to_vec() };
     let held =
         PushResult::Held { remote_id: remote_id.to_owned(), remote_hash: hash, written: true };
     settle::after_push(claim, &seen, held, times(now), POLICY).finish
@@ -72,8 +77,7 @@ pub(super) fn any(
     let other = *random.pick(others);
     let without_request =
         |decision| settle::without_request(claim, decision, &seen).unwrap().finish;
-    let after_push =
-        |result| settle::after_push(claim, &seen, result, times(now), POLICY).finish;
+    let after_push = |result| settle::after_push(claim, &seen, result, times(now), POLICY).finish;
     let mut finish = match random.below(22) {
         0..6 => {
             let new = || format!("r{}", random.next() % 1000);

@@ -82,7 +82,7 @@ fn entities(entity_type: EntityType, ids: std::ops::Range<i64>) -> Vec<EntityRef
 }
 
 fn held(claims: &[Claim]) -> Vec<Finish> {
-    claims.iter().map(|claim| outcome::held(claim, "r1", Timestamp::now())).collect()
+    claims.iter().map(|claim| outcome::held(claim, "r1", &[], Timestamp::now())).collect()
 }
 
 fn set(claims: &[Claim]) -> BTreeSet<EntityRef> {
@@ -168,119 +168,131 @@ async fn a_change_that_meets_a_claim_or_a_finish_is_never_lost() {
         assert_eq!(claims.len(), all.len(), "each was owed before");
         let newest = bench.count("select min(owed_gen) from sync.record").await;
         assert_eq!(bench.count("select max(owed_gen) from sync.record").await, newest);
+        let due = bench.due().await;
         for claim in &claims {
             let is_again = report.again.contains(&claim.entity);
-            let is_told = is_again || claim.owed_gen == newest || bench.is_due(claim.entity).await;
+            let is_told = is_again || claim.owed_gen == newest || due.contains(&claim.entity);
             assert!(is_told, "{} owes {newest}, and nobody knows", claim.entity);
             (seen, moved) = (seen + usize::from(!is_again), moved + usize::from(is_again));
         }
         let left = consumer.claim(&all).await;
         assert!(left.iter().all(|claim| claim.owed_gen == newest));
         consumer.finish(&held(&left)).await;
-        assert_eq!(bench.count("select count(*) from sync.record where owed_gen > done_gen").await, 0);
+        assert_eq!(
+            bench.count("select count(*) from sync.record where owed_gen > done_gen").await,
+            0
+        );
     }
     assert!(seen > 0 && moved > 0, "it was no race: seen {seen}, moved {moved}");
 }
 
 impl Bench {
-    async fn is_due(&self, entity: EntityRef) -> bool {
+    async fn due(&self) -> BTreeSet<EntityRef> {
         let due = self.store.due(Target::TagServer, 10_000, true).await.unwrap();
-        due.iter().any(|delivery| delivery.entity_ref() == entity)
+        due.iter().map(|delivery| delivery.entity_ref()).collect()
     }
 }
 
 /// Two hundred times children begin to wait for a parent at the moment that the parent comes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_child_that_begins_to_wait_while_its_parent_comes_is_not_left_asleep() {
-    let mut random =
-        Random::seeded("a_child_that_begins_to_wait_while_its_parent_comes_is_not_left_asleep");
-    let bench = Bench::new().await;
-    let mut tally = Tally::default();
-    for round in 0..200 {
-        let parent = EntityRef::new(EntityType::Organisation, round);
-        let children = entities(EntityType::Event, round * 10..round * 10 + 10);
-        let arrives = |claim: &Claim| outcome::held(claim, "r1", Timestamp::now());
-        let wait = WaitFor::Parent(parent);
-        meet(&bench, &mut random, &[parent], arrives, &children, wait, &mut tally).await;
+    let mut meeting =
+        Meeting::new("a_child_that_begins_to_wait_while_its_parent_comes_is_not_left_asleep").await;
+    let parent = EntityRef::new(EntityType::Organisation, 1);
+    let children = entities(EntityType::Event, 1..11);
+    for _ in 0..200 {
+        let comes = |claim: &Claim| outcome::held(claim, "r1", &[], Timestamp::now());
+        meeting.meet(parent, comes, &children, WaitFor::Parent(parent)).await;
     }
-    tally.is_a_race();
+    meeting.was_a_race();
 }
 
-/// Two hundred times a parent that must go begins to wait for its child at the moment that the child has gone.
+/// Two hundred times parents that must go begin to wait for their child at the moment that it goes, or moves away.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_parent_that_begins_to_wait_while_its_child_goes_is_not_left_asleep() {
-    let mut random =
-        Random::seeded("a_parent_that_begins_to_wait_while_its_child_goes_is_not_left_asleep");
-    let bench = Bench::new().await;
-    let consumer = Consumer::new(&bench);
-    let mut tally = Tally::default();
+async fn a_parent_that_begins_to_wait_while_its_child_leaves_is_not_left_asleep() {
+    let mut meeting =
+        Meeting::new("a_parent_that_begins_to_wait_while_its_child_leaves_is_not_left_asleep")
+            .await;
+    let parents = entities(EntityType::Organisation, 1..11);
+    let child = EntityRef::new(EntityType::Event, 1);
     for round in 0..200 {
-        let parents = entities(EntityType::Organisation, round * 10..round * 10 + 10);
-        let child = EntityRef::new(EntityType::Event, round);
-        bench.bring(&[child]).await;
-        let claims = consumer.have(&[child]).await;
-        consumer.finish(&held(&claims)).await;
-        let goes = |claim: &Claim| outcome::gone(claim, Timestamp::now());
-        let wait = WaitFor::Child(child);
-        meet(&bench, &mut random, &[child], goes, &parents, wait, &mut tally).await;
+        meeting.bench.bring(&[child]).await;
+        let claims = meeting.one.have(&[child]).await;
+        let names_them = outcome::held(&claims[0], "r1", &parents, Timestamp::now());
+        meeting.one.finish(&[names_them]).await;
+        let leaves = |claim: &Claim| match round % 2 {
+            0 => outcome::gone(claim, Timestamp::now()),
+            _ => outcome::held(claim, "r1", &[], Timestamp::now()),
+        };
+        meeting.meet(child, leaves, &parents, WaitFor::Child(child)).await;
     }
-    tally.is_a_race();
+    meeting.was_a_race();
 }
 
-/// Who came first.
-#[derive(Debug, Default)]
-struct Tally {
+/// Two consumers: one finishes what the other begins to wait for.
+struct Meeting {
+    bench: Bench,
+    random: Random,
+    one: Consumer,
+    other: Consumer,
     woken: usize,
     not_even_asleep: usize,
 }
 
-impl Tally {
-    fn is_a_race(&self) {
-        eprintln!("{self:?}");
-        assert!(self.woken > 0 && self.not_even_asleep > 0, "it was no race: {self:?}");
+impl Meeting {
+    async fn new(test: &str) -> Self {
+        let random = Random::seeded(test);
+        let bench = Bench::new().await;
+        let (one, other) = (Consumer::new(&bench), Consumer::new(&bench));
+        Self { bench, random, one, other, woken: 0, not_even_asleep: 0 }
     }
-}
 
-/// One consumer finishes what is waited for, and at the same moment another begins to wait for it.
-async fn meet(
-    bench: &Bench,
-    random: &mut Random,
-    awaited: &[EntityRef],
-    comes: impl Fn(&Claim) -> Finish,
-    waiters: &[EntityRef],
-    wait: WaitFor,
-    tally: &mut Tally,
-) {
-    let (one, other) = (Consumer::new(bench), Consumer::new(bench));
-    bench.bring(awaited).await;
-    bench.bring(waiters).await;
-    let of_awaited: Vec<_> = one.have(awaited).await.iter().map(comes).collect();
-    let of_waiters: Vec<_> =
-        other.have(waiters).await.iter().map(|claim| outcome::waits(claim, wait)).collect();
-    let barrier = Barrier::new(2);
-    let (first, second) = (random.fork(), random.fork());
-    let (awaited, waiting) = tokio::join!(
-        async {
-            together(&barrier, first).await;
-            one.finish(&of_awaited).await
-        },
-        async {
-            together(&barrier, second).await;
-            other.finish(&of_waiters).await
-        },
-    );
-    assert!(awaited.fenced.is_empty() && waiting.fenced.is_empty());
-    let asleep = bench.count("select count(*) from sync.record where state = 'waiting'").await;
-    assert_eq!(asleep, 0, "{asleep} wait for what has come: {awaited:?} {waiting:?}");
-    for waiter in waiters {
-        // One of the two is told, so that it publishes or goes again.
-        let (woken, again) = (awaited.due.contains(waiter), waiting.again.contains(waiter));
-        assert!(woken || again, "nobody was told of {waiter}");
-        assert!(bench.is_due(*waiter).await);
-        tally.woken += usize::from(woken);
-        tally.not_even_asleep += usize::from(again);
+    /// At the same moment `awaited` is finished and the waiters begin to wait for it.
+    async fn meet(
+        &mut self,
+        awaited: EntityRef,
+        comes: impl Fn(&Claim) -> Finish,
+        waiters: &[EntityRef],
+        wait: WaitFor,
+    ) {
+        self.bench.bring(&[awaited]).await;
+        self.bench.bring(waiters).await;
+        let of_awaited: Vec<_> = self.one.have(&[awaited]).await.iter().map(comes).collect();
+        let claims = self.other.have(waiters).await;
+        let of_waiters: Vec<_> = claims.iter().map(|claim| outcome::waits(claim, wait)).collect();
+        let barrier = Barrier::new(2);
+        let (first, second) = (self.random.fork(), self.random.fork());
+        let (awaited, waiting) = tokio::join!(
+            async {
+                together(&barrier, first).await;
+                self.one.finish(&of_awaited).await
+            },
+            async {
+                together(&barrier, second).await;
+                self.other.finish(&of_waiters).await
+            },
+        );
+        assert!(awaited.fenced.is_empty() && waiting.fenced.is_empty());
+        let asleep = "select count(*) from sync.record where state = 'waiting'";
+        let asleep = self.bench.count(asleep).await;
+        assert_eq!(asleep, 0, "{asleep} wait for what has come: {awaited:?} {waiting:?}");
+        let due = self.bench.due().await;
+        for waiter in waiters {
+            // One of the two is told, so that it publishes or goes again.
+            let (woken, again) = (awaited.due.contains(waiter), waiting.again.contains(waiter));
+            assert!(woken || again, "nobody was told of {waiter}");
+            assert!(due.contains(waiter));
+            self.woken += usize::from(woken);
+            self.not_even_asleep += usize::from(again);
+        }
+        self.bench.ems.batch_execute("delete from sync.record").await.unwrap();
     }
-    bench.ems.batch_execute("delete from sync.record").await.unwrap();
+
+    fn was_a_race(&self) {
+        let (woken, not_even_asleep) = (self.woken, self.not_even_asleep);
+        eprintln!("{woken} were woken, {not_even_asleep} were not even asleep");
+        assert!(woken > 0 && not_even_asleep > 0, "it was no race");
+    }
 }
 
 /// A zombie's finish changes nothing, and says that the remote must be looked at again: whether its successor has
@@ -306,8 +318,10 @@ async fn a_loser_of_its_lease_writes_nothing_but_a_read_back() {
         select jsonb_agg(to_jsonb(r) - array['read_back_on', 'read_back_step', 'in_doubt'] order by entity_id)
         from sync.record r";
     let before: serde_json::Value = bench.ems.query_one(columns, &[]).await.unwrap().get(0);
-    let late: Vec<_> =
-        believed.iter().map(|claim| outcome::held(claim, "zombie", Timestamp::now())).collect();
+    let late: Vec<_> = believed
+        .iter()
+        .map(|claim| outcome::held(claim, "zombie", &[], Timestamp::now()))
+        .collect();
     let report = zombie.finish(&late).await;
     assert_eq!(report.fenced.iter().copied().collect::<BTreeSet<_>>(), set(&believed));
     let after: serde_json::Value = bench.ems.query_one(columns, &[]).await.unwrap().get(0);
@@ -357,8 +371,13 @@ async fn eight_processes_on_the_same_records_neither_fail_nor_leave_anything_beh
         .await;
     eprintln!("{claimed} claims, {deadlocks} deadlocks");
     assert!(claimed > 1_000, "hardly any work: {claimed} claims");
-    assert_eq!(deadlocks, 0, "everybody locks in key order");
-    assert_eq!(bench.count("select count(*) from sync.record where lease_owner is not null").await, 0);
+    // Everybody locks in key order. What becomes a child or begins to wait between the first statement of a finish
+    // and its last is locked late, so a deadlock is possible, and is tried again: but it is rare.
+    assert!(deadlocks <= 8, "{deadlocks} deadlocks");
+    assert_eq!(
+        bench.count("select count(*) from sync.record where lease_owner is not null").await,
+        0
+    );
     drain(&bench, &all).await;
 }
 
@@ -397,7 +416,12 @@ async fn work(
                 all.iter().copied().filter(|entity| *entity != claim.entity).collect();
             match random.below(4) {
                 0 => outcome::not_sent(claim, now),
-                1 => outcome::held(claim, &format!("r{}", random.below(3)), now),
+                1 => outcome::held(
+                    claim,
+                    &format!("r{}", random.below(3)),
+                    &random.some(&others, 2),
+                    now,
+                ),
                 _ => outcome::any(random, claim, &others, now),
             }
         })

@@ -4,7 +4,7 @@
 //! The database's clock is known between two readings only, so a time is a range, and what Postgres wrote must lie
 //! in it. Every step begins with the exact times of the step before.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ems_sync::deliver::record::{Due, Finish, State, WaitFor};
@@ -240,23 +240,30 @@ impl Model {
         finishes: &[Finish],
     ) -> Report {
         let mut report = Report::default();
-        let over: HashSet<WaitFor> =
-            finishes.iter().filter_map(|f| f.waiting_on).filter(|w| self.is_over(*w)).collect();
-        let mut changed = BTreeSet::new();
+        let over: BTreeSet<EntityRef> = finishes
+            .iter()
+            .filter(|f| f.waiting_on.is_some_and(|wait| self.is_over(f.entity, wait)))
+            .map(|finish| finish.entity)
+            .collect();
+        let (mut changed, mut moved) = (BTreeSet::new(), BTreeSet::new());
         for finish in finishes {
             let is_ours = self.records.get(&finish.entity).is_some_and(|record| {
                 record.lease_owner == Some(owner)
                     && record.fence == Some(Between::exactly(finish.fence))
             });
             if is_ours {
-                let is_over = finish.waiting_on.is_some_and(|wait| over.contains(&wait));
-                self.write(now, finish, is_over, &mut report);
+                if self.moves(finish) {
+                    moved.insert(finish.entity);
+                }
+                self.write(now, finish, over.contains(&finish.entity), &mut report);
                 if finish.remote_changed || finish.drop {
                     changed.insert(finish.entity);
                 }
             } else {
                 report.fenced.insert(finish.entity);
-                if finish.sent && let Some(record) = self.records.get_mut(&finish.entity) {
+                if finish.sent
+                    && let Some(record) = self.records.get_mut(&finish.entity)
+                {
                     record.in_doubt = true;
                     record.read_back_on = Some(now.after(read_back).earlier(record.read_back_on));
                     record.read_back_step = 0;
@@ -274,24 +281,30 @@ impl Model {
         }
         let awaited: BTreeSet<EntityRef> = finishes
             .iter()
-            .filter_map(|finish| finish.waiting_on)
-            .filter(|wait| !over.contains(wait))
-            .map(WaitFor::entity)
+            .filter(|finish| !over.contains(&finish.entity))
+            .filter_map(|finish| finish.waiting_on.map(WaitFor::entity))
             .collect();
         for entity in awaited {
             self.owe_awaited(now, entity, &mut report);
         }
-        self.wake(now, &changed, &mut report);
+        self.wake(now, &changed, &moved, &mut report);
         report
     }
 
-    /// A parent that is there, a child that is not: whoever finished it before could not wake us.
-    fn is_over(&self, wait: WaitFor) -> bool {
+    /// A parent that is there, a child that is not or has other parents: whoever finished it before could not wake us.
+    fn is_over(&self, waiter: EntityRef, wait: WaitFor) -> bool {
         let record = self.records.get(&wait.entity());
         record.is_some_and(|record| match wait {
             WaitFor::Parent(_) => record.remote_id.is_some(),
-            WaitFor::Child(_) => record.remote_id.is_none(),
+            WaitFor::Child(_) => record.remote_id.is_none() || !record.parents.contains(&waiter),
         })
+    }
+
+    /// Whether it leaves a parent that it had.
+    fn moves(&self, finish: &Finish) -> bool {
+        let before = &self.records[&finish.entity].parents;
+        let after = finish.parents.as_ref();
+        after.is_some_and(|after| before.iter().any(|parent| !after.contains(parent)))
     }
 
     /// Writes the outcome of a lease that is still ours.
@@ -377,10 +390,16 @@ impl Model {
         report.due.insert(entity);
     }
 
-    /// Wakes who waited for these, and owes the children that name them.
-    fn wake(&mut self, now: Between, changed: &BTreeSet<EntityRef>, report: &mut Report) {
+    /// Wakes who waited for these, and owes the children of those whose remote id changed.
+    fn wake(
+        &mut self,
+        now: Between,
+        changed: &BTreeSet<EntityRef>,
+        moved: &BTreeSet<EntityRef>,
+        report: &mut Report,
+    ) {
         for (entity, record) in &mut self.records {
-            if record.waiting_on.is_some_and(|on| changed.contains(&on)) {
+            if record.waiting_on.is_some_and(|on| changed.contains(&on) || moved.contains(&on)) {
                 record.is_due_now(now);
                 report.due.insert(*entity);
             } else if record.parents.iter().any(|parent| changed.contains(parent))
@@ -402,7 +421,9 @@ impl Model {
         let mut looked_at: Vec<_> = self
             .records
             .iter()
-            .filter(|(_, r)| r.lease_owner.is_none() && r.read_back_on.is_some_and(|on| on.has_come(now)))
+            .filter(|(_, r)| {
+                r.lease_owner.is_none() && r.read_back_on.is_some_and(|on| on.has_come(now))
+            })
             .map(|(entity, _)| *entity)
             .collect();
         looked_at.sort_by_key(|entity| (entity.entity_type.name(), entity.id));

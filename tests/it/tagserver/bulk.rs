@@ -6,7 +6,7 @@ use ems_sync_remotes::tagserver::{Bulk, Resource};
 use ems_sync_remotes::{Fault, Garbage, Operation, Rule};
 use serde_json::{Value, json};
 
-use super::bench::{Bench, in_time, answers, delete, remote_id, word, words};
+use super::bench::{Bench, answers, delete, in_time, remote_id, word, words};
 
 #[tokio::test]
 async fn rows_go_in_calls_of_at_most_500() {
@@ -114,9 +114,7 @@ async fn a_lost_answer_makes_every_row_ambiguous() {
 
 #[tokio::test]
 async fn an_answer_that_has_not_a_result_per_row_proves_nothing() {
-    let good = |id: i64| {
-        json!({"status": 201, "body": {"id": 900 + id, "externalId": id.to_string(), "name": "Club"}})
-    };
+    let good = |id: i64| json!({"status": 201, "body": {"id": 900 + id, "externalId": id.to_string(), "name": "Club"}});
     for answer in [
         json!([good(1), good(2)]),
         json!([good(1), good(2), good(3), good(4)]),
@@ -160,7 +158,10 @@ async fn a_row_of_the_answer_counts_only_for_the_record_that_it_names() {
 #[tokio::test]
 async fn a_strangers_record_in_every_row_is_no_success() {
     let bench = Bench::new().await;
-    bench.sim.faults().push(Rule::new(Fault::garbage(Garbage::StrangersRecord)).operation(Operation::Bulk));
+    bench
+        .sim
+        .faults()
+        .push(Rule::new(Fault::garbage(Garbage::StrangersRecord)).operation(Operation::Bulk));
     let results = bench.many((1..=3).map(|id| bench.create(id, "Club")).collect()).await;
     assert_eq!(words(&results), [("stale_mapping", 3)].into());
 }

@@ -6,7 +6,7 @@ use ems_sync_remotes::tagserver::{MissingRelation, Resource, data_access_failure
 use ems_sync_remotes::{Fault, Garbage, Operation, Rule};
 use serde_json::{Value, json};
 
-use super::bench::{Bench, in_time, answers, remote_id, word};
+use super::bench::{Bench, answers, in_time, remote_id, word};
 
 #[tokio::test]
 async fn a_create_is_one_request_and_names_the_record_that_it_made() {
@@ -139,9 +139,10 @@ async fn an_empty_look_up_without_proof_of_absence_sends_nothing() {
 async fn a_look_up_that_lies_makes_no_second_record() {
     let bench = Bench::new().await;
     let id = bench.plant(7, "Club");
-    bench.sim.faults().push(
-        Rule::new(Fault::garbage(Garbage::EmptyList)).operation(Operation::Find),
-    );
+    bench
+        .sim
+        .faults()
+        .push(Rule::new(Fault::garbage(Garbage::EmptyList)).operation(Operation::Find));
     let result = bench.one(bench.create_again(7, "Club", true)).await;
     assert_eq!((word(&result), remote_id(&result)), ("adopted", id));
     assert_eq!(bench.sim.row_count(Resource::Organisation), 1);

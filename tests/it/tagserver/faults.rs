@@ -61,7 +61,13 @@ async fn each_status_has_the_class_that_the_contract_gives_it() {
             let class = match operation {
                 Operation::Find => word(&bench.one(delete_by_key(7)).await),
                 Operation::Read => word(&bench.one(delete(7, id)).await),
-                _ => bench.client.list(organisation(0).entity_type, None).await.unwrap_err().class.name(),
+                _ => bench
+                    .client
+                    .list(organisation(0).entity_type, None)
+                    .await
+                    .unwrap_err()
+                    .class
+                    .name(),
             };
             assert_eq!(class, read, "{operation:?}: {fault:?}");
             bench.sim.faults().remove(rule);
@@ -139,7 +145,10 @@ async fn a_lost_or_senseless_answer_is_ambiguous_for_a_write_and_transient_for_a
     let big = json!("x".repeat(9 * 1024 * 1024));
     let redirect = |code| Fault::Status {
         code,
-        headers: vec![("Location".to_owned(), format!("{}/api/organisations", bench.sim.base_url()))],
+        headers: vec![(
+            "Location".to_owned(),
+            format!("{}/api/organisations", bench.sim.base_url()),
+        )],
         body: None,
         applied: false,
     };
@@ -205,7 +214,8 @@ async fn a_strangers_record_or_an_empty_list_is_no_success_of_a_write() {
         [(Garbage::StrangersRecord, "stale_mapping"), (Garbage::EmptyList, "ambiguous")]
     {
         for applied in [false, true] {
-            let push = || bench.sim.faults().push(Rule::new(Fault::Garbage { what, applied }).writes());
+            let push =
+                || bench.sim.faults().push(Rule::new(Fault::Garbage { what, applied }).writes());
             push();
             assert_eq!(word(&bench.one(bench.update(7, id, "New")).await), expected, "{what:?}");
             push();
@@ -248,7 +258,9 @@ async fn a_redirect_is_not_followed() {
         let headers = vec![("Location".to_owned(), location)];
         let fault = Fault::Status { code, headers, body: None, applied: false };
         bench.sim.faults().push(Rule::new(fault).unlimited());
-        for push in [bench.create(1, "A"), bench.update(7, id, "B"), delete(7, id), delete_by_key(7)] {
+        for push in
+            [bench.create(1, "A"), bench.update(7, id, "B"), delete(7, id), delete_by_key(7)]
+        {
             assert!(matches!(bench.one(push).await, PushResult::Failed(_)), "{code}");
         }
         assert!(bench.client.list(organisation(0).entity_type, None).await.is_err());
@@ -273,7 +285,8 @@ async fn no_echo_of_a_value_comes_into_an_error() {
             json!([name]),
         ] {
             let fault = with_body(code, body.clone());
-            let rule = bench.sim.faults().push(Rule::new(fault).operation(Operation::Replace).unlimited());
+            let rule =
+                bench.sim.faults().push(Rule::new(fault).operation(Operation::Replace).unlimited());
             let result = bench.one(bench.update(7, id, name)).await;
             bench.sim.faults().remove(rule);
             let PushResult::Failed(failure) = result else { panic!("{code} {body}") };
@@ -286,7 +299,10 @@ async fn no_echo_of_a_value_comes_into_an_error() {
                       "fieldErrors": [{"objectName": "organisation", "field": "name", "message": "NotNull"}]});
     bench.sim.faults().push(Rule::new(with_body(400, body)).writes());
     let PushResult::Failed(failure) = bench.one(bench.update(7, id, name)).await else { panic!() };
-    assert_eq!(failure.text, "400 error.validation name=NotNull", "what an operator needs is shown");
+    assert_eq!(
+        failure.text, "400 error.validation name=NotNull",
+        "what an operator needs is shown"
+    );
 }
 
 /// A flood of nonsense by dice, at every request: every push is answered, nothing is held that is not, and in the end

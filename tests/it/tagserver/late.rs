@@ -61,8 +61,11 @@ async fn nothing_is_sent_once_we_are_told_to_stop() {
 #[tokio::test]
 async fn a_bulk_call_is_not_sent_when_the_time_of_one_of_its_rows_is_over() {
     let bench = Bench::new().await;
-    let batch =
-        vec![bench.create(1, "A"), until(bench.create(2, "B"), Instant::now()), bench.create(3, "C")];
+    let batch = vec![
+        bench.create(1, "A"),
+        until(bench.create(2, "B"), Instant::now()),
+        bench.create(3, "C"),
+    ];
     let results = bench.many(batch).await;
     assert_eq!(word(&results[&2]), "not_sent");
     let sent: usize = bench.requests().iter().map(|entry| entry.external_ids.len()).sum();
@@ -121,7 +124,8 @@ async fn a_push_that_only_looked_before_its_time_was_over_is_not_sent() {
     bench.plant(7, "Club");
     let slow = |operation| Rule::new(Fault::delay(Duration::from_millis(200))).operation(operation);
     bench.sim.faults().push(slow(Operation::Find).unlimited());
-    for push in [bench.create_again(8, "B", true), bench.create_again(7, "New", true), delete_by_key(7)]
+    for push in
+        [bench.create_again(8, "B", true), bench.create_again(7, "New", true), delete_by_key(7)]
     {
         assert_eq!(word(&bench.one(within_100_ms(push)).await), "not_sent");
     }

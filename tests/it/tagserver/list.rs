@@ -68,7 +68,8 @@ async fn a_row_without_a_key_of_ours_is_shown_as_nobodys() {
     let bench = Bench::new().await;
     bench.plant(1, "Ours");
     bench.sim.plant(Resource::Organisation, json!({"name": "Made by staff"})).unwrap();
-    bench.sim
+    bench
+        .sim
         .plant(Resource::Organisation, json!({"externalId": "other-system", "name": "Imported"}))
         .unwrap();
     let records = walk(&bench).await.unwrap();
@@ -85,7 +86,10 @@ async fn a_page_that_is_short_or_odd_is_an_error_and_no_end() {
     let row = |id: i64| json!({"id": id, "externalId": id.to_string(), "name": "Club"});
     let page = |total: Option<&str>, body: Value| Fault::Status {
         code: 200,
-        headers: total.map(|total| ("X-Total-Count".to_owned(), total.to_owned())).into_iter().collect(),
+        headers: total
+            .map(|total| ("X-Total-Count".to_owned(), total.to_owned()))
+            .into_iter()
+            .collect(),
         body: Some(body),
         applied: false,
     };

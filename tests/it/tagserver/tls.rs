@@ -8,7 +8,10 @@ use secrecy::SecretString;
 
 use super::bench::{Bench, delete, settings, word, words};
 
-async fn bench(certificate: Certificate, change: impl FnOnce(&mut ems_sync::remote::HttpSettings)) -> Bench {
+async fn bench(
+    certificate: Certificate,
+    change: impl FnOnce(&mut ems_sync::remote::HttpSettings),
+) -> Bench {
     let mut options = TagServerOptions::default();
     options.server.tls = Some(certificate);
     Bench::with(options, |http| {

@@ -17,8 +17,10 @@ async fn an_update_replaces_the_record_by_one_put() {
     assert_eq!(bench.name_of(7).as_deref(), Some("New"));
     let requests = bench.requests();
     assert_eq!(requests.len(), 1);
-    assert_eq!((requests[0].method.as_str(), requests[0].path.as_str()),
-               ("PUT", format!("/api/organisations/{id}").as_str()));
+    assert_eq!(
+        (requests[0].method.as_str(), requests[0].path.as_str()),
+        ("PUT", format!("/api/organisations/{id}").as_str())
+    );
     bench.assert_no_violation();
 }
 
