@@ -247,6 +247,9 @@ pub trait Remote: Send + Sync + 'static {
         parents: &RemoteIds,
     ) -> Result<Wire, Unmappable>;
 
+    /// Whether a new entity of this type must wait until what is owed on an older one of the same parent is there.
+    fn wants_older_first(&self, entity_type: EntityType) -> bool;
+
     /// Does the work of a batch, each entity at most once in it.
     fn push(&self, batch: Vec<Push>) -> impl Future<Output = Vec<(EntityRef, PushResult)>> + Send;
 

@@ -21,15 +21,15 @@ use crate::system::System;
 struct Form {
     /// In the JSON.
     key: &'static str,
-    name: &'static str,
+    name: String,
     rate: Values,
     /// Microseconds per push: Postgres, broker, worker, remote, together.
     cpu: [Values; 5],
 }
 
 impl Form {
-    fn new(key: &'static str, name: &'static str) -> Self {
-        Self { key, name, ..Self::default() }
+    fn new(key: &'static str, name: &str) -> Self {
+        Self { key, name: name.to_owned(), ..Self::default() }
     }
 
     fn add(&mut self, rate: f64, used: Used, operations: f64) {
@@ -42,73 +42,80 @@ impl Form {
 }
 
 pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
-    let people = bench.args.people;
     let mut bulk = System::new(&bench.services, true).await?;
     let mut single = System::new(&bench.services, false).await?;
-    for system in [&mut bulk, &mut single] {
-        people::make(&system.ems, people).await?;
-        system.start_and_warm_up().await?;
+    let people = f64::from(bench.args.people);
+    let mut of_bulk = Once::new(["first_bulk", "resumed_bulk", "consumer_bulk"], "bulk");
+    let mut of_single =
+        Once::new(["first_single", "resumed_single", "consumer_single"], "single calls");
+    for (once, system) in [(&mut of_bulk, &mut bulk), (&mut of_single, &mut single)] {
+        let (rate, used) = first_load(bench, system).await?;
+        once.first.add(rate, used, people);
     }
-    let straight_line = StraightLine::new(bench, &bulk).await?;
+    let (mut forms, unchanged_requests) = rounds(bench, &bulk, &single).await?;
+    let broker = Broker::connect(bench.services.amqp_url()).await?;
+    for (once, system) in [(&mut of_bulk, &mut bulk), (&mut of_single, &mut single)] {
+        let (rate, used) = after_a_pause(bench, system).await?;
+        once.resumed.add(rate, used, people);
+        let (rate, used) = consumer_alone(bench, system, &broker).await?;
+        once.alone.add(rate, used, people);
+    }
+    let per_row = repeated(&mut single).await?;
+    bulk.stop().await?;
+    single.stop().await?;
+
+    forms.extend([of_bulk.resumed, of_single.resumed, of_bulk.alone, of_single.alone]);
+    forms.extend([of_bulk.first, of_single.first]);
+    print(bench, report, &forms)?;
+    report.note(&format!(
+        "  Requests for unchanged persons: {unchanged_requests}. 500 rows changed 20 times each: {per_row:.2} requests per row."
+    ))?;
+    report.record("unchanged_requests", json!(unchanged_requests));
+    report.record("repeated_requests_per_row", rounded(per_row));
+    Ok(())
+}
+
+/// What is measured once per system.
+struct Once {
+    first: Form,
+    resumed: Form,
+    alone: Form,
+}
+
+impl Once {
+    fn new([first, resumed, alone]: [&'static str; 3], how: &str) -> Self {
+        Self {
+            first: Form::new(first, &format!("first load, {how}")),
+            resumed: Form::new(resumed, &format!("after a pause, {how}")),
+            alone: Form::new(alone, &format!("consumer alone, {how}")),
+        }
+    }
+}
+
+/// The interleaved rounds, the straight line first; and the requests that unchanged persons caused.
+async fn rounds(bench: &Bench, bulk: &System, single: &System) -> anyhow::Result<(Vec<Form>, u64)> {
+    let people = f64::from(bench.args.people);
+    let straight_line = StraightLine::new(bench, bulk).await?;
     let mut straight = Form::new("straight_line", "straight line, one at a time");
     let mut whole =
         [Form::new("bulk", "ems-sync, bulk"), Form::new("single", "ems-sync, single calls")];
     let mut skipped = Form::new("unchanged", "ems-sync, unchanged (hash)");
-    let mut sent_unchanged = 0;
+    let mut unchanged_requests = 0;
     for round in 0..bench.args.rounds {
-        let (rate, used) = straight_line.run(bench, &bulk, bench.args.straight).await?;
+        let (rate, used) = straight_line.run(bench, bulk, bench.args.straight).await?;
         straight.add(rate, used, f64::from(bench.args.straight));
-        for (form, system) in whole.iter_mut().zip([&bulk, &single]) {
+        for (form, system) in whole.iter_mut().zip([bulk, single]) {
             let (rate, used) = burst(bench, system, &format!("Round {round}")).await?;
-            form.add(rate, used, f64::from(people));
+            form.add(rate, used, people);
         }
         let requests = bulk.remote.last_request().await?;
-        let (rate, used) = unchanged(bench, &bulk, &format!("r{round}")).await?;
-        sent_unchanged += bulk.remote.last_request().await? - requests;
-        skipped.add(rate, used, f64::from(people));
+        let (rate, used) = unchanged(bench, bulk, &format!("r{round}")).await?;
+        unchanged_requests += bulk.remote.last_request().await? - requests;
+        skipped.add(rate, used, people);
     }
-    let mut resumed = [
-        Form::new("resumed_bulk", "after a pause, bulk"),
-        Form::new("resumed_single", "after a pause, single calls"),
-    ];
-    for (form, system) in resumed.iter_mut().zip([&bulk, &single]) {
-        let (rate, used) = after_a_pause(bench, system).await?;
-        form.add(rate, used, f64::from(people));
-    }
-    let mut alone = [
-        Form::new("consumer_bulk", "consumer alone, bulk"),
-        Form::new("consumer_single", "consumer alone, single calls"),
-    ];
-    let broker = Broker::connect(bench.services.amqp_url()).await?;
-    for (form, system) in alone.iter_mut().zip([&mut bulk, &mut single]) {
-        let (rate, used) = consumer_alone(bench, system, &broker).await?;
-        form.add(rate, used, f64::from(people));
-    }
-    let per_row = repeated(&mut single).await?;
     straight_line.stop().await?;
-    bulk.stop().await?;
-    single.stop().await?;
-
     let [of_bulk, of_single] = whole;
-    let [alone_bulk, alone_single] = alone;
-    let [resumed_bulk, resumed_single] = resumed;
-    let forms = [
-        straight,
-        of_bulk,
-        of_single,
-        skipped,
-        resumed_bulk,
-        resumed_single,
-        alone_bulk,
-        alone_single,
-    ];
-    print(bench, report, &forms)?;
-    report.note(&format!(
-        "  Requests for unchanged persons: {sent_unchanged}. 500 rows changed 20 times each: {per_row:.2} requests per row."
-    ))?;
-    report.record("unchanged_requests", json!(sent_unchanged));
-    report.record("repeated_requests_per_row", rounded(per_row));
-    Ok(())
+    Ok((vec![straight, of_bulk, of_single, skipped], unchanged_requests))
 }
 
 fn print(bench: &Bench, report: &mut Report, forms: &[Form]) -> anyhow::Result<()> {
@@ -119,7 +126,7 @@ fn print(bench: &Bench, report: &mut Report, forms: &[Form]) -> anyhow::Result<(
         .map(|form| {
             let ratio = form.rate.over(&base.beside(&form.rate)).spread(1);
             let cpu = form.cpu.iter().map(|values| format!("{:.0}", values.median()));
-            [form.name.to_owned(), form.rate.spread(0), ratio].into_iter().chain(cpu).collect()
+            [form.name.clone(), form.rate.spread(0), ratio].into_iter().chain(cpu).collect()
         })
         .collect();
     report.table(
@@ -144,6 +151,20 @@ fn print(bench: &Bench, report: &mut Report, forms: &[Form]) -> anyhow::Result<(
         .collect();
     report.record("backlog", figures.into());
     Ok(())
+}
+
+/// A new system: everybody is created, with tables that Postgres has no statistics of. From the first request to the
+/// last; its CPU includes the start.
+async fn first_load(bench: &Bench, system: &mut System) -> anyhow::Result<(f64, Used)> {
+    people::make(&system.ems, bench.args.people).await?;
+    system.start("relay,consume")?;
+    let before = system.used(&bench.meter)?;
+    system.remote.until_people_written(u64::from(bench.args.people)).await?;
+    let (began, ended) = system.remote.span(0).await?;
+    system.settled().await?;
+    let used = system.used(&bench.meter)? - before;
+    system.analyze().await?;
+    Ok((rate(bench.args.people, began, ended), used))
 }
 
 /// All persons change in one transaction, while ems-sync waits: from the commit's return to the last push.

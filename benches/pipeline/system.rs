@@ -145,6 +145,8 @@ pub(crate) struct System {
     /// The EMS's own connection.
     pub(crate) ems: Client,
     pub(crate) remote: RemoteProcess,
+    /// Looks whether all is done: often, so never by reading a whole table.
+    watch: Client,
     settings: BTreeMap<String, String>,
     worker: Option<Child>,
 }
@@ -165,8 +167,9 @@ impl System {
         ] {
             settings.insert(format!("EMS_SYNC__TARGETS__TAGSERVER__{key}"), value.to_owned());
         }
-        let ems = connect(&url).await?;
-        Ok(Self { url, prefix, ems, remote, settings, worker: None })
+        let (ems, watch) = (connect(&url).await?, connect(&url).await?);
+        watch.batch_execute("set enable_seqscan = off").await?;
+        Ok(Self { url, prefix, ems, remote, watch, settings, worker: None })
     }
 
     pub(crate) fn set(&mut self, key: &str, value: &str) {
@@ -185,7 +188,13 @@ impl System {
     pub(crate) async fn start_and_warm_up(&mut self) -> anyhow::Result<()> {
         self.start("relay,consume")?;
         self.ems.batch_execute("insert into ems.organisation (name) values ('Warm-up')").await?;
-        self.settled().await
+        self.settled().await?;
+        self.analyze().await
+    }
+
+    /// What autovacuum does within a minute or two: plans for tables of the size that they have.
+    pub(crate) async fn analyze(&self) -> anyhow::Result<()> {
+        Ok(self.ems.batch_execute("analyze sync.record").await?)
     }
 
     /// Stops ems-sync as an operator would.
@@ -232,10 +241,10 @@ impl System {
 
     /// Waits until a condition no longer holds.
     pub(crate) async fn until_none(&self, condition: &str) -> anyhow::Result<()> {
-        let statement = self.ems.prepare(&format!("select {condition}")).await?;
+        let statement = self.watch.prepare(&format!("select {condition}")).await?;
         let wait = async {
-            while self.ems.query_one(&statement, &[]).await?.try_get(0)? {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+            while self.watch.query_one(&statement, &[]).await?.try_get(0)? {
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
             anyhow::Ok(())
         };

@@ -104,7 +104,11 @@ async fn verdict(stage: &mut Stage, end: Result<End>, began: Instant) -> ExitCod
             stage.screen.check(false, &format!("{wrong} checks failed. The story took"), &time);
             ExitCode::FAILURE
         }
-        (Ok(End::Interrupted), _) => ExitCode::from(INTERRUPTED),
+        (Ok(End::Interrupted), _) => {
+            stage.screen.line("");
+            stage.screen.note("Interrupted: everything is stopped.");
+            ExitCode::from(INTERRUPTED)
+        }
         (Err(error), _) => {
             stage.screen.check(false, &format!("{error:#}. The story ended after"), &time);
             stage.show_troubles().await;

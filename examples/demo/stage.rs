@@ -94,10 +94,11 @@ impl Stage {
                     return Ok(());
                 }
                 most = most.max(backlog.left);
-                let mut text = format!("changes are done; {}", backlog.states);
-                if self.screen.is_terminal() {
-                    text = format!("{text}; {}", took(began.elapsed()));
-                }
+                let text = if self.screen.is_terminal() {
+                    format!("done, {}: {}", took(began.elapsed()), backlog.states)
+                } else {
+                    format!("changes are done; {}", backlog.states)
+                };
                 self.screen.progress(most - backlog.left, most, &text);
                 self.worker.ensure_alive()?;
                 tokio::time::sleep(LOOK_AGAIN_AFTER).await;

@@ -6,8 +6,8 @@
 -- 3. a fenced loser that sent something leaves a read-back behind, which the successor's finish does not clear
 -- 4. drop the records of entities that nothing was ever sent for
 -- 5. owe what is waited for, unless it is owed already
--- 6. wake whoever waited for a record whose remote id came or went or that has other parents now, and owe the
---    children of one whose id changed
+-- 6. wake whoever waited for a record whose remote id came or went or that has other parents now (or, as its sibling,
+--    for its end), and owe the children of one whose id changed
 --
 -- p_rows is an array of objects, one per claimed record (the struct `Finish` in src/store/records.rs).
 -- Returns (kind, entity_type, entity_id): 'finished', 'again' (still owed and due), 'fenced', 'woken', 'owed'.
@@ -51,13 +51,19 @@ begin
         union
         select w.entity_type, w.entity_id from sync.record w where w.target = p_target and w.waiting_on = any (v_changed || v_moved)
         union
+        select w.entity_type, w.entity_id
+        from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint)
+        join sync.record w on w.target = p_target and w.waiting_on = x.entity_type || ':' || x.entity_id
+        where w.state_reason = 'waiting_for_sibling'
+        union
         select c.entity_type, c.entity_id from sync.record c where c.target = p_target and c.parents && v_changed
     ) k
     join sync.record r on r.target = p_target and r.entity_type = k.entity_type and r.entity_id = k.entity_id
     order by r.entity_type, r.entity_id
     for update of r;
 
-    -- 1. Those of ours whose waiting is over already: the parent came; the child went, or names us no longer.
+    -- 1. Those of ours whose waiting is over already: the parent came; the older sibling is done; the child went,
+    -- or names us no longer.
     select coalesce(array_agg(x.entity_type || ':' || x.entity_id), '{}')
     into v_satisfied
     from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint, waiting_on text, waits_for text)
@@ -68,6 +74,7 @@ begin
     where x.waiting_on is not null
       and case x.waits_for
               when 'parent' then r.remote_id is not null
+              when 'sibling' then r.owed_gen = r.done_gen
               else r.remote_id is null or not r.parents @> array[x.entity_type || ':' || x.entity_id]
           end;
 
@@ -180,11 +187,12 @@ begin
 
     v_moved := array(select unnest(v_moved) intersect select unnest(v_finished));
 
-    if cardinality(v_changed || v_moved) > 0 then
+    if cardinality(v_finished) > 0 then
         with waiters as (
             select r.entity_type, r.entity_id
             from sync.record r
-            where r.target = p_target and r.waiting_on = any (v_changed || v_moved)
+            where r.target = p_target and r.waiting_on = any (v_finished)
+              and (r.waiting_on = any (v_changed || v_moved) or r.state_reason = 'waiting_for_sibling')
             order by r.entity_type, r.entity_id
             for update of r
         ), woken as (

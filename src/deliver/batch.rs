@@ -49,6 +49,14 @@ pub struct Worker<R> {
     pub stop: CancellationToken,
 }
 
+/// Other entities that may have to come first.
+struct Related {
+    /// A child whose record still has a remote id.
+    child: Option<EntityRef>,
+    /// An older one of its kind and parent that is owed.
+    older: Option<EntityRef>,
+}
+
 /// A claimed entity with what was read of it and what is to be done.
 struct Turn {
     claim: Claim,
@@ -160,16 +168,30 @@ impl<R: Remote> Worker<R> {
             .filter(|entity| !projections.contains_key(entity))
             .collect();
         let parents: Vec<_> = parents.into_iter().collect();
-        let (remote_ids, children) = tokio::try_join!(
+        let new: Vec<EntityRef> = claims
+            .iter()
+            .filter(|claim| claim.remote_id.is_none())
+            .map(|claim| claim.entity)
+            .filter(|entity| self.remote.wants_older_first(entity.entity_type))
+            .filter(|entity| projections.contains_key(entity))
+            .collect();
+        let older = projections.values().filter(|p| new.contains(&p.entity));
+        let older =
+            older.flat_map(|p| p.parents.iter().map(|parent| (p.entity, *parent))).collect();
+        let (remote_ids, children, older) = tokio::try_join!(
             self.store.remote_ids(target, &parents),
             self.store.children_at_remote(target, &gone),
+            self.store.owed_siblings(target, older),
         )?;
         let turns = claims
             .into_iter()
             .map(|claim| {
                 let projection = projections.get(&claim.entity);
-                let child = children.get(&claim.entity).copied();
-                self.turn(claim, projection, child, &remote_ids, now)
+                let related = Related {
+                    child: children.get(&claim.entity).copied(),
+                    older: older.get(&claim.entity).copied(),
+                };
+                self.turn(claim, projection, related, &remote_ids, now)
             })
             .collect();
         Ok((turns, now))
@@ -195,13 +217,13 @@ impl<R: Remote> Worker<R> {
         &self,
         claim: Claim,
         projection: Option<&Projection>,
-        child: Option<EntityRef>,
+        related: Related,
         remote_ids: &RemoteIds,
         now: Timestamp,
     ) -> Turn {
         let (ems, wire) = match projection {
-            None => (Ems::Gone { child }, None),
-            Some(projection) => self.present(projection, remote_ids),
+            None => (Ems::Gone { child: related.child }, None),
+            Some(projection) => self.present(projection, related.older, remote_ids),
         };
         let seen = Seen {
             modified_on: projection.map(|projection| projection.modified_on),
@@ -222,13 +244,18 @@ impl<R: Remote> Worker<R> {
     }
 
     /// The content of an entity that is there, if it can be written down.
-    fn present(&self, projection: &Projection, remote_ids: &RemoteIds) -> (Ems, Option<Wire>) {
+    fn present(
+        &self,
+        projection: &Projection,
+        older: Option<EntityRef>,
+        remote_ids: &RemoteIds,
+    ) -> (Ems, Option<Wire>) {
         let missing = projection.parents.iter().find(|parent| !remote_ids.contains_key(parent));
         if let Some(parent) = missing {
             return (Ems::Orphan { parent: *parent }, None);
         }
         match self.remote.wire(projection.entity, &projection.fields, remote_ids) {
-            Ok(wire) => (Ems::Present { hash: wire.hash }, Some(wire)),
+            Ok(wire) => (Ems::Present { hash: wire.hash, older }, Some(wire)),
             Err(error) => {
                 tracing::warn!(entity = %projection.entity, error = %error, "Held until it changes");
                 (Ems::Unmappable, None)

@@ -90,6 +90,8 @@ pub enum WaitFor {
     Parent(EntityRef),
     /// A child of this entity still has one.
     Child(EntityRef),
+    /// An older entity of the same kind and parent has a change that must be there before this one comes.
+    Sibling(EntityRef),
 }
 
 impl WaitFor {
@@ -97,16 +99,17 @@ impl WaitFor {
     #[must_use]
     pub const fn entity(self) -> EntityRef {
         match self {
-            Self::Parent(entity) | Self::Child(entity) => entity,
+            Self::Parent(entity) | Self::Child(entity) | Self::Sibling(entity) => entity,
         }
     }
 
-    /// `parent` or `child`.
+    /// `parent`, `child` or `sibling`.
     #[must_use]
     pub const fn relation(self) -> &'static str {
         match self {
             Self::Parent(_) => "parent",
             Self::Child(_) => "child",
+            Self::Sibling(_) => "sibling",
         }
     }
 }

@@ -5,7 +5,7 @@
 //! URL, since URLs may hold keys.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -16,9 +16,14 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::failure::{Failure, FailureClass};
 use crate::limits;
+
+/// A client keeps a pause by itself for so long at most: until every process has read it from the shared state, which a
+/// person may overrule.
+const QUIET_MAX: Duration = Duration::from_secs(3);
 
 /// What the HTTP edge needs to know about one target.
 #[derive(Debug, Clone)]
@@ -110,6 +115,8 @@ pub(super) struct Http {
     timeout: Duration,
     slots: Semaphore,
     rate: Option<DefaultDirectRateLimiter>,
+    /// The server asked for a pause until then.
+    quiet_until: Mutex<Option<Instant>>,
 }
 
 impl Http {
@@ -135,7 +142,29 @@ impl Http {
             timeout: settings.timeout,
             slots: Semaphore::new(settings.concurrency.clamp(1, limits::CONCURRENCY_MAX)),
             rate: quota.map(RateLimiter::direct),
+            quiet_until: Mutex::new(None),
         })
+    }
+
+    /// A failure while the server wants to be left alone. Its pause is shared with all processes through Postgres;
+    /// this one keeps quiet at once, also for the requests that waited for a slot.
+    pub(super) fn quiet(&self) -> Result<(), Failure> {
+        let until = *self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
+        match until.map(|until| until.saturating_duration_since(Instant::now())) {
+            Some(left) if !left.is_zero() => {
+                let text = "The server asked for a pause a moment ago";
+                Err(Failure::new(FailureClass::Throttled, text).with_retry_after(Some(left)).unsent())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn keep_quiet(&self, answer: &Answer) {
+        let asked = answer.retry_after().filter(|_| answer.status == 429);
+        if let Some(asked) = asked {
+            let until = Instant::now() + asked.min(QUIET_MAX);
+            *self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        }
     }
 
     pub(super) const fn timeout(&self) -> Duration {
@@ -182,7 +211,9 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, headers, body })
+        let answer = Answer { status, headers, body };
+        self.keep_quiet(&answer);
+        Ok(answer)
     }
 }
 

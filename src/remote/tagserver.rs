@@ -65,27 +65,6 @@ impl TagServer {
         self
     }
 
-    /// Rows in bulk where the server has it, everything else in single calls, all at once.
-    async fn push_at_once(&self, batch: Vec<Push>) -> Vec<(EntityRef, PushResult)> {
-        let (rows, singles) = if self.has_bulk.load(Ordering::Relaxed) {
-            bulk::split(batch)
-        } else {
-            (Vec::new(), batch)
-        };
-        let mut results = Vec::with_capacity(singles.len());
-        let mut single_calls: FuturesUnordered<_> =
-            singles.into_iter().map(|push| self.push_one(push)).collect();
-        let mut bulk_calls: FuturesUnordered<_> =
-            rows.into_iter().map(|rows| self.push_rows(rows)).collect();
-        loop {
-            tokio::select! {
-                Some(result) = single_calls.next() => results.push(result),
-                Some(of_rows) = bulk_calls.next() => results.extend(of_rows),
-                else => return results,
-            }
-        }
-    }
-
     /// Sends an authorised request: one new login after a 401, then the refusal is final (contract, "Login").
     /// `Ok(None)` means that nothing was sent because `send_before` has passed.
     async fn call(
@@ -103,11 +82,13 @@ impl TagServer {
             if send_before.has_passed() {
                 return Ok(None);
             }
+            self.http.quiet()?;
             let token = self.login.token(&self.http, &slot, asked).await;
             let token = token.map_err(|f| if is_last { f } else { f.unsent() })?;
             if send_before.has_passed() {
                 return Ok(None);
             }
+            self.http.quiet()?;
             let request = build(&self.http).bearer(token.text());
             let answer = self.http.send(&slot, intent, request).await?;
             if answer.status != 401 {
@@ -177,16 +158,31 @@ impl Remote for TagServer {
         wire::to_wire(entity, fields, parents)
     }
 
-    /// New tags come last: a tag that is replaced gets its end first (contract, "How it behaves in the field").
+    /// A tag that is replaced gets its end first, then the new one is created (contract, "How it behaves in the
+    /// field").
+    fn wants_older_first(&self, entity_type: EntityType) -> bool {
+        entity_type == EntityType::Tag
+    }
+
+    /// Rows in bulk where the server has it, everything else in single calls, all at once.
     async fn push(&self, batch: Vec<Push>) -> Vec<(EntityRef, PushResult)> {
-        let is_new_tag = |push: &Push| {
-            push.entity.entity_type == EntityType::Tag
-                && matches!(push.action, Action::Create { .. })
+        let (rows, singles) = if self.has_bulk.load(Ordering::Relaxed) {
+            bulk::split(batch)
+        } else {
+            (Vec::new(), batch)
         };
-        let (new_tags, others): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_new_tag);
-        let mut results = self.push_at_once(others).await;
-        results.extend(self.push_at_once(new_tags).await);
-        results
+        let mut results = Vec::with_capacity(singles.len());
+        let mut single_calls: FuturesUnordered<_> =
+            singles.into_iter().map(|push| self.push_one(push)).collect();
+        let mut bulk_calls: FuturesUnordered<_> =
+            rows.into_iter().map(|rows| self.push_rows(rows)).collect();
+        loop {
+            tokio::select! {
+                Some(result) = single_calls.next() => results.push(result),
+                Some(of_rows) = bulk_calls.next() => results.extend(of_rows),
+                else => return results,
+            }
+        }
     }
 
     async fn list(&self, entity_type: EntityType, from: Option<&str>) -> Result<Page, Failure> {

@@ -209,6 +209,34 @@ impl Store {
             .collect()
     }
 
+    /// For each of these entities (with one of its parents) an older one of its type and that parent that is at the
+    /// remote and owed, unless only a person can move it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn owed_siblings(
+        &self,
+        target: Target,
+        with_parents: Vec<(EntityRef, EntityRef)>,
+    ) -> Result<std::collections::HashMap<EntityRef, EntityRef>, StoreError> {
+        if with_parents.is_empty() {
+            return Ok(std::collections::HashMap::new());
+        }
+        let types: Vec<&str> = with_parents.iter().map(|(e, _)| e.entity_type.name()).collect();
+        let ids: Vec<i64> = with_parents.iter().map(|(e, _)| e.id).collect();
+        let parents: Vec<String> = with_parents.iter().map(|(_, p)| p.to_string()).collect();
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/owed_siblings.sql")).await?;
+        let rows = client.query(&query, &[&target.name(), &types, &ids, &parents]).await?;
+        rows.iter()
+            .map(|row| {
+                let of = entity(row)?;
+                Ok((of, EntityRef::new(of.entity_type, row.try_get("older_id")?)))
+            })
+            .collect()
+    }
+
     /// Records that are owed and due, oldest first, to be published again. `bulk` includes the bulk lane.
     ///
     /// # Errors

@@ -20,11 +20,14 @@ mod support;
 
 mod backbone;
 mod broker_loss;
+mod broker_wiped;
 mod capture;
 mod contention;
 mod convergence;
+mod crash;
 mod failures;
 mod model;
 mod sweep;
 mod tagserver;
 mod tidy;
+mod wake;

@@ -3,5 +3,6 @@
 pub(crate) mod database;
 pub(crate) mod ems;
 pub(crate) mod parity;
+pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod rig;

@@ -40,7 +40,7 @@ pub(super) async fn name_rejected(stage: &mut Stage) -> Result<()> {
     stage.settle().await?;
     let (writes, after) = stage.outcome(mark, &correction).await?;
     stage.screen.say("The name is filled in. That is all it takes:");
-    let fact = "From the correction to TagServer's last answer, with all that waited";
+    let fact = "From the correction to the last answer, with all that waited";
     stage.screen.figure(fact, &took(after));
     stage.screen.check(
         writes.rows == change.rows,
@@ -191,6 +191,7 @@ pub(super) async fn worker_killed(stage: &mut Stage) -> Result<()> {
         counted(change.rows, "row", "rows"),
         count(there)
     ));
+    stage.screen.check(backlog.left > 0, "Changes that it leaves behind", &count(backlog.left));
     let ready = stage.worker.start().await?;
     stage.tagserver.set_latency(0).await?;
     stage.screen.figure("A new worker is ready", &took(ready));
@@ -199,10 +200,9 @@ pub(super) async fn worker_killed(stage: &mut Stage) -> Result<()> {
     let sql = format!("update ems.person set last_name = last_name || ' Zulu' where id = {id}");
     let correction = stage.ems.change(&[&sql]).await?;
     let latency = stage.arrival(mark, &correction, Resource::Person, id).await?;
-    stage.screen.figure(
-        "Somebody else's correction, from its commit to TagServer's answer",
-        &took(latency),
-    );
+    stage
+        .screen
+        .figure("A correction elsewhere, from its commit to TagServer's answer", &took(latency));
     stage.screen.say(&format!(
         "The dead worker had {} in its hands. Its last requests may still be under way, so nobody touches those \
          until its leases are over, 30 s after they were taken.",

@@ -145,10 +145,14 @@ fn waiting(evidence: &Evidence<'_>, record: &RecordRow) -> Verdict {
     let target = evidence.state.target;
     let other = record.waiting_on.as_deref().unwrap_or("another entity");
     let reason = record.reason.as_deref().unwrap_or("waiting_for_parent");
-    let next = if reason == "waiting_for_child" {
-        format!("It is removed from {target} as soon as {other} is gone from there.")
-    } else {
-        format!("It is pushed as soon as {other} is at {target}.")
+    let next = match reason {
+        "waiting_for_child" => {
+            format!("It is removed from {target} as soon as {other} is gone from there.")
+        }
+        "waiting_for_sibling" => {
+            format!("It is pushed as soon as the change of {other} is at {target}.")
+        }
+        _ => format!("It is pushed as soon as {other} is at {target}."),
     };
     let verdict = Verdict::new(Shown::Waiting, reason, next);
     match other.parse::<EntityRef>() {

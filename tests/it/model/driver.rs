@@ -103,7 +103,7 @@ impl<'a> Driver<'a> {
     /// One random operation.
     pub(super) async fn step(&mut self) {
         let has_dead = self.model.records.values().any(|record| record.state == "dead_letter");
-        if has_dead && self.random.percent(20) {
+        if has_dead && self.random.percent(40) {
             return self.begin_next_cycle().await;
         }
         match self.random.below(100) {

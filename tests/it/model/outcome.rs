@@ -95,7 +95,9 @@ pub(super) fn any(
         14 => after_push(PushResult::Unsettled),
         15 => after_push(PushResult::NotSent),
         _ => {
-            let failure = Failure::new(*random.pick(&FailureClass::ALL), "test");
+            let dead = FailureClass::OurFault;
+            let class = if random.percent(25) { dead } else { *random.pick(&FailureClass::ALL) };
+            let failure = Failure::new(class, "test");
             after_push(PushResult::Failed(if random.percent(30) {
                 failure.unsent()
             } else {

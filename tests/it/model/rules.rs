@@ -296,6 +296,7 @@ impl Model {
         let record = self.records.get(&wait.entity());
         record.is_some_and(|record| match wait {
             WaitFor::Parent(_) => record.remote_id.is_some(),
+            WaitFor::Sibling(_) => !record.is_owed(),
             WaitFor::Child(_) => record.remote_id.is_none() || !record.parents.contains(&waiter),
         })
     }

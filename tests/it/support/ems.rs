@@ -52,11 +52,12 @@ pub(crate) async fn change(ems: &Client, round: i64) {
         delete from ems.start_group_participant where id % 13 = {round} % 13;
         insert into ems.person (first_name, last_name) select 'Late', 'Entry {round}-' || n from generate_series(1, 20) n;
         insert into ems.tag (person_id, number) select max(id), 'LATE-{round}' from ems.person;
-        begin;
-        update ems.person set last_name = 'never-committed';
-        rollback;
         "
     ))
     .await
     .unwrap();
+    // By itself: in one message with the statements above, the rollback would take them back too.
+    ems.batch_execute("begin; update ems.person set last_name = 'never-committed'; rollback")
+        .await
+        .unwrap();
 }

@@ -29,7 +29,7 @@ async fn each_status_has_the_class_that_the_contract_gives_it() {
         (Fault::status(501), "transient", "transient"),
         (Fault::status(409), "transient", "transient"),
         (Fault::status(429), "throttled", "throttled"),
-        (Fault::throttled(3), "throttled", "throttled"),
+        (Fault::throttled(0), "throttled", "throttled"),
         (Fault::status(403), "configuration", "configuration"),
         (Fault::status(401), "authentication", "authentication"),
         (Fault::status(405), "our_fault", "our_fault"),
@@ -120,6 +120,8 @@ async fn the_pause_that_the_server_asks_for_is_passed_on_in_either_form() {
         for code in [429, 503] {
             let headers = vec![("Retry-After".to_owned(), text.clone())];
             let fault = Fault::Status { code, headers, body: None, applied: false };
+            // A client of its own, which keeps no pause from before.
+            let bench = bench.fresh();
             bench.sim.faults().push(Rule::new(fault).writes());
             let PushResult::Failed(failure) = bench.one(bench.create(1, "A")).await else {
                 panic!("{text}")
@@ -135,6 +137,33 @@ async fn the_pause_that_the_server_asks_for_is_passed_on_in_either_form() {
         let PushResult::Failed(failure) = bench.one(bench.create(1, "A")).await else { panic!() };
         assert_eq!((failure.class.name(), failure.retry_after), ("throttled", None), "{text}");
     }
+}
+
+/// The shared state tells the other processes within a second; this one is quiet from the answer on.
+#[tokio::test]
+async fn nothing_is_sent_in_the_moment_after_the_server_asked_for_a_pause() {
+    let bench = Bench::with(TagServerOptions::default(), |http| http.concurrency = 1).await;
+    let bench = bench.without_bulk();
+    let id = bench.plant(1, "A");
+    assert_eq!(word(&bench.one(bench.update(1, id, "A")).await), "held");
+    bench.sim.faults().push(Rule::new(Fault::throttled(1)).writes());
+    let requests = bench.sim.counters().requests;
+    let results = bench.many((2..=20).map(|id| bench.create(id, "B")).collect()).await;
+    assert_eq!(words(&results), [("throttled", 19)].into());
+    assert_eq!(bench.sim.counters().requests, requests + 1, "the others waited for the slot");
+    for result in results.values() {
+        let PushResult::Failed(failure) = result else { panic!("{result:?}") };
+        assert!(failure.retry_after.is_some_and(|pause| pause <= Duration::from_secs(1)));
+    }
+    assert_eq!(bench.client.probe().await.unwrap_err().class.name(), "throttled");
+    let over = async {
+        let mut pace = tokio::time::interval(Duration::from_millis(20));
+        while word(&bench.one(bench.create(2, "B")).await) == "throttled" {
+            pace.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), over).await.expect("the pause has an end");
+    assert_eq!(bench.name_of(2).as_deref(), Some("B"));
 }
 
 /// What comes between us and the server, for every request of every kind of push.

@@ -201,7 +201,7 @@ async fn a_probe_says_whether_we_are_let_in_and_changes_nothing() {
     for (fault, expected) in [
         (Fault::status(403), FailureClass::Configuration),
         (Fault::status(503), FailureClass::Transient),
-        (Fault::throttled(7), FailureClass::Throttled),
+        (Fault::throttled(0), FailureClass::Throttled),
         (Fault::Drop, FailureClass::Transient),
         (Fault::Hang { ms: None }, FailureClass::Transient),
     ] {
