@@ -4,8 +4,8 @@
 //! is left to its leases.
 
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
@@ -83,6 +83,7 @@ struct Shared {
     targets: Vec<Target>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    failed: Arc<OnceLock<&'static str>>,
 }
 
 /// Plays the roles until `stop`, then ends within a deadline.
@@ -106,6 +107,7 @@ pub async fn run(config: Config, roles: &[Role], stop: CancellationToken) -> any
         broker,
         watch,
         stop,
+        failed: Arc::default(),
     };
     // Proves the broker's configuration and declares every queue before anything runs. An outage is no reason not
     // to begin: every part connects by itself when the broker is back, and `/readyz` says so meanwhile.
@@ -116,7 +118,7 @@ pub async fn run(config: Config, roles: &[Role], stop: CancellationToken) -> any
         }
         connected => connected.context("The broker can't be used")?,
     }
-    shared.tasks.spawn(watcher.run(shared.stop.clone()));
+    shared.spawn("target watch", watcher.run(shared.stop.clone()));
     if roles.contains(&Role::Ops) {
         shared.start_ops(publisher).await?;
     }
@@ -137,10 +139,40 @@ pub async fn run(config: Config, roles: &[Role], stop: CancellationToken) -> any
     if tokio::time::timeout(limits::SHUTDOWN_DEADLINE, shared.tasks.wait()).await.is_err() {
         tracing::warn!("Not everything ended in time; what was claimed is left to its leases");
     }
+    if let Some(part) = shared.failed.get() {
+        anyhow::bail!("The part `{part}` ended by itself, which is a bug: it is in the log above");
+    }
     Ok(())
 }
 
+/// A part of the process that must run until it is told to stop. If it ends before, by a panic or otherwise, the
+/// whole process stops, so that whoever supervises it starts it anew: half a worker looks healthy and is not.
+struct Part {
+    name: &'static str,
+    stop: CancellationToken,
+    failed: Arc<OnceLock<&'static str>>,
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.stop.is_cancelled() {
+            tracing::error!(part = self.name, "A part ended by itself: the process stops");
+            self.failed.set(self.name).ok();
+            self.stop.cancel();
+        }
+    }
+}
+
 impl Shared {
+    /// Runs a part of the process.
+    fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let (stop, failed) = (self.stop.clone(), Arc::clone(&self.failed));
+        self.tasks.spawn(async move {
+            let _part = Part { name, stop, failed };
+            work.await;
+        });
+    }
+
     async fn start_ops(&self, publisher: Publisher) -> anyhow::Result<()> {
         let listen = self.config.ops.listen;
         let listener = server::bind(listen)
@@ -156,7 +188,7 @@ impl Shared {
             token: self.config.ops.token.clone(),
         };
         let stop = self.stop.clone();
-        self.tasks.spawn(async move {
+        self.spawn("operations endpoints", async move {
             if let Err(error) = server::serve(listener, context, stop).await {
                 tracing::error!(error = %error, "The operations endpoints ended");
             }
@@ -175,7 +207,7 @@ impl Shared {
             leads: AtomicBool::new(false),
             beat: self.progress.part("relay"),
         };
-        self.tasks.spawn(relay.run(self.stop.clone()));
+        self.spawn("relay", relay.run(self.stop.clone()));
     }
 
     fn start_targets(&self, roles: &[Role]) -> anyhow::Result<()> {
@@ -209,7 +241,7 @@ impl Shared {
                 metrics: Arc::clone(&self.metrics),
             };
             let (every, stop) = (self.config.sweep.outbound_every, self.stop.clone());
-            self.tasks.spawn(async move { sweeper.run(every, stop).await });
+            self.spawn("sweeper", async move { sweeper.run(every, stop).await });
         }
         Ok(())
     }
@@ -235,8 +267,8 @@ impl Shared {
             beat: self.progress.part(format!("consumer {target}")),
         };
         let (watch, stop) = (self.watch.clone(), self.stop.clone());
-        self.tasks.spawn(async move { breaker.probe(&worker.remote, watch, stop).await });
-        self.tasks.spawn(consumer.run(self.stop.clone()));
+        self.spawn("probe", async move { breaker.probe(&worker.remote, watch, stop).await });
+        self.spawn("consumer", consumer.run(self.stop.clone()));
     }
 }
 

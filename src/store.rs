@@ -28,7 +28,7 @@ pub use migrate::Migrated;
 pub use projections::Projection;
 pub use records::{AttemptRecord, FinishReport};
 pub use status::{AttemptRow, DutyRow, RecordRow, StateCount};
-pub use sweep::SweepWatermark;
+pub use sweep::{Chunk, SweepWatermark};
 pub use targets::{BreakerState, TargetState};
 
 use crate::limits;
@@ -227,7 +227,8 @@ where
 fn session_options(given: Option<&str>) -> String {
     let millis = |duration: Duration| duration.as_millis();
     format!(
-        "{} -c timezone=UTC -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={}",
+        "{} -c timezone=UTC -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={} \
+         -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout=9000",
         given.unwrap_or_default(),
         millis(limits::STATEMENT_TIMEOUT),
         millis(limits::LOCK_TIMEOUT),

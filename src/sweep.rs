@@ -205,7 +205,7 @@ impl<R: Remote> Sweeper<R> {
             let now = Timestamp::now();
             let orphans = orphans.into_iter().map(|id| (id, now)).collect();
             found += self.owe(entity_type, orphans).await?;
-            mark.orphan_id = next.unwrap_or(0);
+            mark.orphan_id = next.unwrap_or(i64::MIN);
             self.keep(duty).await?;
             if next.is_none() {
                 break;
@@ -245,7 +245,7 @@ impl<R: Remote> Sweeper<R> {
             match last {
                 Some(last) if is_full => after = last,
                 Some(_) | None => {
-                    after = 0;
+                    after = i64::MIN;
                     break;
                 }
             }

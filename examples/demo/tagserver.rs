@@ -1,5 +1,6 @@
 //! The simulated TagServer as a process, and its control API: what it holds, what it was asked, how it fails.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -146,6 +147,19 @@ impl TagServer {
             }
         }
         Ok(writes)
+    }
+
+    /// How many committed row writes since `mark` were of a row that had been written since then already.
+    pub(crate) async fn repeated_since(&self, mark: u64) -> Result<u64> {
+        let entries = self.journal(mark).await?;
+        let mut seen = HashSet::new();
+        let mut repeated = 0;
+        for entry in &entries {
+            for row in entry.rows.iter().filter(|row| row.effect != Effect::Refused) {
+                repeated += u64::from(!seen.insert((&entry.resource, &row.external_id)));
+            }
+        }
+        Ok(repeated)
     }
 
     pub(crate) async fn progress(&self) -> Result<Progress> {

@@ -49,7 +49,7 @@ as $body$
         due_on       = clock_timestamp() + p_lease,
         fence        = nextval('sync.fence'),
         in_doubt     = true,
-        intent_on    = case when b.remote_id is null then coalesce(b.intent_on, clock_timestamp()) else b.intent_on end,
+        intent_on    = case when b.remote_id is null then clock_timestamp() else b.intent_on end,
         state        = 'leased',
         state_reason = null,
         waiting_on   = null

@@ -30,9 +30,9 @@ declare
     v_owed      text[];
     v_woken     text[];
 begin
-    select coalesce(array_agg(x.entity_type || ':' || x.entity_id) filter (where x.remote_changed or x."drop"), '{}')
+    select coalesce(array_agg(x.entity_type || ':' || x.entity_id) filter (where x.remote_changed), '{}')
     into v_changed
-    from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint, remote_changed boolean, "drop" boolean);
+    from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint, remote_changed boolean);
 
     -- Who names other parents than before: the old ones may wait for that.
     select coalesce(array_agg(r.entity_type || ':' || r.entity_id), '{}')
@@ -97,7 +97,7 @@ begin
                                       when r.owed_gen > o.gen then r.last_owed_on end,
             entity_synced_on   = case when o.pushed then clock_timestamp() else r.entity_synced_on end,
             entity_modified_on = case when o.confirmed then o.modified_on else r.entity_modified_on end,
-            seen_modified_on   = coalesce(o.modified_on, r.seen_modified_on),
+            seen_modified_on   = case when not o.tombstone then coalesce(o.modified_on, r.seen_modified_on) end,
             data_hash          = case when o.remote_id is null then null
                                       when o.data_hash is null then r.data_hash else decode(o.data_hash, 'hex') end,
             remote_hash        = case when o.remote_id is null then null

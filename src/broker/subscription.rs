@@ -125,16 +125,14 @@ pub async fn hand_back_all(messages: impl IntoIterator<Item = Message>) {
 
 fn message(mut raw: Raw) -> Message {
     let headers = raw.properties.headers().as_ref();
-    let attempt = headers.and_then(|h| h.inner().get("x-attempt")).map_or(0, |value| match value {
-        AMQPValue::LongUInt(n) => *n,
-        AMQPValue::LongInt(n) => u32::try_from(*n).unwrap_or(0),
-        AMQPValue::LongLongInt(n) => u32::try_from(*n).unwrap_or(0),
-        _ => 0,
-    });
-    let traceparent = headers.and_then(|h| h.inner().get("traceparent")).and_then(|v| match v {
-        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok().map(str::to_owned),
-        _ => None,
-    });
+    let header = |name: &str| headers.and_then(|headers| headers.inner().get(name));
+    let attempt =
+        if let Some(AMQPValue::LongUInt(attempt)) = header("x-attempt") { *attempt } else { 0 };
+    let traceparent = if let Some(AMQPValue::LongString(text)) = header("traceparent") {
+        std::str::from_utf8(text.as_bytes()).ok().map(str::to_owned)
+    } else {
+        None
+    };
     let delivery = if raw.data.len() > limits::MESSAGE_BYTES_MAX {
         Err(DeliveryError::Malformed { category: serde_json::error::Category::Data, column: 0 })
     } else {

@@ -222,6 +222,7 @@ impl Relay {
                 owing.deliveries().map(|delivery| Outgoing { queue, delivery }).collect();
             if let Err(error) = self.publisher.publish(&messages).await {
                 tracing::warn!(target.name = %owing.target, error = %chain(&error), "Owed, but not published now");
+                return;
             }
         }
     }

@@ -26,7 +26,7 @@ use crate::limits;
 use crate::ops::metrics::Metrics;
 use crate::remote::{Action, Look, Push, PushResult, Remote, RemoteIds, SendBefore, Wire};
 use crate::route::Owing;
-use crate::store::{AttemptRecord, Projection, Store, StoreError};
+use crate::store::{AttemptRecord, FinishReport, Projection, Store, StoreError};
 use crate::target::Target;
 
 /// What a batch is worked with. One per target and process.
@@ -133,21 +133,64 @@ impl<R: Remote> Worker<R> {
         if claims.is_empty() {
             return Ok(Vec::new());
         }
-        let (turns, now) = self.decide(claims).await?;
+        let (turns, now) = match self.decide(claims.clone()).await {
+            Ok(decided) => decided,
+            Err(error) => {
+                self.hand_back(claims).await;
+                return Err(error);
+            }
+        };
         let until = claimed_at + (lease - self.remote.request_timeout());
         let send_before = SendBefore::new(until, self.stop.clone());
         let settled = self.push(turns, now, &send_before).await;
 
         let finishes: Vec<Finish> = settled.iter().map(|(_, s)| s.finish.clone()).collect();
         let read_back = self.remote.request_timeout() + self.settle;
-        let report = self.store.finish(target, self.owner, read_back, &finishes).await?;
+        let report = self.finish(&finishes, read_back, claimed_at + lease).await?;
         self.count(&settled);
-        self.store.record_attempts(target, &attempts(&settled)).await?;
+        if let Err(error) = self.store.record_attempts(target, &attempts(&settled)).await {
+            tracing::warn!(error = %chain(&error), "The audit trail has a gap");
+        }
         self.follow_up(&settled, report.due).await?;
         verdicts.extend(
             settled.into_iter().map(|(turn, settled)| (turn.claim.entity, settled.verdict)),
         );
         Ok(report.again)
+    }
+
+    /// What could not be decided was not sent: its leases end now, not when they run out.
+    async fn hand_back(&self, claims: Vec<Claim>) {
+        let not_sent = |claim: Claim| {
+            let times = self.times(Timestamp::now());
+            settle::after_push(&claim, &Seen::default(), PushResult::NotSent, times, self.policy)
+                .finish
+        };
+        let finishes: Vec<Finish> = claims.into_iter().map(not_sent).collect();
+        let (target, read_back) = (self.remote.target(), self.remote.request_timeout());
+        if let Err(error) = self.store.finish(target, self.owner, read_back, &finishes).await {
+            tracing::warn!(error = %chain(&error), "Leases could not be ended; they run out");
+        }
+    }
+
+    /// Ends the leases, also over a short outage of the database: it is fenced, so repeating it does no harm.
+    async fn finish(
+        &self,
+        finishes: &[Finish],
+        read_back: Duration,
+        until: Instant,
+    ) -> Result<FinishReport, StoreError> {
+        let target = self.remote.target();
+        loop {
+            match self.store.finish(target, self.owner, read_back, finishes).await {
+                Err(error)
+                    if error.is_outage() && Instant::now() < until && !self.stop.is_cancelled() =>
+                {
+                    tracing::warn!(error = %chain(&error), "What was pushed can't be written down yet");
+                    tokio::time::sleep(limits::RECONNECT_MAX / 10).await;
+                }
+                result => return result,
+            }
+        }
     }
 
     /// A lease outlasts a login, a look-up and a write, and one to spare.
@@ -253,6 +296,9 @@ impl<R: Remote> Worker<R> {
         let missing = projection.parents.iter().find(|parent| !remote_ids.contains_key(parent));
         if let Some(parent) = missing {
             return (Ems::Orphan { parent: *parent }, None);
+        }
+        if projection.is_odd {
+            return (Ems::Unmappable, None);
         }
         match self.remote.wire(projection.entity, &projection.fields, remote_ids) {
             Ok(wire) => (Ems::Present { hash: wire.hash, older }, Some(wire)),

@@ -4,9 +4,11 @@
 //! opens, the consumer stops taking, hands back what it has not begun, and what it has begun is finished. A
 //! delivery is acked when its record is committed, or when there is nothing to do: whatever was missed is owed.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -104,7 +106,13 @@ impl<R: Remote> Consumer<R> {
         let target = self.worker.remote.target();
         loop {
             self.beat.beat();
-            let Ok(slot) = Arc::clone(slots).acquire_owned().await else { return Ended::Told };
+            let slot = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ended::Told,
+                () = self.watch.until(target, false) => return Ended::Told,
+                slot = self.beat.while_waiting(Arc::clone(slots).acquire_owned()) => slot,
+            };
+            let Ok(slot) = slot else { return Ended::Told };
             let first = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ended::Told,
@@ -146,7 +154,14 @@ async fn work<R: Remote>(worker: &Worker<R>, breaker: &Breaker, messages: Vec<Me
         })
         .collect();
     let began = Instant::now();
-    match worker.work(deliveries).await {
+    let worked = AssertUnwindSafe(worker.work(deliveries)).catch_unwind().await;
+    let Ok(worked) = worked else {
+        tracing::error!(
+            "A batch panicked, which is a bug; what it held comes back when its leases run out"
+        );
+        return ack_all(messages).await;
+    };
+    match worked {
         Ok(verdicts) => {
             breaker.judge(verdicts).await;
             ack_all(messages).await;

@@ -32,6 +32,10 @@ pub enum Ems {
 
 /// What the sync record says, as it was before the claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts about a record, each a column"
+)]
 pub struct Known {
     /// The remote id is known.
     pub has_remote_id: bool,
@@ -254,7 +258,7 @@ mod tests {
             return Decision::Hold(HoldReason::Unmappable);
         }
         let same_as_rejected = hash == known.rejected_hash && !known.insisted;
-        if !known.has_remote_id && !(same_as_rejected && !known.has_intent) {
+        if !known.has_remote_id && (!same_as_rejected || known.has_intent) {
             if let Some(older) = older {
                 return Decision::Wait(WaitFor::Sibling(older));
             }

@@ -127,6 +127,7 @@ pub enum Due {
 
 /// What a finish writes. [`crate::store`] turns it into the row that `sync.finish` takes.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each written to a column")]
 pub struct Finish {
     /// The entity.
     pub entity: EntityRef,

@@ -113,6 +113,7 @@ pub fn after_push(
                 sent: true,
                 pushed: written,
                 confirmed: true,
+                parents: Some(seen.parents.clone()),
                 remote_changed: claim.remote_id.as_ref() != Some(&remote_id),
                 remote_id: Some(remote_id),
                 data_hash: seen.hash,
@@ -175,7 +176,12 @@ fn skipped(claim: &Claim, reason: SkipReason, seen: &Seen) -> Settled {
             reason: Some("deleted".to_owned()),
             ..clean(claim, seen)
         },
-        SkipReason::Unchanged => Finish { settled: true, confirmed: true, ..clean(claim, seen) },
+        SkipReason::Unchanged => Finish {
+            settled: true,
+            confirmed: true,
+            parents: Some(seen.parents.clone()),
+            ..clean(claim, seen)
+        },
         SkipReason::Rejected => Finish {
             state: State::Rejected,
             reason: Some(FailureClass::Rejected.name().to_owned()),
@@ -222,11 +228,15 @@ fn failed(
         // An answer: no request is under way any more. It says that nothing was applied, and is not trusted so far
         // as to create again without a look; but what that look does not find is not there.
         FailureClass::Transient | FailureClass::OurFault | FailureClass::StaleMapping => Finish {
-            read_back_millis: None,
+            read_back_millis: heir_reads_back(claim),
             intent_on: answered_intent(claim, times),
             ..in_doubt(claim, seen, times)
         },
-        FailureClass::Ambiguous => in_doubt(claim, seen, times),
+        // This request may still land: its settling begins now, whatever was tried before.
+        FailureClass::Ambiguous => Finish {
+            intent_on: if claim.remote_id.is_none() { Some(times.now) } else { claim.intent_on },
+            ..in_doubt(claim, seen, times)
+        },
     };
     let base = Finish { error: Some(failure.to_string()), sent: !failure.unsent, ..base };
     let counted = Finish { attempts, failures: claim.failures.saturating_add(1), ..base.clone() };
@@ -372,12 +382,18 @@ fn base(claim: &Claim, seen: &Seen) -> Finish {
         failures: 0,
         due: Due::Never,
         waiting_on: None,
-        parents: seen.modified_on.is_some().then(|| seen.parents.clone()),
+        // Until the remote is known to hold the new parents, the old ones must not believe that the child has left.
+        parents: (seen.modified_on.is_some() && claim.remote_id.is_none())
+            .then(|| seen.parents.clone()),
         tombstone: false,
         drop: false,
-        // A zombie's request may still be on its way: the successor's success does not prove otherwise.
-        read_back_millis: claim.taken_over.then_some(millis(limits::LEASE_MIN)),
+        read_back_millis: heir_reads_back(claim),
     }
+}
+
+/// A zombie's request may still be on its way, whatever became of its successor's.
+fn heir_reads_back(claim: &Claim) -> Option<u64> {
+    claim.taken_over.then_some(millis(limits::LEASE_MIN))
 }
 
 const fn settled(finish: Finish, verdict: Verdict, outcome: &'static str) -> Settled {
@@ -510,6 +526,32 @@ mod tests {
         let lost = Claim { intent_on: Some(now()), in_doubt: true, ..claim() };
         let finish = fail(&lost, FailureClass::Transient).finish;
         assert!(!intent_is_settled(finish.intent_on, times()));
+    }
+
+    /// A merge of persons: the child waits for its new parent, and the old parent must go on waiting for the child.
+    #[test]
+    fn a_move_is_told_to_the_old_parent_only_when_the_remote_holds_it() {
+        let moving = Claim { remote_id: Some("7".into()), ..claim() };
+        let wait = Decision::Wait(WaitFor::Parent(EntityRef::new(EntityType::Person, 2)));
+        assert_eq!(without_request(&moving, wait, &seen()).unwrap().finish.parents, None);
+        assert_eq!(fail(&moving, FailureClass::Transient).finish.parents, None);
+        assert_eq!(push(&moving, PushResult::NotSent).finish.parents, None);
+        let held = PushResult::Held {
+            remote_id: "7".into(),
+            remote_hash: seen().hash.unwrap(),
+            written: true,
+        };
+        assert_eq!(push(&moving, held).finish.parents, Some(seen().parents));
+        // Who is not at the remote yet holds nobody up there.
+        assert_eq!(push(&claim(), PushResult::NotSent).finish.parents, Some(seen().parents));
+    }
+
+    /// The second of two creates is lost: what the first one's time proves says nothing about it.
+    #[test]
+    fn a_create_that_is_lost_settles_anew() {
+        let long_ago = now().checked_sub(Duration::from_secs(3_600)).unwrap();
+        let again = Claim { intent_on: Some(long_ago), in_doubt: true, ..claim() };
+        assert_eq!(fail(&again, FailureClass::Ambiguous).finish.intent_on, Some(now()));
     }
 
     #[test]

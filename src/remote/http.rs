@@ -153,7 +153,9 @@ impl Http {
         match until.map(|until| until.saturating_duration_since(Instant::now())) {
             Some(left) if !left.is_zero() => {
                 let text = "The server asked for a pause a moment ago";
-                Err(Failure::new(FailureClass::Throttled, text).with_retry_after(Some(left)).unsent())
+                Err(Failure::new(FailureClass::Throttled, text)
+                    .with_retry_after(Some(left))
+                    .unsent())
             }
             _ => Ok(()),
         }

@@ -19,7 +19,7 @@ impl Store {
     ) -> Result<(Vec<Change>, Vec<Owing>), StoreError> {
         super::retrying(|| async {
             let mut client = self.client().await?;
-            let transaction = client.transaction().await?;
+            let mut transaction = client.transaction().await?;
             // An EMS commit with synchronous_commit = off that we push must not be lost after it: this flushes it.
             transaction.batch_execute("set local synchronous_commit = on").await?;
             let take = transaction
@@ -27,7 +27,7 @@ impl Store {
                 .await?;
             let taken = transaction.query(&take, &[&floor, &rows]).await?;
             let changes = taken.iter().map(change).collect::<Result<Vec<_>, _>>()?;
-            let owed = super::records::owe_all(&transaction, route(&changes)).await?;
+            let owed = super::records::owe_all(&mut transaction, route(&changes)).await?;
             transaction.commit().await?;
             Ok((changes, owed))
         })

@@ -19,6 +19,8 @@ pub struct Projection {
     pub parents: Vec<EntityRef>,
     /// Its fields.
     pub fields: Fields,
+    /// The view gave it no version, or parents that are no references: it can't be pushed.
+    pub is_odd: bool,
 }
 
 /// A statement with the name of a projection put in: names of a closed set, never data.
@@ -67,16 +69,20 @@ fn projection(
     entity_type: EntityType,
     row: &tokio_postgres::Row,
 ) -> Result<Projection, StoreError> {
-    let parents: Vec<&str> = row.try_get("parents")?;
-    let parents = parents.iter().map(|parent| parent.parse()).collect::<Result<_, _>>();
+    // One odd row of an own view must not stop the others.
+    let named: Option<Vec<Option<&str>>> = row.try_get("parents")?;
+    let parents: Option<Vec<EntityRef>> =
+        named.unwrap_or_default().into_iter().map(|parent| parent?.parse().ok()).collect();
+    let modified_on: Option<Timestamp> = row.try_get("modified_on")?;
     let fields: Value = row.try_get("fields")?;
     let Value::Object(fields) = fields else {
         return Err(StoreError::Unexpected("a projection row is no object"));
     };
     Ok(Projection {
         entity: EntityRef::new(entity_type, row.try_get("id")?),
-        modified_on: row.try_get("modified_on")?,
-        parents: parents.map_err(|_| StoreError::Unexpected("a projection names an odd parent"))?,
+        is_odd: modified_on.is_none() || parents.is_none(),
+        modified_on: modified_on.unwrap_or_default(),
+        parents: parents.unwrap_or_default(),
         fields: Fields::new(fields),
     })
 }

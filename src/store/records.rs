@@ -30,13 +30,29 @@ pub struct FinishReport {
 /// Owes within a transaction; what comes back is what is owed now, parents' types first. Records are locked in key
 /// order, names compared as bytes, like everywhere.
 pub(super) async fn owe_all(
-    transaction: &Transaction<'_>,
+    transaction: &mut Transaction<'_>,
     mut owings: Vec<Owing>,
 ) -> Result<Vec<Owing>, StoreError> {
     owings.sort_by_key(|owing| (owing.target.name(), owing.entity_type.name()));
     let mut owed = Vec::with_capacity(owings.len());
     for owing in owings {
-        owed.push(owe(transaction, owing).await?);
+        let (target, entity_type) = (owing.target, owing.entity_type);
+        let savepoint = transaction.savepoint("owe").await?;
+        match owe(&savepoint, owing).await {
+            Ok(now_owed) => {
+                savepoint.commit().await?;
+                owed.push(now_owed);
+            }
+            Err(error) if error.lost_a_race() || error.is_outage() => return Err(error),
+            // A view that fails must not hold up what has nothing to do with it.
+            Err(error) => {
+                savepoint.rollback().await?;
+                tracing::error!(
+                    target.name = %target, entity.type = %entity_type, error = %error,
+                    "The projection failed: these changes are left to the sweep"
+                );
+            }
+        }
     }
     owed.sort_by_key(|owing| (owing.target, owing.entity_type));
     Ok(owed)
@@ -79,8 +95,8 @@ impl Store {
     pub async fn owe(&self, owings: Vec<Owing>) -> Result<Vec<Owing>, StoreError> {
         super::retrying(|| async {
             let mut client = self.client().await?;
-            let transaction = client.transaction().await?;
-            let owed = owe_all(&transaction, owings.clone()).await?;
+            let mut transaction = client.transaction().await?;
+            let owed = owe_all(&mut transaction, owings.clone()).await?;
             transaction.commit().await?;
             Ok(owed)
         })
@@ -392,6 +408,7 @@ fn report_of(rows: &[tokio_postgres::Row]) -> Result<FinishReport, StoreError> {
 
 /// The object that `sync.finish` takes; its field names are that function's.
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the fields of a row that SQL reads")]
 struct FinishRow<'a> {
     entity_type: &'static str,
     entity_id: i64,

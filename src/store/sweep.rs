@@ -21,6 +21,9 @@ pub struct SweepWatermark {
     pub audit_id: i64,
 }
 
+/// What a chunk of a scan found (ids and versions), and the keyset to go on from; `None` at the end.
+pub type Chunk<K> = (Vec<(i64, Timestamp)>, Option<K>);
+
 /// The hash that a record holds, for the audit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct HeldHash {
@@ -71,7 +74,11 @@ impl Store {
             client.prepare_cached(include_str!("../../sql/queries/watermark_read.sql")).await?;
         let row = client.query_opt(&query, &[&target.name(), &entity_type.name()]).await?;
         let Some(row) = row else {
-            return Ok(SweepWatermark { modified_on: None, orphan_id: 0, audit_id: 0 });
+            return Ok(SweepWatermark {
+                modified_on: None,
+                orphan_id: i64::MIN,
+                audit_id: i64::MIN,
+            });
         };
         Ok(SweepWatermark {
             modified_on: row.try_get(0)?,
@@ -119,7 +126,7 @@ impl Store {
         entity_type: EntityType,
         since: Timestamp,
         after: i64,
-    ) -> Result<(Vec<(i64, Timestamp)>, Option<(Timestamp, i64)>), StoreError> {
+    ) -> Result<Chunk<(Timestamp, i64)>, StoreError> {
         let sql = include_str!("../../sql/queries/sweep_changed_since.sql");
         let client = self.client().await?;
         let query = client.prepare_cached(&with_projection(sql, target, entity_type)).await?;
@@ -141,7 +148,7 @@ impl Store {
         target: Target,
         entity_type: EntityType,
         after: i64,
-    ) -> Result<(Vec<(i64, Timestamp)>, Option<i64>), StoreError> {
+    ) -> Result<Chunk<i64>, StoreError> {
         let sql = include_str!("../../sql/queries/sweep_changed_after.sql");
         let client = self.client().await?;
         let query = client.prepare_cached(&with_projection(sql, target, entity_type)).await?;
@@ -224,7 +231,7 @@ impl Store {
 fn changed<K>(
     rows: &[tokio_postgres::Row],
     key: impl Fn(&tokio_postgres::Row) -> Result<K, StoreError>,
-) -> Result<(Vec<(i64, Timestamp)>, Option<K>), StoreError> {
+) -> Result<Chunk<K>, StoreError> {
     let mut found = Vec::new();
     for row in rows {
         if row.try_get("found")? {

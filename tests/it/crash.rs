@@ -4,21 +4,26 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ems_sync::broker::Queue;
+use ems_sync::broker::{Broker, Outgoing, Publisher, Queue};
+use ems_sync::delivery::{Cause, Delivery};
+use ems_sync::entity::{EntityRef, EntityType};
 use ems_sync::target::Target;
 use ems_sync_remotes::tagserver::Resource;
 use ems_sync_remotes::{Fault, Operation, Rule};
+use jiff::Timestamp;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
+use secrecy::SecretString;
 
 use crate::support::ems;
-use crate::support::parity::assert_in_sync;
+use crate::support::parity::{self, assert_in_sync};
 use crate::support::process::{ends_within, signal};
 use crate::support::random::Random;
 use crate::support::rig::{PATIENCE, Rig};
 
 const ALL: [&str; 3] = ["run", "--roles", "relay,consume,sweep"];
+const RELAYS_AND_CONSUMES: [&str; 3] = ["run", "--roles", "relay,consume"];
 const KILLS: i64 = 15;
 /// The deadline of a graceful stop, and a little for a slow machine.
 const STOPS_WITHIN_SECONDS: u64 = 30;
@@ -39,9 +44,16 @@ async fn requests(rig: &Rig, more: u64) {
     tokio::time::timeout(Duration::from_secs(5), seen).await.ok();
 }
 
-/// The leases of the dead run out. A lease outlives every request of its holder, so the remote comes to rest first.
+/// The leases of the dead run out. A lease outlives every request and every statement of its holder, so the remote and
+/// the database come to rest first.
 async fn leases_run_out(rig: &Rig) {
     in_time(rig.sim.wait_until(|progress, _| progress.started == progress.finished)).await;
+    rig.until(
+        "select count(*) from pg_stat_activity
+         where datname = current_database() and application_name = 'ems-sync run'",
+        "disconnected",
+    )
+    .await;
     rig.exec(
         "update sync.record set due_on = clock_timestamp(), lease_until = clock_timestamp()
          where lease_owner is not null",
@@ -58,17 +70,17 @@ fn assert_each_once(rig: &Rig) {
     }
 }
 
-async fn messages_ready(rig: &Rig) -> u32 {
+/// The queue of deliveries, as the broker sees it.
+async fn outbound(rig: &Rig) -> lapin::Queue {
     let connection =
         Connection::connect(&rig.services.amqp_url, ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     let queue = Queue::outbound(Target::TagServer).name(&rig.prefix);
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    let declared = channel.queue_declare(queue.into(), options, FieldTable::default()).await;
-    declared.unwrap().message_count()
+    channel.queue_declare(queue.into(), options, FieldTable::default()).await.unwrap()
 }
 
-/// One process with all roles, killed while it works and begun anew, again and again, under changes.
+/// One process, killed while it works and begun anew, again and again, under changes. No sweep finds what it lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_is_killed_again_and_again_loses_nothing_and_creates_nothing_twice() {
     let mut random = Random::seeded(
@@ -81,7 +93,7 @@ async fn a_process_that_is_killed_again_and_again_loses_nothing_and_creates_noth
     ems::populate(&rig.ems, 300).await;
     let (mut hit, mut left) = (0, 0);
     for kill in 1..=KILLS {
-        let mut process = rig.spawn(&ALL);
+        let mut process = rig.spawn(&RELAYS_AND_CONSUMES);
         if kill % 3 == 0 {
             ems::change(&rig.ems, kill / 3).await;
         }
@@ -98,13 +110,20 @@ async fn a_process_that_is_killed_again_and_again_loses_nothing_and_creates_noth
     eprintln!("{hit} of {KILLS} kills left leases behind, {left} in all");
     assert!(hit >= 5, "hardly a kill met work: {hit}");
     leases_run_out(&rig).await;
-    let mut process = rig.spawn(&ALL);
+    let mut process = rig.spawn(&RELAYS_AND_CONSUMES);
     rig.settled().await;
-    assert_in_sync(&rig).await;
+    rig.store.begin_next_cycle(Target::TagServer).await.unwrap();
+    rig.until(OWED, "done").await;
+    let differences = parity::differences(&rig).await;
+    assert!(differences.is_empty(), "{differences:#?}");
+    // A child whose create's answer died with a process is not known to be there, so its parent may be deleted before
+    // it. The remote refuses that, and the parent is tried again, when its retries are used up by the next sweep.
+    let mut violations = rig.sim.violations();
+    violations.retain(|violation| violation.code != "deletes_parent_first");
+    assert!(violations.is_empty(), "{violations:#?}");
     assert_each_once(&rig);
     let overlaps = rig.sim.overlaps();
     assert!(overlaps.iter().all(|overlap| overlap.abandoned), "{overlaps:#?}");
-    assert_eq!(rig.count(OWED).await, 0, "nothing was given up");
     assert_eq!(rig.count(LEASED).await, 0);
     process.kill().await.unwrap();
 }
@@ -135,30 +154,32 @@ async fn a_create_whose_process_died_before_its_answer_is_adopted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_zombies_late_request_is_noticed_and_put_right() {
     let mut rig = Rig::new().await;
-    rig.set("TARGETS__TAGSERVER__TIMEOUT", "8s");
+    rig.set("TARGETS__TAGSERVER__TIMEOUT", "20s");
     let mut zombie = rig.spawn(&ALL);
     rig.exec("insert into ems.person (first_name, last_name) values ('Z', 'one')").await;
     rig.until("select 1 - count(*) from sync.record where state = 'synced'", "pushed").await;
-    let late = Duration::from_secs(6);
-    rig.sim.faults().push(Rule::new(Fault::delay(late)).writes());
+    let person = EntityRef::new(EntityType::Person, rig.count("select id from ems.person").await);
+    rig.sim.faults().push(Rule::new(Fault::delay(Duration::from_secs(8))).writes());
     rig.exec("update ems.person set last_name = 'two'").await;
     in_time(rig.sim.wait_until(|progress, _| progress.started > progress.finished)).await;
     signal(&zombie, "STOP").await;
-    rig.exec("update sync.record set due_on = clock_timestamp(), lease_until = clock_timestamp()")
-        .await;
-    rig.exec("update ems.person set last_name = 'three'").await;
+    // Owed already: the outbox would only add one more generation, seconds later.
+    rig.exec(
+        "update ems.person set last_name = 'three';
+         delete from sync.outbox;
+         update sync.record set due_on = clock_timestamp(), lease_until = clock_timestamp()",
+    )
+    .await;
     let mut heir = rig.spawn(&ALL);
+    in_time(consumers(&rig, 2)).await;
+    // Some go to the zombie, which sits on them; the heir gets the others.
+    tell(&rig, person, 4).await;
     rig.until("select 1 - count(*) from sync.record where state = 'synced'", "taken over").await;
     let name = || rig.sim.rows(Resource::Person)[0].body["lastName"].clone();
-    rig.settled().await;
     assert_eq!(name(), "three");
     in_time(rig.sim.wait_for(|| name() == "two")).await;
     signal(&zombie, "CONT").await;
-    rig.until(
-        "select count(*) from sync.record where not in_doubt",
-        "doubted by the fenced zombie",
-    )
-    .await;
+    rig.until("select count(*) from sync.record where not in_doubt", "doubted by the loser").await;
     zombie.kill().await.unwrap();
     heir.kill().await.unwrap();
     // The read-back is due after the longest time that a request may be under way.
@@ -168,6 +189,23 @@ async fn a_zombies_late_request_is_noticed_and_put_right() {
     rig.settled().await;
     assert_in_sync(&rig).await;
     last.kill().await.unwrap();
+}
+
+/// Waits until so many consumers take from the queue.
+async fn consumers(rig: &Rig, n: u32) {
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    while outbound(rig).await.consumer_count() != n {
+        pace.tick().await;
+    }
+}
+
+/// Publishes deliveries of one entity.
+async fn tell(rig: &Rig, entity: EntityRef, times: usize) {
+    let broker = Broker::new(SecretString::from(rig.services.amqp_url.clone()), rig.prefix.clone());
+    let delivery = Delivery::new(Target::TagServer, entity, Cause::Change, Timestamp::now());
+    let queue = Queue::outbound(Target::TagServer);
+    let messages = vec![Outgoing { queue, delivery }; times];
+    Publisher::new(broker, "test").publish(&messages).await.unwrap();
 }
 
 /// Restarts in order, under load: each process ends by itself in time, leaves no lease, and what it had not begun is
@@ -187,11 +225,14 @@ async fn a_process_that_is_told_to_end_finishes_what_it_began_and_hands_back_the
         signal(&process, "TERM").await;
         assert_eq!(ends_within(&mut process, STOPS_WITHIN_SECONDS).await, Some(0));
         assert_eq!(rig.count(LEASED).await, 0, "no lease is left behind");
-        let in_flight = rig.sim.progress().borrow().clone();
+        let in_flight = *rig.sim.progress().borrow();
         assert_eq!(in_flight.started, in_flight.finished, "no request is left behind");
         let owed = rig.count(OWED).await;
         if owed > 0 && rig.count("select count(*) from sync.outbox").await == 0 {
-            assert!(messages_ready(&rig).await > 0, "{owed} are owed, and nobody is told");
+            assert!(
+                outbound(&rig).await.message_count() > 0,
+                "{owed} are owed, and nobody is told"
+            );
             midway += 1;
         }
     }

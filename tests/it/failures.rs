@@ -278,7 +278,9 @@ async fn a_throttle_pauses_the_whole_target_for_as_long_as_it_asks() {
     // What was on its way when it asked can't be called back.
     let later: Vec<_> = journal
         .iter()
-        .filter(|entry| entry.operation.is_write() && entry.started_us > throttled.ended_us.unwrap())
+        .filter(|entry| {
+            entry.operation.is_write() && entry.started_us > throttled.ended_us.unwrap()
+        })
         .map(|entry| entry.started_us)
         .collect();
     assert!(!later.is_empty());

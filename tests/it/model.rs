@@ -15,6 +15,7 @@ use tokio_postgres::Client;
 use crate::support::database::{self, Services};
 use crate::support::random::Random;
 use driver::{Driver, EVENTS, Seen};
+use observed::Looks;
 
 /// Three types, parents first.
 const TYPES: [EntityType; 3] = [EntityType::Organisation, EntityType::Event, EntityType::Race];
@@ -24,6 +25,7 @@ struct Bench {
     url: SecretString,
     ems: Client,
     store: Store,
+    looks: Looks,
 }
 
 impl Bench {
@@ -38,11 +40,11 @@ impl Bench {
             );
             ems.batch_execute(&sql).await.unwrap();
         }
-        observed::prepare(&ems).await;
+        let looks = Looks::prepare(&ems).await;
         // Nothing here is lost in a crash, so nothing waits for the disk.
         let url = SecretString::from(format!("{url}?options=-c%20synchronous_commit%3Doff"));
         let store = Store::new(&url, "model").unwrap();
-        Self { url, ems, store }
+        Self { url, ems, store, looks }
     }
 
     /// Another process's connections.

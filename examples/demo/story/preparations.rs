@@ -48,7 +48,7 @@ pub(super) async fn runners_enter(stage: &mut Stage) -> Result<()> {
     let (writes, after) = stage.outcome(mark, &change).await?;
     let screen = &mut stage.screen;
     screen.figure(
-        "People, registrations, group places, tags: rows, in one transaction",
+        "People, registrations, group places, tags: one transaction, rows",
         &count(change.rows),
     );
     screen.figure("The EMS was busy with it, triggers included, for", &took(change.took));

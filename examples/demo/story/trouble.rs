@@ -1,5 +1,7 @@
 //! What goes wrong: bad data, TagServer away, a bad line, triggers switched off, a killed worker.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use ems_sync_remotes::tagserver::Resource;
 use ems_sync_remotes::{Fault, Garbage, Rule};
@@ -165,17 +167,21 @@ pub(super) async fn worker_killed(stage: &mut Stage) -> Result<()> {
     stage.screen.step("The worker is killed in the middle of a load");
     let runners = stage.entries.next(400);
     // A slower TagServer, so that there is a middle.
-    stage.tagserver.set_latency(80).await?;
+    stage.tagserver.set_latency(150).await?;
     let before = stage.rows_written().await?;
+    let load = stage.tagserver.mark().await?;
     let lookups = stage.tagserver.counters().await?.lookups;
     let change = stage.ems.register(&runners).await?;
     let quarter = change.rows / 4;
-    within("A quarter of the load is at TagServer", async {
-        while stage.rows_written().await? - before < quarter {
-            let finished = stage.tagserver.progress().await?.finished;
-            stage.tagserver.moves_on(finished, std::time::Duration::from_millis(20)).await?;
+    within("A quarter of the load is at TagServer, and requests are under way", async {
+        loop {
+            let is_quarter = stage.rows_written().await? - before >= quarter;
+            let progress = stage.tagserver.progress().await?;
+            if is_quarter && progress.started > progress.finished {
+                return Ok(());
+            }
+            stage.tagserver.moves_on(progress.finished, Duration::from_millis(20)).await?;
         }
-        Ok(())
     })
     .await?;
     stage.worker.kill().await?;
@@ -203,14 +209,14 @@ pub(super) async fn worker_killed(stage: &mut Stage) -> Result<()> {
     stage
         .screen
         .figure("A correction elsewhere, from its commit to TagServer's answer", &took(latency));
-    stage.screen.say(&format!(
-        "The dead worker had {} in its hands. Its last requests may still be under way, so nobody touches those \
-         until its leases are over, 30 s after they were taken.",
-        counted(backlog.leased, "row", "rows")
-    ));
+    let leased = backlog.leased;
+    stage.screen.check(leased > 0, "Rows that the dead worker had in its hands", &count(leased));
+    stage.screen.say(
+        "Its last requests may still be under way, so nobody touches those rows until its leases are over, 30 s \
+         after they were taken.",
+    );
     stage.settle().await?;
-    let writes = stage.rows_written().await? - before;
-    let again = writes.saturating_sub(change.rows + correction.rows);
+    let again = stage.tagserver.repeated_since(load).await?;
     let all = since(change.committed_on, Timestamp::now());
     stage.screen.figure("From the commit until all was done", &took(all));
     let lookups = stage.tagserver.counters().await?.lookups - lookups;

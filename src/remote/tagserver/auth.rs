@@ -23,6 +23,10 @@ const LIFE_WITHOUT_EXP: Duration = Duration::from_secs(30 * 60);
 /// A token is renewed this long before it ends, or at 80 % of its life, whichever is first.
 const RENEW_BEFORE_END: Duration = Duration::from_secs(60);
 
+/// Refused credentials are not tried again in this time: until every process has seen that the target is disabled.
+/// Accounts are locked after a few wrong tries.
+const REFUSED_FOR: Duration = Duration::from_secs(1);
+
 /// A bearer token and when to renew it.
 pub(super) struct Token {
     text: SecretString,
@@ -67,7 +71,11 @@ impl Login {
         if let Some(token) = state.token.as_ref().filter(|token| Instant::now() < token.renew_at) {
             return Ok(Arc::clone(token));
         }
-        if let Some((_, failure)) = state.failed.as_ref().filter(|(at, _)| *at >= asked) {
+        let is_answer_too = |(at, failure): &&(Instant, Failure)| {
+            let is_refusal = failure.class == FailureClass::Authentication;
+            *at >= asked || (is_refusal && at.elapsed() < REFUSED_FOR)
+        };
+        if let Some((_, failure)) = state.failed.as_ref().filter(is_answer_too) {
             return Err(failure.clone());
         }
         match self.log_in(http, slot).await {

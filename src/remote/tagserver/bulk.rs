@@ -75,7 +75,7 @@ impl TagServer {
             // A refusal of the whole call blames no row, and one row must not take the others along: each goes by
             // itself. A target that is away, busy or refuses us is not asked once per row.
             if matches!(answer.status, 400 | 409 | 413 | 415 | 422 | 500) {
-                let calls = rows.into_iter().map(|push| self.push_one(push));
+                let calls = rows.into_iter().map(|push| self.push_single(push, true));
                 return futures_util::future::join_all(calls).await;
             }
             return same_for_all(&rows, &PushResult::Failed(failure));

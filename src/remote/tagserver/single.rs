@@ -17,12 +17,17 @@ type Ended = PushResult;
 impl TagServer {
     /// Does one push by single calls.
     pub(super) async fn push_one(&self, push: Push) -> (EntityRef, PushResult) {
+        self.push_single(push, false).await
+    }
+
+    /// Does one push by single calls; `was_sent` when it was sent in bulk before, so that it may have been applied.
+    pub(super) async fn push_single(&self, push: Push, was_sent: bool) -> (EntityRef, PushResult) {
         let entity = push.entity;
         let Some(resource) = wire::resource(entity.entity_type) else {
             let failure = Failure::new(FailureClass::OurFault, "TagServer has no such resource");
             return (entity, PushResult::Failed(failure));
         };
-        let wrote = AtomicBool::new(false);
+        let wrote = AtomicBool::new(was_sent);
         let call = Call { client: self, resource, entity, send_before: &push.send_before, wrote };
         let result = match push.action {
             Action::Create { wire, look } => call.create(&wire, look).await,

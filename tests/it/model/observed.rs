@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use ems_sync::delivery::Cause;
 use ems_sync::entity::EntityRef;
 use ems_sync::hash::ContentHash;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{Client, Row, Statement};
 
+use super::Bench;
 use super::rules::{Between, Record};
 
 /// Every column that a rule reads or writes. The two that none of them may touch must stay empty.
@@ -25,19 +26,31 @@ const MICROS: &str = "
                     else (extract(epoch from at) * 1000000)::bigint end
     $$";
 
-/// Prepares a database to be looked at.
-pub(super) async fn prepare(ems: &Client) {
-    ems.batch_execute(MICROS).await.unwrap();
+/// The statements by which a database is looked at.
+pub(super) struct Looks {
+    clock: Statement,
+    records: Statement,
+}
+
+impl Looks {
+    pub(super) async fn prepare(ems: &Client) -> Self {
+        ems.batch_execute(MICROS).await.unwrap();
+        Self {
+            clock: ems.prepare("select micros(clock_timestamp())").await.unwrap(),
+            records: ems.prepare(RECORDS).await.unwrap(),
+        }
+    }
 }
 
 /// The database's clock, exactly.
-pub(super) async fn clock(ems: &Client) -> i64 {
-    ems.query_one("select micros(clock_timestamp())", &[]).await.unwrap().get(0)
+pub(super) async fn clock(bench: &Bench) -> i64 {
+    bench.ems.query_one(&bench.looks.clock, &[]).await.unwrap().get(0)
 }
 
 /// Every record at TagServer.
-pub(super) async fn records(ems: &Client) -> BTreeMap<EntityRef, Record> {
-    ems.query(RECORDS, &[]).await.unwrap().iter().map(|row| (entity(row), record(row))).collect()
+pub(super) async fn records(bench: &Bench) -> BTreeMap<EntityRef, Record> {
+    let rows = bench.ems.query(&bench.looks.records, &[]).await.unwrap();
+    rows.iter().map(|row| (entity(row), record(row))).collect()
 }
 
 fn entity(row: &Row) -> EntityRef {

@@ -207,6 +207,21 @@ async fn a_child_that_begins_to_wait_while_its_parent_comes_is_not_left_asleep()
     meeting.was_a_race();
 }
 
+/// Two hundred times records begin to wait for their older sibling at the moment that it is done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_begins_to_wait_while_its_sibling_ends_is_not_left_asleep() {
+    let mut meeting =
+        Meeting::new("a_record_that_begins_to_wait_while_its_sibling_ends_is_not_left_asleep")
+            .await;
+    let older = EntityRef::new(EntityType::Event, 1);
+    let younger = entities(EntityType::Event, 2..12);
+    for _ in 0..200 {
+        let ends = |claim: &Claim| outcome::held(claim, "r1", &[], Timestamp::now());
+        meeting.meet(older, ends, &younger, WaitFor::Sibling(older)).await;
+    }
+    meeting.was_a_race();
+}
+
 /// Two hundred times parents that must go begin to wait for their child at the moment that it goes, or moves away.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_parent_that_begins_to_wait_while_its_child_leaves_is_not_left_asleep() {

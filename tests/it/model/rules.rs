@@ -226,7 +226,7 @@ impl Model {
             record.fence = Some(Between { low: self.newest_fence + 1, high: i64::MAX });
             record.in_doubt = true;
             if record.remote_id.is_none() {
-                record.intent_on = record.intent_on.or(Some(now));
+                record.intent_on = Some(now);
             }
         }
         claimed
@@ -256,7 +256,7 @@ impl Model {
                     moved.insert(finish.entity);
                 }
                 self.write(now, finish, over.contains(&finish.entity), &mut report);
-                if finish.remote_changed || finish.drop {
+                if finish.remote_changed {
                     changed.insert(finish.entity);
                 }
             } else {
@@ -287,7 +287,23 @@ impl Model {
         for entity in awaited {
             self.owe_awaited(now, entity, &mut report);
         }
-        self.wake(now, &changed, &moved, &mut report);
+        // Whatever became of an older sibling, the younger looks again.
+        let is_older = |record: &Record, on: EntityRef| {
+            record.state_reason.as_deref() == Some("waiting_for_sibling")
+                && finishes.iter().any(|finish| finish.entity == on)
+                && !report.fenced.contains(&on)
+        };
+        let woken: BTreeSet<EntityRef> = self
+            .records
+            .iter()
+            .filter(|(_, record)| {
+                record.waiting_on.is_some_and(|on| {
+                    changed.contains(&on) || moved.contains(&on) || is_older(record, on)
+                })
+            })
+            .map(|(entity, _)| *entity)
+            .collect();
+        self.wake(now, &woken, &changed, &mut report);
         report
     }
 
@@ -331,7 +347,8 @@ impl Model {
             record.owed_on = if moved { record.last_owed_on } else { None };
         }
         let version = finish.modified_on.map(Between::at);
-        record.seen_modified_on = version.or(record.seen_modified_on);
+        record.seen_modified_on =
+            if finish.tombstone { None } else { version.or(record.seen_modified_on) };
         if finish.pushed {
             record.entity_synced_on = Some(now);
         }
@@ -391,16 +408,16 @@ impl Model {
         report.due.insert(entity);
     }
 
-    /// Wakes who waited for these, and owes the children of those whose remote id changed.
+    /// Wakes these, and owes the children of those whose remote id changed.
     fn wake(
         &mut self,
         now: Between,
+        woken: &BTreeSet<EntityRef>,
         changed: &BTreeSet<EntityRef>,
-        moved: &BTreeSet<EntityRef>,
         report: &mut Report,
     ) {
         for (entity, record) in &mut self.records {
-            if record.waiting_on.is_some_and(|on| changed.contains(&on) || moved.contains(&on)) {
+            if woken.contains(entity) {
                 record.is_due_now(now);
                 report.due.insert(*entity);
             } else if record.parents.iter().any(|parent| changed.contains(parent))

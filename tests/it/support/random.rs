@@ -1,4 +1,4 @@
-//! Chance that can be had again: SplitMix64, from a seed that every test prints.
+//! Chance that can be had again: `SplitMix64`, from a seed that every test prints.
 
 /// A stream of random numbers.
 #[derive(Debug)]

@@ -137,7 +137,7 @@ impl Rig {
             let states = self
                 .ems
                 .query(
-                    "select entity_type, state, state_reason, max(last_error), count(*), min(due_on - clock_timestamp())::text
+                    "select entity_type, state, state_reason, max(last_error), count(*), min(due_on)::text
                      from sync.record where owed_gen > done_gen group by 1, 2, 3",
                     &[],
                 )

@@ -42,6 +42,17 @@ async fn a_refused_login_is_not_tried_again_by_each_who_waited_for_it() {
     let results = bench.many((1..=80).map(|id| bench.create(id, "Club")).collect()).await;
     assert_eq!(words(&results), [("authentication", 80)].into());
     assert_eq!(bench.sim.counters().logins, 1, "an account must not be locked by us");
+    // Nor by the next batches, until the target is disabled; then it is tried anew.
+    assert_eq!(word(&bench.one(bench.create(1, "Club")).await), "authentication");
+    assert_eq!(bench.sim.counters().logins, 1);
+    let again = async {
+        let mut pace = tokio::time::interval(Duration::from_millis(20));
+        while bench.sim.counters().logins == 1 {
+            pace.tick().await;
+            assert_eq!(word(&bench.one(bench.create(1, "Club")).await), "authentication");
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), again).await.expect("is tried again");
     assert_eq!(bench.requests(), []);
 }
 
