@@ -47,8 +47,8 @@ lint: toolchain ## Clippy, documentation and, when cargo-deny is installed, depe
 	else echo 'cargo deny check: skipped, cargo-deny is not installed'; fi
 
 bench: toolchain ## Run the benchmarks against private services (BENCH_ARGS)
-	cargo bench --locked --no-run
-	$(SERVICES) cargo bench --locked $(BENCH_ARGS)
+	cargo bench --locked -p ems-sync --bench pipeline --no-run
+	$(SERVICES) cargo bench --locked -p ems-sync --bench pipeline $(BENCH_ARGS)
 
 up: ## Start Postgres and RabbitMQ for development and print their addresses
 	@deploy/local/up

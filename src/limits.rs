@@ -25,7 +25,7 @@ pub const REPUBLISH_STANDBY_EVERY: Duration = Duration::from_secs(90);
 /// How soon the republish scan looks again while it found a full batch.
 pub const REPUBLISH_SOON: Duration = Duration::from_millis(500);
 /// Records that one republish scan publishes at most.
-pub const REPUBLISH_BATCH_ROWS: i64 = 1_000;
+pub const REPUBLISH_BATCH_ROWS: i64 = 4_000;
 /// A queue with at least this many messages is not published to by the scan: what is owed is in it already.
 pub const QUEUE_SHORT: u32 = 200;
 /// A queue with at least this many messages is not published to at all: back-pressure, the rest stays owed.

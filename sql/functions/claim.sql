@@ -29,9 +29,14 @@ create or replace function sync.claim(
     failures      integer,
     tombstoned    boolean
 )
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
+-- Planned once per session: as a plain SQL function its body would be planned in every call, which costs more than it does.
+set plan_cache_mode = force_generic_plan
 as $body$
+#variable_conflict use_column
+begin
+    return query
     with before as (
         select r.*
         from sync.record r
@@ -57,6 +62,7 @@ as $body$
     where r.target = p_target and r.entity_type = b.entity_type and r.entity_id = b.entity_id
     returning r.entity_type, r.entity_id, r.fence, b.owed_gen, b.owed_on, b.cause, b.traceparent, b.remote_id,
               b.data_hash, b.remote_hash, b.rejected_hash, b.in_doubt, b.intent_on, b.lease_owner is not null,
-              b.attempts, b.failures, b.tombstoned_on is not null
+              b.attempts, b.failures, b.tombstoned_on is not null;
+end
 $body$;
 comment on function sync.claim is 'Claim the leases of a batch; marks in doubt and writes the intent before anything is sent.';

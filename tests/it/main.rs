@@ -12,6 +12,7 @@
     clippy::cast_possible_truncation,
     clippy::too_many_lines,
     clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
     missing_docs,
     reason = "tests say what must hold, and fail loudly"
 )]

@@ -57,7 +57,7 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
     let target = evidence.state.target;
     let entity_type = evidence.entity.entity_type;
     if !target.covers(entity_type) {
-        let next = format!("Nothing: a {entity_type} is not sent to {target}.");
+        let next = format!("Nothing: {target} takes no {entity_type}.");
         return Verdict::new(Shown::Skipped, "not_covered", next);
     }
     let obstacle = Obstacle::of(evidence.is_enabled, evidence.state);

@@ -137,12 +137,16 @@ impl Rig {
             let states = self
                 .ems
                 .query(
-                    "select entity_type, state, state_reason, max(last_error), count(*), min(due_on)::text
-                     from sync.record where owed_gen > done_gen group by 1, 2, 3",
+                    "select concat_ws(' ', count(*), entity_type, state, state_reason, 'due', min(due_on), max(last_error))
+                     from sync.record where owed_gen > done_gen group by entity_type, state, state_reason
+                     union all
+                     select concat_ws(' ', 'the breaker is', breaker, 'until', breaker_until, 'pause', throttled_until)
+                     from sync.target where target = 'tagserver'",
                     &[],
                 )
                 .await
                 .unwrap();
+            let states: Vec<String> = states.iter().map(|row| row.get(0)).collect();
             panic!("Not {what} in time; owed: {states:#?}");
         }
     }
