@@ -114,7 +114,6 @@ async fn shuffled_and_doubled_deliveries_converge_with_no_failed_attempt() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_child_brings_its_parents_along() {
     let rig = Rig::new().await;
-    let running = rig.start(&[Role::Consume]);
     ems::populate(&rig.ems, 10).await;
     rig.exec("delete from sync.outbox").await;
     let participant = rig.count("select min(id) from ems.start_group_participant").await;
@@ -134,6 +133,7 @@ async fn a_child_brings_its_parents_along() {
         .map(|delivery| Outgoing { queue: Queue::outbound(Target::TagServer), delivery })
         .collect();
     Publisher::new(broker, "test").publish(&messages).await.unwrap();
+    let running = rig.start(&[Role::Consume]);
     rig.until(
         "select 1 - count(*) from sync.record where entity_type = 'start_group_participant' and state = 'synced'",
         "brought",

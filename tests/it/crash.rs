@@ -7,8 +7,9 @@ use std::time::Duration;
 use ems_sync::broker::{Broker, Outgoing, Publisher, Queue};
 use ems_sync::delivery::{Cause, Delivery};
 use ems_sync::entity::{EntityRef, EntityType};
+use ems_sync::limits::CONCURRENCY_DEFAULT;
 use ems_sync::target::Target;
-use ems_sync_remotes::tagserver::Resource;
+use ems_sync_remotes::tagserver::{Bulk, Resource, TagServerOptions, TagServerSettings};
 use ems_sync_remotes::{Fault, Operation, Rule};
 use jiff::Timestamp;
 use lapin::options::QueueDeclareOptions;
@@ -42,6 +43,14 @@ async fn requests(rig: &Rig, more: u64) {
     let until = rig.sim.counters().requests + more;
     let seen = rig.sim.wait_until(|progress, _| progress.started >= until);
     tokio::time::timeout(Duration::from_secs(5), seen).await.ok();
+}
+
+/// Waits until the outbox is empty, and says so at once.
+async fn relayed(rig: &Rig) {
+    let mut pace = tokio::time::interval(Duration::from_millis(1));
+    while rig.count("select count(*) from sync.outbox").await > 0 {
+        pace.tick().await;
+    }
 }
 
 /// The leases of the dead run out. A lease outlives every request and every statement of its holder, so the remote and
@@ -96,10 +105,13 @@ async fn a_process_that_is_killed_again_and_again_loses_nothing_and_creates_noth
         let mut process = rig.spawn(&RELAYS_AND_CONSUMES);
         if kill % 3 == 0 {
             ems::change(&rig.ems, kill / 3).await;
+            // The moment in which the outbox has been emptied.
+            in_time(relayed(&rig)).await;
+        } else {
+            requests(&rig, random.below(30) as u64).await;
+            // A random moment of the claim, the push or the finish that follow.
+            tokio::time::sleep(Duration::from_millis(random.below(25) as u64)).await;
         }
-        requests(&rig, random.below(30) as u64).await;
-        // A random moment of the claim, the push or the finish that follow.
-        tokio::time::sleep(Duration::from_millis(random.below(25) as u64)).await;
         process.kill().await.unwrap();
         let leases = rig.count(LEASED).await;
         (hit, left) = (hit + usize::from(leases > 0), left + leases);
@@ -251,10 +263,12 @@ async fn a_process_that_is_told_to_end_finishes_what_it_began_and_hands_back_the
 /// With requests that take seconds: those under way are awaited and recorded, no other is begun.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_under_way_are_awaited_when_a_process_is_told_to_end() {
-    let rig = Rig::new().await;
+    // One request per entity, so that a batch takes longer than the stop may.
+    let settings = TagServerSettings { bulk: Bulk::NotFound, ..TagServerSettings::default() };
+    let rig = Rig::with(TagServerOptions { settings, ..TagServerOptions::default() }).await;
     let mut process = rig.spawn(&ALL);
     ems::populate(&rig.ems, 200).await;
-    requests(&rig, 2).await;
+    requests(&rig, 20).await;
     rig.sim.set_latency(Duration::from_secs(2));
     in_time(rig.sim.wait_until(|progress, _| progress.started > progress.finished)).await;
     let begun = rig.sim.counters().requests;
@@ -267,7 +281,7 @@ async fn requests_under_way_are_awaited_when_a_process_is_told_to_end() {
     assert_eq!(rows as i64, known, "every answer was recorded");
     assert_eq!(rig.count("select count(*) from sync.record where in_doubt").await, 0);
     let later = rig.sim.counters().requests - begun;
-    assert!(later <= 16, "{later} requests were begun after the stop");
+    assert!(later <= CONCURRENCY_DEFAULT as u64, "{later} requests were begun after the stop");
     rig.sim.set_latency(Duration::ZERO);
     let mut process = rig.spawn(&ALL);
     rig.settled().await;

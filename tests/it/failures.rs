@@ -275,12 +275,11 @@ async fn a_throttle_pauses_the_whole_target_for_as_long_as_it_asks() {
     let journal = rig.sim.journal();
     let throttled = journal.iter().find(|entry| entry.status == Some(429)).unwrap();
     let until = throttled.ended_us.unwrap() + 2_900_000;
-    // What was on its way when it asked can't be called back.
+    // What was on its way before its answer had reached us can't be called back.
+    let on_its_way = throttled.ended_us.unwrap() + 100_000;
     let later: Vec<_> = journal
         .iter()
-        .filter(|entry| {
-            entry.operation.is_write() && entry.started_us > throttled.ended_us.unwrap()
-        })
+        .filter(|entry| entry.operation.is_write() && entry.started_us > on_its_way)
         .map(|entry| entry.started_us)
         .collect();
     assert!(!later.is_empty());

@@ -348,6 +348,23 @@ async fn a_loser_of_its_lease_writes_nothing_but_a_read_back() {
     assert_eq!(bench.count("select count(*) from sync.record where read_back_on is null").await, 0);
 }
 
+/// The two reads of a decision are not one moment, so it may happen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entity_may_be_waited_for_as_a_parent_and_as_a_child_at_once() {
+    let bench = Bench::new().await;
+    let consumer = Consumer::new(&bench);
+    let ours = [EntityRef::new(EntityType::Organisation, 1), EntityRef::new(EntityType::Race, 1)];
+    let both = EntityRef::new(EntityType::Event, 1);
+    bench.bring(&ours).await;
+    let claims = consumer.have(&ours).await;
+    let waits = [WaitFor::Child(both), WaitFor::Parent(both)];
+    let finishes: Vec<_> =
+        claims.iter().zip(waits).map(|(claim, wait)| outcome::waits(claim, wait)).collect();
+    let report = consumer.finish(&finishes).await;
+    assert_eq!(report.due, [both], "it is owed, once");
+    assert_eq!(bench.count("select count(*) from sync.record where state = 'waiting'").await, 2);
+}
+
 /// Eight processes on the same few records, in any order: no error, no record held by two, and nothing left behind.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eight_processes_on_the_same_records_neither_fail_nor_leave_anything_behind() {

@@ -51,6 +51,12 @@ impl Bench {
         self.with_password("ems-sync-password")
     }
 
+    /// The same simulator and a client that waits as long as it takes on a busy machine.
+    pub(super) fn patient(mut self) -> Self {
+        self.settings.timeout = PATIENCE;
+        self.fresh()
+    }
+
     pub(super) fn with_password(&self, password: &str) -> Self {
         let settings = self.settings.clone();
         Self { sim: Arc::clone(&self.sim), client: client(&settings, password), settings }

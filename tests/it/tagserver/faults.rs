@@ -378,6 +378,7 @@ async fn whatever_is_held_under_dice_is_really_there() {
             }
         }
         bench.sim.faults().clear();
+        let bench = bench.patient();
         let batch = (1..=30).map(|id| bench.create_again(id, "In the end", true)).collect();
         assert_eq!(words(&bench.many(batch).await), [("held", 30)].into(), "seed {seed}");
         assert_eq!(bench.sim.row_count(Resource::Organisation), 30, "seed {seed}");

@@ -10,12 +10,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::bench::{Bench, delete, delete_by_key, word, words};
 
+/// How long a slow request takes.
+const SLOW: Duration = Duration::from_millis(600);
+
 fn until(push: Push, send_before: Instant) -> Push {
     Push { send_before: send_before.into(), ..push }
 }
 
-fn within_100_ms(push: Push) -> Push {
-    until(push, Instant::now() + Duration::from_millis(100))
+/// A deadline that a request of the simulator's `SLOW` outlasts.
+fn shortly(push: Push) -> Push {
+    until(push, Instant::now() + Duration::from_millis(250))
 }
 
 #[tokio::test]
@@ -79,19 +83,19 @@ async fn a_push_that_waited_for_a_slot_or_a_login_too_long_is_not_sent() {
     let bench = Bench::with(TagServerOptions::default(), narrow).await;
     let id = bench.plant(1, "A");
     assert_eq!(word(&bench.one(bench.update(1, id, "A")).await), "held");
-    bench.sim.faults().push(Rule::new(Fault::delay(Duration::from_millis(300))).writes());
+    bench.sim.faults().push(Rule::new(Fault::delay(SLOW)).writes());
     let slow = bench.one(bench.update(1, id, "B"));
     let waiting = async {
         bench.sim.wait_until(|progress, _| progress.started == 3).await;
-        bench.one(within_100_ms(bench.create(2, "C"))).await
+        bench.one(shortly(bench.create(2, "C"))).await
     };
     let (slow, waiting) = tokio::join!(slow, waiting);
     assert_eq!((word(&slow), word(&waiting)), ("held", "not_sent"));
 
     let bench = Bench::new().await;
-    let slow = Fault::delay(Duration::from_millis(300));
+    let slow = Fault::delay(SLOW);
     bench.sim.faults().push(Rule::new(slow).operation(Operation::Login));
-    assert_eq!(word(&bench.one(within_100_ms(bench.create(2, "C"))).await), "not_sent");
+    assert_eq!(word(&bench.one(shortly(bench.create(2, "C"))).await), "not_sent");
     assert_eq!(bench.requests(), []);
 }
 
@@ -101,19 +105,19 @@ async fn a_push_that_runs_out_of_time_between_its_requests_is_ambiguous() {
     let bench = Bench::new().await;
     let id = bench.plant(7, "Club");
     assert_eq!(word(&bench.one(bench.update(7, id, "Club")).await), "held", "has its token");
-    let slow = |operation| Rule::new(Fault::delay(Duration::from_millis(200))).operation(operation);
+    let slow = |operation| Rule::new(Fault::delay(SLOW)).operation(operation);
     // The create is refused because the record is there; the look-up would come too late.
     bench.sim.faults().push(slow(Operation::Create));
-    assert_eq!(word(&bench.one(within_100_ms(bench.create(7, "New"))).await), "ambiguous");
+    assert_eq!(word(&bench.one(shortly(bench.create(7, "New"))).await), "ambiguous");
     // The same as a row of a bulk call.
     bench.sim.faults().push(slow(Operation::Bulk));
-    let batch = vec![within_100_ms(bench.create(7, "New")), within_100_ms(bench.create(8, "B"))];
+    let batch = vec![shortly(bench.create(7, "New")), shortly(bench.create(8, "B"))];
     let results = bench.many(batch).await;
     assert_eq!((word(&results[&7]), word(&results[&8])), ("ambiguous", "held"));
     // A delete is answered with 500; the read that would confirm it would come too late.
     bench.sim.faults().push(slow(Operation::Delete));
     bench.sim.faults().push(Rule::new(data_access_failure()).operation(Operation::Delete));
-    assert_eq!(word(&bench.one(within_100_ms(delete(7, id))).await), "ambiguous");
+    assert_eq!(word(&bench.one(shortly(delete(7, id))).await), "ambiguous");
     assert_eq!(bench.requests_of(Operation::Find), 0);
 }
 
@@ -122,12 +126,12 @@ async fn a_push_that_runs_out_of_time_between_its_requests_is_ambiguous() {
 async fn a_push_that_only_looked_before_its_time_was_over_is_not_sent() {
     let bench = Bench::new().await;
     bench.plant(7, "Club");
-    let slow = |operation| Rule::new(Fault::delay(Duration::from_millis(200))).operation(operation);
+    let slow = |operation| Rule::new(Fault::delay(SLOW)).operation(operation);
     bench.sim.faults().push(slow(Operation::Find).unlimited());
     for push in
         [bench.create_again(8, "B", true), bench.create_again(7, "New", true), delete_by_key(7)]
     {
-        assert_eq!(word(&bench.one(within_100_ms(push)).await), "not_sent");
+        assert_eq!(word(&bench.one(shortly(push)).await), "not_sent");
     }
     assert_eq!(bench.sim.counters().writes_applied(), 0);
 }
