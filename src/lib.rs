@@ -55,5 +55,6 @@ pub mod telemetry;
 
 // How the parts run together.
 pub mod error_chain;
+pub mod failpoint;
 pub mod process;
 pub mod target_watch;

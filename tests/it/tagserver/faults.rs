@@ -219,6 +219,22 @@ async fn a_lost_or_senseless_answer_is_ambiguous_for_a_write_and_transient_for_a
     }
 }
 
+/// An answer that would be a success if it were read to its end.
+#[tokio::test]
+async fn an_answer_that_is_longer_than_is_read_is_no_answer() {
+    let bench = Bench::new().await;
+    let id = bench.plant(7, "Club");
+    let padded = |bytes: usize| {
+        let padding = "x".repeat(bytes);
+        let row = json!({"id": id, "externalId": "7", "name": "Club", "padding": padding});
+        Rule::new(with_body(200, row)).operation(Operation::Replace)
+    };
+    bench.sim.faults().push(padded(7 * 1024 * 1024));
+    assert_eq!(word(&bench.one(bench.update(7, id, "Club")).await), "held");
+    bench.sim.faults().push(padded(9 * 1024 * 1024));
+    assert_eq!(word(&bench.one(bench.update(7, id, "Club")).await), "ambiguous");
+}
+
 /// A body that trickles within the deadline is an answer like any other.
 #[tokio::test]
 async fn a_slow_answer_is_read_to_its_end() {
