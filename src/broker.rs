@@ -6,6 +6,7 @@
 
 mod publisher;
 mod subscription;
+mod tokens;
 mod topology;
 
 use std::time::Duration;
@@ -16,7 +17,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::timeout;
 
 pub use publisher::{Outgoing, Publisher};
-pub use subscription::{Message, Subscription, ack_all, hand_back_all};
+pub use subscription::{Message, Subscription, Undecodable, ack_all, hand_back_all};
+pub use tokens::{Token, Walk};
 pub use topology::{Queue, QueueKind};
 
 use crate::limits;

@@ -1,12 +1,15 @@
 //! Bringing a target up to date: claim, read, decide, push, finish.
 //!
-//! [`decision`], [`retry`] and [`settle`] are pure: total functions over plain values, which a simulation can
+//! [`decision`], [`retry`], [`settle`] and [`dead_letter`] are pure: total functions over plain values, which a simulation can
 //! drive. [`consumer`] takes deliveries from the broker, [`batch`] carries a batch of them through the stages.
 
 pub mod batch;
 pub mod breaker;
 pub mod consumer;
+pub mod dead_letter;
 pub mod decision;
 pub mod record;
 pub mod retry;
 pub mod settle;
+pub mod tokens;
+pub mod unacked;

@@ -65,6 +65,10 @@ pub const DELAY_QUEUES: [(&str, Duration); 4] = [
 pub const BATCH_DELIVERIES: usize = 100;
 /// Batches of one target that may be under way at once in a process.
 pub const BATCHES_IN_FLIGHT: usize = 4;
+/// A batch that pushes for longer gives its place to the next one: something in it is slow.
+pub const BATCH_SLOW_AFTER: Duration = Duration::from_secs(1);
+/// How long a result that has arrived waits for others to be written down with it.
+pub const FINISH_LINGER: Duration = Duration::from_millis(100);
 /// Unacknowledged deliveries per consumer: what the batches under way hold, and the next one.
 pub const PREFETCH: u16 = 500;
 /// How often a batch goes again at once because a newer change came while it was pushing.
@@ -89,6 +93,15 @@ pub const BREAKER_PAUSE_MIN: Duration = Duration::from_secs(2);
 pub const BREAKER_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How often a process reads the shared state of the targets.
 pub const TARGET_STATE_EVERY: Duration = Duration::from_millis(500);
+
+/// How often a queue of dead letters is compared with Postgres at least.
+pub const TIDY_TOKENS_EVERY: Duration = Duration::from_secs(10);
+/// Whoever opens a dead letter publishes its token within this; only then it counts as missing.
+pub const TOKEN_GRACE: Duration = Duration::from_secs(5);
+/// Tokens that one walk through a queue of dead letters looks at.
+pub const TOKENS_MAX: i64 = 100_000;
+/// Days that a closed dead letter is kept.
+pub const DEAD_LETTERS_KEPT_DAYS: i32 = 90;
 
 // --- HTTP --------------------------------------------------------------------------------------
 

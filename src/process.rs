@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::deliver::batch::Worker;
 use crate::deliver::breaker::Breaker;
 use crate::deliver::consumer::Consumer;
+use crate::deliver::tokens::Tokens;
 use crate::error_chain::chain;
 use crate::limits;
 use crate::ops::metrics::Metrics;
@@ -237,6 +238,7 @@ impl Shared {
                 store: self.store.clone(),
                 publisher: Arc::new(Publisher::new(self.broker.clone(), "sweep")),
                 remote: Arc::new(client()?),
+                policy: self.config.retry,
                 watch: self.watch.clone(),
                 metrics: Arc::clone(&self.metrics),
             };
@@ -249,9 +251,16 @@ impl Shared {
     fn start_consumer<R: Remote>(&self, remote: R) {
         let target = remote.target();
         let breaker = Arc::new(Breaker::new(self.store.clone(), target));
+        let publisher =
+            Arc::new(Publisher::new(self.broker.clone(), format!("follow-up {target}")));
+        let (store, broker) = (self.store.clone(), self.broker.clone());
+        let tokens = Tokens::new(store, broker, Arc::clone(&publisher), target);
+        self.spawn("tokens", tokens.clone().keep_tidy(self.stop.clone()));
         let worker = Arc::new(Worker {
             store: self.store.clone(),
-            publisher: Publisher::new(self.broker.clone(), format!("follow-up {target}")),
+            publisher,
+            breaker: Arc::clone(&breaker),
+            tokens,
             remote,
             owner: Uuid::new_v4(),
             policy: self.config.retry,
@@ -263,7 +272,6 @@ impl Shared {
             worker: Arc::clone(&worker),
             broker: self.broker.clone(),
             watch: self.watch.clone(),
-            breaker: Arc::clone(&breaker),
             beat: self.progress.part(format!("consumer {target}")),
         };
         let (watch, stop) = (self.watch.clone(), self.stop.clone());

@@ -7,8 +7,9 @@
 //!
 //! # Obligations of a client
 //!
-//! 1. **A result per push.** [`Remote::push`] answers every push exactly once, in any order. A failure concerns
-//!    its own entity only; one that concerns the whole target says so by its class.
+//! 1. **A result per push.** [`Remote::push`] answers every push exactly once, in any order, each as soon as it is
+//!    known: one that hangs holds up no other. A failure concerns its own entity only; one that concerns the whole
+//!    target says so by its class.
 //! 2. **Success is proven.** A push is [`PushResult::Held`] only if the answer parsed, fits its schema and names
 //!    the record that was meant. An empty, short or odd answer is never success and never "nothing is there".
 //! 3. **The class says whether it may have been applied.** A write whose answer was lost is
@@ -23,8 +24,8 @@
 //! 7. **Mapping is pure and idempotent.** [`Remote::wire`] gives equal bytes for equal meaning; mapping what the
 //!    remote answers through the same normalisation gives the `remote_hash`.
 //! 8. **Nothing personal leaves by the way.** Errors carry codes and names of fields, never their values.
-//! 9. **A partial success is kept.** Where an entity has several remote ids, a failure still returns those that
-//!    are known.
+//! 9. **A partial success is kept.** A failure still says which remote id it has found ([`Failure::found`]); where an
+//!    entity has several, those that are known.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -32,6 +33,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -207,6 +209,24 @@ pub enum PushResult {
     Failed(Failure),
 }
 
+/// Where a client puts its results.
+#[derive(Debug, Clone)]
+pub struct Results(mpsc::UnboundedSender<(EntityRef, PushResult)>);
+
+impl Results {
+    /// The two ends. It holds at most a result per push of a batch, so it needs no bound of its own.
+    #[must_use]
+    pub fn channel() -> (Self, mpsc::UnboundedReceiver<(EntityRef, PushResult)>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    /// Hands over how the push of `entity` ended. Nobody listens any more when the batch was given up.
+    pub fn put(&self, entity: EntityRef, result: PushResult) {
+        self.0.send((entity, result)).ok();
+    }
+}
+
 /// A record as the remote shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RemoteRecord {
@@ -250,8 +270,9 @@ pub trait Remote: Send + Sync + 'static {
     /// Whether a new entity of this type must wait until what is owed on an older one of the same parent is there.
     fn wants_older_first(&self, entity_type: EntityType) -> bool;
 
-    /// Does the work of a batch, each entity at most once in it.
-    fn push(&self, batch: Vec<Push>) -> impl Future<Output = Vec<(EntityRef, PushResult)>> + Send;
+    /// Does the work of a batch, each entity at most once in it, and puts each result into `results` as soon as it is
+    /// known. Cancelled by being dropped: what has no result then may or may not have been sent.
+    fn push(&self, batch: Vec<Push>, results: Results) -> impl Future<Output = ()> + Send;
 
     /// One page of what the remote holds of a type, in the order of its ids, from after `from`.
     fn list(

@@ -4,6 +4,7 @@
 //! No connection is held while a remote or the broker is waited for: every method takes one from the pool, runs
 //! one statement or one short transaction, and gives it back.
 
+mod dead_letters;
 mod duty;
 mod listen;
 mod migrate;
@@ -22,6 +23,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub use dead_letters::{DeadLetter, Filter, OddMessage, Replayed};
 pub use duty::{Duty, DutyLease};
 pub use listen::{Listener, Wake};
 pub use migrate::Migrated;

@@ -6,7 +6,7 @@
 //!
 //! 1. versions: `modified_on` of a projection is another than the one that was looked at, read through a
 //!    watermark, so that the cost follows the changes
-//! 2. what is owed and not moving: dead letters begin their next cycle, and everything that is due is published
+//! 2. what is owed and not moving: dead letters get another attempt, seldom and ever seldomer, and everything that is due is published
 //! 3. orphans: records with a remote id or an open intent whose projection row is gone
 //! 4. audit: the hash of a projection against the record's, the only leg that needs no timestamp
 //!
@@ -21,6 +21,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::broker::{BrokerError, Outgoing, Publisher, Queue};
+use crate::deliver::retry::RetryPolicy;
 use crate::delivery::Cause;
 use crate::entity::{EntityRef, EntityType};
 use crate::limits;
@@ -87,6 +88,8 @@ pub struct Sweeper<R> {
     pub publisher: Arc<Publisher>,
     /// The target's client, for its mapping only: a sweep sends nothing.
     pub remote: Arc<R>,
+    /// How many attempts a cycle has.
+    pub policy: RetryPolicy,
     /// The shared state of the targets.
     pub watch: TargetWatch,
     /// Where it counts.
@@ -167,7 +170,7 @@ impl<R: Remote> Sweeper<R> {
     /// Leg 2.
     async fn owed(&self) -> Result<usize, SweepError> {
         let target = self.remote.target();
-        self.store.begin_next_cycle(target).await?;
+        self.store.begin_next_cycle(target, self.policy.attempts()).await?;
         let due = self.store.due(target, limits::REPUBLISH_BATCH_ROWS, true).await?;
         let found = due.len();
         let queue = Queue::outbound(target);

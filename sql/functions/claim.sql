@@ -3,8 +3,10 @@
 --
 -- The claim commits two things before any request is sent: in_doubt (until a confirmed success, no hash proves
 -- anything) and, where no remote id is known, intent_on (a create may exist from now on). It returns what both
--- were before, so that a finish that sent nothing can put them back.
-create or replace function sync.claim(
+-- were before, so that a finish that sent nothing can put them back. `lost_until`: until when a lease of another was good
+-- that we take over; its holder may have sent something as late as that.
+drop function if exists sync.claim(text, uuid, interval, text[], bigint[]);
+create function sync.claim(
     p_target text,
     p_owner  uuid,
     p_lease  interval,
@@ -25,6 +27,8 @@ create or replace function sync.claim(
     in_doubt      boolean,
     intent_on     timestamptz,
     taken_over    boolean,
+    lost_until    timestamptz,
+    doubts        bigint,
     attempts      integer,
     failures      integer,
     tombstoned    boolean
@@ -62,7 +66,7 @@ begin
     where r.target = p_target and r.entity_type = b.entity_type and r.entity_id = b.entity_id
     returning r.entity_type, r.entity_id, r.fence, b.owed_gen, b.owed_on, b.cause, b.traceparent, b.remote_id,
               b.data_hash, b.remote_hash, b.rejected_hash, b.in_doubt, b.intent_on, b.lease_owner is not null,
-              b.attempts, b.failures, b.tombstoned_on is not null;
+              b.lease_until, b.doubts, b.attempts, b.failures, b.tombstoned_on is not null;
 end
 $body$;
 comment on function sync.claim is 'Claim the leases of a batch; marks in doubt and writes the intent before anything is sent.';

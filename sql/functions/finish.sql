@@ -2,15 +2,16 @@
 --
 -- 0. lock all of it in key order, like everybody who locks several records
 -- 1. test again what is waited for: whoever finished it before our lock could not wake us
--- 2. write the outcome where the fence is still ours
+-- 2. write the outcome where the fence is still ours, and open or close its dead letter
 -- 3. a fenced loser that sent something leaves a read-back behind, which the successor's finish does not clear
 -- 4. drop the records of entities that nothing was ever sent for
 -- 5. owe what is waited for, unless it is owed already
--- 6. wake whoever waited for a record whose remote id came or went or that has other parents now (or, as its sibling,
---    for its end), and owe the children of one whose id changed
+-- 6. wake whoever waited for a record whose remote id came or went, that has other parents now or that is surely not at
+--    the remote (or, as its sibling, for its end), and owe the children of one whose id changed
 --
 -- p_rows is an array of objects, one per claimed record (the struct `Finish` in src/store/records.rs).
--- Returns (kind, entity_type, entity_id): 'finished', 'again' (still owed and due), 'fenced', 'woken', 'owed'.
+-- Returns (kind, entity_type, entity_id): 'finished', 'again' (still owed and due), 'fenced', 'woken', 'owed', and
+-- 'dead' (has an open dead letter whose token is not published).
 create or replace function sync.finish(
     p_target    text,
     p_owner     uuid,
@@ -27,6 +28,8 @@ declare
     v_again     text[];
     v_changed   text[];
     v_moved     text[];
+    v_absent    text[];
+    v_dead      text[];
     v_owed      text[];
     v_woken     text[];
 begin
@@ -37,9 +40,17 @@ begin
     -- Who names other parents than before: the old ones may wait for that.
     select coalesce(array_agg(r.entity_type || ':' || r.entity_id), '{}')
     into v_moved
-    from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint, parents text[])
+    from jsonb_to_recordset(p_rows) as x
+         (entity_type text, entity_id bigint, parents text[], remote_id text, intent_on timestamptz)
     join sync.record r on r.target = p_target and r.entity_type = x.entity_type and r.entity_id = x.entity_id
-    where not r.parents <@ x.parents;
+    where not r.parents <@ x.parents
+      and (x.remote_id is not null or x.intent_on is null);
+
+    -- What is surely not at the remote after this: who waits to be deleted after it need not wait.
+    select coalesce(array_agg(x.entity_type || ':' || x.entity_id), '{}')
+    into v_absent
+    from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint, remote_id text, intent_on timestamptz)
+    where x.remote_id is null and x.intent_on is null;
 
     -- 0. Ours, what we wait for, who waits for us, and the children of those whose remote id changes.
     perform 1
@@ -55,6 +66,7 @@ begin
         from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint)
         join sync.record w on w.target = p_target and w.waiting_on = x.entity_type || ':' || x.entity_id
         where w.state_reason = 'waiting_for_sibling'
+           or w.state_reason = 'waiting_for_child' and w.waiting_on = any (v_absent)
         union
         select c.entity_type, c.entity_id from sync.record c where c.target = p_target and c.parents && v_changed
     ) k
@@ -75,7 +87,7 @@ begin
       and case x.waits_for
               when 'parent' then r.remote_id is not null
               when 'sibling' then r.owed_gen = r.done_gen
-              else r.remote_id is null or not r.parents @> array[x.entity_type || ':' || x.entity_id]
+              else r.remote_id is null and r.intent_on is null or not r.parents @> array[x.entity_type || ':' || x.entity_id]
           end;
 
     -- 2. The outcome. `moved`: a newer change came while the lease was held.
@@ -83,7 +95,7 @@ begin
         select x.*,
                x.entity_type || ':' || x.entity_id = any (v_satisfied) as satisfied
         from jsonb_to_recordset(p_rows) as x (
-            entity_type text, entity_id bigint, fence bigint, gen bigint, settled boolean, remote_id text,
+            entity_type text, entity_id bigint, fence bigint, gen bigint, doubts bigint, settled boolean, remote_id text,
             pushed boolean, confirmed boolean, data_hash text, remote_hash text, rejected_hash text,
             modified_on timestamptz, in_doubt boolean, intent_on timestamptz, state text, reason text, error text,
             attempts integer, failures integer, due_ms bigint, waiting_on text, waits_for text, parents text[],
@@ -104,7 +116,7 @@ begin
                                       when o.remote_hash is null then r.remote_hash else decode(o.remote_hash, 'hex') end,
             rejected_hash      = case when o.settled and o.confirmed then null
                                       when o.rejected_hash is null then r.rejected_hash else decode(o.rejected_hash, 'hex') end,
-            in_doubt           = o.in_doubt,
+            in_doubt           = o.in_doubt or r.doubts > o.doubts,
             intent_on          = o.intent_on,
             last_error         = o.error,
             -- A newer change begins a new cycle.
@@ -114,7 +126,10 @@ begin
             dead_lettered_on   = case when o.dead then coalesce(r.dead_lettered_on, clock_timestamp())
                                       when o.settled then null else r.dead_lettered_on end,
             tombstoned_on      = case when o.tombstone then coalesce(r.tombstoned_on, clock_timestamp()) end,
-            parents            = coalesce(o.parents, r.parents),
+            parents            = case when o.parents is null then r.parents
+                                      when o.remote_id is null and o.intent_on is not null
+                                          then array(select distinct unnest(r.parents || o.parents) order by 1)
+                                      else o.parents end,
             read_back_on       = case when o.read_back_ms is null then r.read_back_on
                                       else least(r.read_back_on, clock_timestamp() + o.read_back_ms * interval '1 ms') end,
             read_back_step     = case when o.read_back_ms is null then r.read_back_step else 0 end,
@@ -139,9 +154,39 @@ begin
     into v_finished, v_again
     from written;
 
+    -- A dead letter is opened, or fails once more: the first time the next sweep tries again, then after 5 minutes, 10,
+    -- 20, up to a day. What is rejected waits for a change or a person.
+    insert into sync.dead_letter as d
+        (target, entity_type, entity_id, reason, error, cause, changed_on, traceparent, attempts, next_try_on)
+    select p_target, x.entity_type, x.entity_id, coalesce(x.reason, x.state), x.error, r.cause, r.owed_on, r.traceparent,
+           x.attempts, case when x.state = 'dead_letter' then clock_timestamp() end
+    from jsonb_to_recordset(p_rows) as x
+         (entity_type text, entity_id bigint, state text, reason text, error text, attempts integer, dead boolean)
+    join sync.record r on r.target = p_target and r.entity_type = x.entity_type and r.entity_id = x.entity_id
+    where x.dead and x.entity_type || ':' || x.entity_id = any (v_finished)
+    order by x.entity_type, x.entity_id
+    on conflict (target, entity_type, entity_id) where closed_on is null and entity_type is not null do update set
+        reason         = excluded.reason,
+        error          = excluded.error,
+        attempts       = greatest(d.attempts + 1, excluded.attempts),
+        cycles         = d.cycles + 1,
+        last_failed_on = clock_timestamp(),
+        replayed_on    = null,
+        replayed_by    = null,
+        next_try_on    = case when excluded.next_try_on is not null
+                             then clock_timestamp() + least(interval '5 minutes' * 2 ^ least(d.cycles - 1, 20), interval '1 day') end;
+
+    select coalesce(array_agg(x.entity_type || ':' || x.entity_id), '{}')
+    into v_dead
+    from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint, dead boolean)
+    join sync.dead_letter d
+      on d.target = p_target and d.entity_type = x.entity_type and d.entity_id = x.entity_id and d.closed_on is null
+    where x.dead and d.token_on is null and x.entity_type || ':' || x.entity_id = any (v_finished);
+
     -- 3. Fenced losers: their request may still have reached the remote.
     update sync.record r set
         in_doubt       = true,
+        doubts         = r.doubts + 1,
         read_back_on   = least(r.read_back_on, clock_timestamp() + p_read_back),
         read_back_step = 0
     from (select x.* from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint, sent boolean)
@@ -157,6 +202,15 @@ begin
       and x.entity_type || ':' || x.entity_id = any (v_finished)
       and r.target = p_target and r.entity_type = x.entity_type and r.entity_id = x.entity_id
       and r.owed_gen = x.gen and r.remote_id is null and r.intent_on is null;
+
+    -- What succeeded, or is gone, needs nobody any more.
+    update sync.dead_letter d set closed_on = clock_timestamp(), closed_by = 'ems-sync', outcome = 'resolved'
+    from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint, settled boolean)
+    where x.entity_type || ':' || x.entity_id = any (v_finished)
+      and d.target = p_target and d.entity_type = x.entity_type and d.entity_id = x.entity_id and d.closed_on is null
+      and (x.settled or not exists (
+          select from sync.record r
+          where r.target = p_target and r.entity_type = x.entity_type and r.entity_id = x.entity_id));
 
     -- 5. What is waited for: a parent that is not there yet, a child that is still there.
     with awaited as (
@@ -186,13 +240,16 @@ begin
     v_changed := array(select unnest(v_changed) intersect select unnest(v_finished));
 
     v_moved := array(select unnest(v_moved) intersect select unnest(v_finished));
+    v_absent := array(select unnest(v_absent) intersect select unnest(v_finished));
 
     if cardinality(v_finished) > 0 then
         with waiters as (
             select r.entity_type, r.entity_id
             from sync.record r
             where r.target = p_target and r.waiting_on = any (v_finished)
-              and (r.waiting_on = any (v_changed || v_moved) or r.state_reason = 'waiting_for_sibling')
+              and (r.waiting_on = any (v_changed || v_moved)
+                   or r.state_reason = 'waiting_for_sibling'
+                   or r.state_reason = 'waiting_for_child' and r.waiting_on = any (v_absent))
             order by r.entity_type, r.entity_id
             for update of r
         ), woken as (
@@ -235,6 +292,7 @@ begin
             union all select 'again', unnest(v_again)
             union all select 'woken', unnest(v_woken)
             union all select 'owed', unnest(v_owed)
+            union all select 'dead', unnest(v_dead)
             union all
             select 'fenced', x.entity_type || ':' || x.entity_id
             from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint)

@@ -2,6 +2,9 @@
 -- A record is inserted only where the target's projection has a row; an existing one is raised in any case,
 -- since an entity that left its projection is owed a delete.
 --
+-- Until the remote is known to hold the entity, its parents are written here, before any create is sent: whoever is to
+-- delete a parent must see a child that may be there. While a create may exist, the parents only become more.
+--
 -- due_on is moved to now, except for records whose turn is fixed already: leased ones (their finish sees that
 -- owed_gen moved), retrying ones (at most 4 s away) and held ones (a person decides).
 --
@@ -26,16 +29,18 @@ begin
             from unnest($3, $4, $5) as u (id, changed_on, traceparent)
             group by u.id
         ), ready as (
-            select w.*
+            select w.*, coalesce(p.parents, '{}') as parents
             from wanted w
-            where exists (select 1 from sync.%1$I p where p.id = w.id)
+            left join sync.%1$I p on p.id = w.id
+            where p.id is not null
                or exists (select 1 from sync.record r
                           where r.target = $1 and r.entity_type = $2 and r.entity_id = w.id)
             order by w.id
         )
         insert into sync.record as r
-            (target, entity_type, entity_id, owed_gen, owed_on, last_owed_on, cause, lane, traceparent, in_doubt)
-        select $1, $2, id, 1, changed_on, changed_on, $6, $7, traceparent, $8
+            (target, entity_type, entity_id, owed_gen, owed_on, last_owed_on, cause, lane, traceparent, in_doubt,
+             parents)
+        select $1, $2, id, 1, changed_on, changed_on, $6, $7, traceparent, $8, parents
         from ready
         on conflict (target, entity_type, entity_id) do update set
             owed_gen     = r.owed_gen + 1,
@@ -45,6 +50,10 @@ begin
             lane         = case when r.owed_gen > r.done_gen and r.lane = 'live' then 'live' else excluded.lane end,
             traceparent  = coalesce(excluded.traceparent, r.traceparent),
             in_doubt     = r.in_doubt or excluded.in_doubt,
+            doubts       = r.doubts + excluded.in_doubt::int,
+            parents      = case when r.remote_id is not null then r.parents
+                                when r.intent_on is null and excluded.parents <> '{}' then excluded.parents
+                                else array(select distinct unnest(r.parents || excluded.parents) order by 1) end,
             attempts     = case when r.state in ('rejected', 'dead_letter') then 0 else r.attempts end,
             waiting_on   = case when r.state = 'waiting' then null else r.waiting_on end,
             state        = case when r.state in ('leased', 'retrying', 'held') then r.state else 'pending' end,

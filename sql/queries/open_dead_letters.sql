@@ -1,5 +1,5 @@
 -- How many dead letters of each target are open.
-select r.target, count(*) as records
-from sync.record r
-where r.dead_lettered_on is not null
-group by r.target
+select d.target, count(*) as records
+from sync.dead_letter d
+where d.closed_on is null
+group by d.target

@@ -11,7 +11,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use tokio::sync::Mutex;
 
-use super::{Broker, BrokerError, Queue, bounded};
+use super::{Broker, BrokerError, Queue, Token, bounded};
 use crate::delivery::Delivery;
 use crate::limits;
 
@@ -22,6 +22,13 @@ pub struct Outgoing {
     pub queue: Queue,
     /// The message.
     pub delivery: Delivery,
+}
+
+/// A message as it goes out.
+struct Raw {
+    queue: Queue,
+    body: Vec<u8>,
+    properties: BasicProperties,
 }
 
 /// A publisher with a connection of its own, made anew after any error.
@@ -61,7 +68,32 @@ impl Publisher {
     /// # Errors
     /// [`BrokerError`] when not every message was confirmed. Those that were not may be in their queue or not.
     pub async fn publish(&self, messages: &[Outgoing]) -> Result<(), BrokerError> {
-        if messages.is_empty() {
+        let raw = messages.iter().map(|message| Raw {
+            queue: message.queue,
+            body: message.delivery.to_body(),
+            properties: properties(&message.delivery),
+        });
+        self.publish_raw(raw).await
+    }
+
+    /// Publishes the tokens of dead letters, each into its target's queue.
+    ///
+    /// # Errors
+    /// [`BrokerError`], as [`Self::publish`].
+    pub async fn publish_tokens(&self, tokens: &[Token]) -> Result<(), BrokerError> {
+        let raw = tokens.iter().map(|token| Raw {
+            queue: Queue::dead(token.target),
+            body: token.body(),
+            properties: token.properties(),
+        });
+        self.publish_raw(raw).await
+    }
+
+    async fn publish_raw(
+        &self,
+        messages: impl ExactSizeIterator<Item = Raw> + Send,
+    ) -> Result<(), BrokerError> {
+        if messages.len() == 0 {
             return Ok(());
         }
         let mut slot = self.live.lock().await;
@@ -76,21 +108,25 @@ impl Publisher {
         result
     }
 
-    async fn publish_on(&self, channel: &Channel, all: &[Outgoing]) -> Result<(), BrokerError> {
+    async fn publish_on(
+        &self,
+        channel: &Channel,
+        messages: impl ExactSizeIterator<Item = Raw> + Send,
+    ) -> Result<(), BrokerError> {
+        let all = messages.len();
         let mut unconfirmed = 0;
         let mut confirms = FuturesUnordered::new();
-        for message in all {
+        for message in messages {
             if confirms.len() >= limits::CONFIRM_WINDOW {
                 unconfirmed += usize::from(!next_is_stored(&mut confirms).await?);
             }
             let queue = message.queue.name(self.broker.prefix());
-            let body = message.delivery.to_body();
             let publish = channel.basic_publish(
                 ShortString::default(),
                 queue.into(),
                 BasicPublishOptions { mandatory: true, immediate: false },
-                &body,
-                properties(&message.delivery),
+                &message.body,
+                message.properties,
             );
             confirms.push(bounded("publishing", publish).await?);
         }
@@ -98,7 +134,7 @@ impl Publisher {
             unconfirmed += usize::from(!next_is_stored(&mut confirms).await?);
         }
         if unconfirmed > 0 {
-            return Err(BrokerError::Unconfirmed { unconfirmed, all: all.len() });
+            return Err(BrokerError::Unconfirmed { unconfirmed, all });
         }
         Ok(())
     }

@@ -7,15 +7,29 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, Consumer};
+use sha2::{Digest as _, Sha256};
 
 use super::{Broker, BrokerError, Queue, bounded};
 use crate::delivery::{Delivery, DeliveryError};
 use crate::limits;
 
+/// A message that is no delivery: what may be kept of it.
+#[derive(Debug, thiserror::Error)]
+#[error("A message of {bytes} bytes can't be read")]
+pub struct Undecodable {
+    /// What is wrong with it.
+    #[source]
+    pub error: DeliveryError,
+    /// SHA-256 of its body.
+    pub digest: [u8; 32],
+    /// Size of its body.
+    pub bytes: usize,
+}
+
 /// A message that was taken and not acked yet.
 pub struct Message {
     /// What it says; an error when it is no delivery.
-    pub delivery: Result<Delivery, DeliveryError>,
+    pub delivery: Result<Delivery, Undecodable>,
     /// Emptied of its body; what is left acks.
     raw: Raw,
 }
@@ -138,7 +152,14 @@ fn message(mut raw: Raw) -> Message {
     } else {
         Delivery::from_body(&raw.data)
     };
-    let delivery = delivery.map(|delivery| Delivery { attempt, traceparent, ..delivery });
+    let delivery = match delivery {
+        Ok(delivery) => Ok(Delivery { attempt, traceparent, ..delivery }),
+        Err(error) => Err(Undecodable {
+            error,
+            digest: Sha256::digest(&raw.data).into(),
+            bytes: raw.data.len(),
+        }),
+    };
     raw.data = Vec::new();
     Message { delivery, raw }
 }

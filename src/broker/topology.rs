@@ -39,6 +39,12 @@ impl Queue {
         Self { target, kind: QueueKind::Outbound }
     }
 
+    /// The queue of `target` for the tokens of its dead letters.
+    #[must_use]
+    pub const fn dead(target: Target) -> Self {
+        Self { target, kind: QueueKind::Dead }
+    }
+
     /// The delay queue of `target` for a pause of about `delay`: the longest that is not longer, so that a message
     /// is never later than what it waits for.
     #[must_use]

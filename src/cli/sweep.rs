@@ -75,6 +75,7 @@ async fn sweep_with<R: Remote>(config: &Config, remote: R) -> anyhow::Result<Fou
         store,
         publisher: Arc::new(publisher),
         remote: Arc::new(remote),
+        policy: config.retry,
         watch,
         metrics: Arc::new(Metrics::new()?),
         beat: Progress::default().part("sweep"),

@@ -1,7 +1,9 @@
-//! A batch of deliveries, carried through the stages: claim, read, decide, push, finish, publish what follows.
+//! A batch of deliveries, carried through the stages: claim, read, decide, push, finish, publish what follows, ack.
 //!
 //! Each stage is one statement for the whole batch (one per entity type for the projections), and no database
-//! connection is held while the remote is waited for. Whatever happens to one entity concerns only its record.
+//! connection is held while the remote is waited for. Whatever happens to one entity concerns only its record: results
+//! are written down as they arrive, so an entity that hangs holds up no other, and after a second it does not even
+//! hold up the next batch.
 //! **If the process dies** at any point, the leases of the batch run out, in doubt, and whoever claims next looks
 //! at the remote before it trusts a hash.
 
@@ -10,21 +12,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::broker::{Outgoing, Publisher, Queue};
+use crate::deliver::breaker::Breaker;
 use crate::deliver::decision::{self, Decision, Ems, Known};
 use crate::deliver::record::{Claim, Finish};
 use crate::deliver::retry::RetryPolicy;
-use crate::deliver::settle::{self, Seen, Settled, Times, Verdict};
+use crate::deliver::settle::{self, Seen, Settled, Times};
+use crate::deliver::tokens::Tokens;
+use crate::deliver::unacked::Unacked;
 use crate::delivery::{Cause, Delivery};
 use crate::entity::{EntityRef, EntityType};
 use crate::error_chain::chain;
+use crate::failpoint;
 use crate::limits;
 use crate::ops::metrics::Metrics;
-use crate::remote::{Action, Look, Push, PushResult, Remote, RemoteIds, SendBefore, Wire};
+use crate::remote::{Action, Look, Push, PushResult, Remote, RemoteIds, Results, SendBefore, Wire};
 use crate::route::Owing;
 use crate::store::{AttemptRecord, FinishReport, Projection, Store, StoreError};
 use crate::target::Target;
@@ -34,7 +41,7 @@ pub struct Worker<R> {
     /// The database.
     pub store: Store,
     /// For what follows from a batch.
-    pub publisher: Publisher,
+    pub publisher: Arc<Publisher>,
     /// The target's client.
     pub remote: R,
     /// Who holds our leases.
@@ -43,6 +50,10 @@ pub struct Worker<R> {
     pub policy: RetryPolicy,
     /// An applied write is visible at the target after this.
     pub settle: Duration,
+    /// What the results say about the target.
+    pub breaker: Arc<Breaker>,
+    /// What needs a person.
+    pub tokens: Tokens,
     /// Where it counts.
     pub metrics: Arc<Metrics>,
     /// Stops sending; what was not sent is handed back.
@@ -63,41 +74,89 @@ struct Turn {
     seen: Seen,
     decision: Decision,
     wire: Option<Wire>,
-    /// How long its push took, with the batch that it was in.
+    /// How long its push took.
     took: Duration,
 }
 
+/// The turns of a batch, decided at one moment of the database's clock, which is carried on by ours.
+struct Decided {
+    turns: Vec<Turn>,
+    now: Timestamp,
+    at: Instant,
+}
+
+impl Decided {
+    /// The database's clock as it must be by now.
+    fn now(&self) -> Timestamp {
+        self.now.checked_add(self.at.elapsed()).unwrap_or(self.now)
+    }
+}
+
+/// How far our leases reach.
+struct Leases {
+    /// Measured from before the claim, so that our clock can't believe in them longer than the database does.
+    until: Instant,
+    /// No request may be sent after this.
+    send_before: SendBefore,
+}
+
+/// What one round of a batch leaves.
+#[derive(Default)]
+struct Round {
+    /// Owed again at once.
+    again: BTreeSet<EntityRef>,
+    /// Nothing more may be sent to the target for now.
+    closes_target: bool,
+    /// What could not be written down; its leases run out.
+    failed: Option<StoreError>,
+}
+
+/// A place among the batches that are under way. One that waits for a slow entity gives it up.
+pub struct Slot(Option<OwnedSemaphorePermit>);
+
+impl From<OwnedSemaphorePermit> for Slot {
+    fn from(permit: OwnedSemaphorePermit) -> Self {
+        Self(Some(permit))
+    }
+}
+
 impl<R: Remote> Worker<R> {
-    /// Brings the target up to date on these deliveries' entities, as far as they are owed and due. What it says about the
-    /// target as a whole is returned, one verdict per push.
+    /// Brings the target up to date on these deliveries' entities, as far as they are owed and due. Each delivery is acked
+    /// when its record is committed, or when there is nothing to do.
     ///
     /// # Errors
-    /// [`StoreError`] when the database failed; what was claimed is then left to its leases.
+    /// [`StoreError`] when the database failed; what was claimed is then left to its leases, and its deliveries are not
+    /// acked.
     pub async fn work(
         &self,
         deliveries: Vec<Delivery>,
-    ) -> Result<Vec<(EntityRef, Verdict)>, StoreError> {
+        unacked: &Unacked,
+        mut slot: Slot,
+    ) -> Result<(), StoreError> {
         let mut wanted: BTreeSet<EntityRef> = deliveries.iter().map(Delivery::entity_ref).collect();
-        let mut verdicts = Vec::new();
         self.send_round_again(&deliveries).await?;
         for _ in 0..limits::GO_AGAIN_MAX {
             if wanted.is_empty() {
-                return Ok(verdicts);
+                return Ok(());
             }
-            if self.stop.is_cancelled()
-                || verdicts.iter().any(|(_, verdict)| verdict.closes_target())
-            {
+            if self.stop.is_cancelled() {
                 break;
             }
             let entities: Vec<_> = wanted.into_iter().collect();
-            wanted = self.work_once(&entities, &mut verdicts).await?.into_iter().collect();
+            let round = self.work_once(&entities, unacked, &mut slot).await?;
+            if let Some(error) = round.failed {
+                return Err(error);
+            }
+            if round.closes_target {
+                // It is told nothing: it is caught up when it opens.
+                return Ok(());
+            }
+            wanted = round.again;
         }
         // An entity that never comes to rest makes way for others, and so does all of it when we stop: it is due,
-        // and told so again. A closed target is told nothing: it is caught up when it opens.
-        if !verdicts.iter().any(|(_, verdict)| verdict.closes_target()) {
-            self.publish_due(wanted.into_iter().collect()).await;
-        }
-        Ok(verdicts)
+        // and told so again.
+        self.publish_due(wanted.into_iter().collect()).await;
+        Ok(())
     }
 
     /// A retry that comes before its record is due (the delay queues know few delays) goes round once more: an ack
@@ -119,43 +178,34 @@ impl<R: Remote> Worker<R> {
         Ok(())
     }
 
-    /// One round; what is owed again at once.
+    /// One round: claims, decides, pushes, and writes down what came of it.
     async fn work_once(
         &self,
         entities: &[EntityRef],
-        verdicts: &mut Vec<(EntityRef, Verdict)>,
-    ) -> Result<Vec<EntityRef>, StoreError> {
+        unacked: &Unacked,
+        slot: &mut Slot,
+    ) -> Result<Round, StoreError> {
         let target = self.remote.target();
-        // Measured from before the claim, so that our clock can't believe in the lease longer than the database.
         let claimed_at = Instant::now();
         let lease = self.lease();
         let claims = self.store.claim(target, self.owner, lease, entities).await?;
+        failpoint!("claim.committed");
+        let claimed: BTreeSet<EntityRef> = claims.iter().map(|claim| claim.entity).collect();
+        unacked.ack(entities.iter().filter(|entity| !claimed.contains(entity))).await;
         if claims.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Round::default());
         }
-        let (turns, now) = match self.decide(claims.clone()).await {
+        let decided = match self.decide(claims.clone()).await {
             Ok(decided) => decided,
             Err(error) => {
                 self.hand_back(claims).await;
                 return Err(error);
             }
         };
-        let until = claimed_at + (lease - self.remote.request_timeout());
-        let send_before = SendBefore::new(until, self.stop.clone());
-        let settled = self.push(turns, now, &send_before).await;
-
-        let finishes: Vec<Finish> = settled.iter().map(|(_, s)| s.finish.clone()).collect();
-        let read_back = self.remote.request_timeout() + self.settle;
-        let report = self.finish(&finishes, read_back, claimed_at + lease).await?;
-        self.count(&settled);
-        if let Err(error) = self.store.record_attempts(target, &attempts(&settled)).await {
-            tracing::warn!(error = %chain(&error), "The audit trail has a gap");
-        }
-        self.follow_up(&settled, report.due).await?;
-        verdicts.extend(
-            settled.into_iter().map(|(turn, settled)| (turn.claim.entity, settled.verdict)),
-        );
-        Ok(report.again)
+        failpoint!("decided");
+        let until = claimed_at + lease;
+        let send_before = SendBefore::new(until - self.remote.request_timeout(), self.stop.clone());
+        Ok(self.push(decided, &Leases { until, send_before }, unacked, slot).await)
     }
 
     /// What could not be decided was not sent: its leases end now, not when they run out.
@@ -199,8 +249,9 @@ impl<R: Remote> Worker<R> {
     }
 
     /// Reads what the decisions need, and decides.
-    async fn decide(&self, claims: Vec<Claim>) -> Result<(Vec<Turn>, Timestamp), StoreError> {
+    async fn decide(&self, claims: Vec<Claim>) -> Result<Decided, StoreError> {
         let target = self.remote.target();
+        let at = Instant::now();
         let now = self.store.now().await?;
         let projections = self.read_projections(&claims).await?;
         let parents: BTreeSet<EntityRef> =
@@ -237,7 +288,7 @@ impl<R: Remote> Worker<R> {
                 self.turn(claim, projection, related, &remote_ids, now)
             })
             .collect();
-        Ok((turns, now))
+        Ok(Decided { turns, now, at })
     }
 
     async fn read_projections(
@@ -273,6 +324,7 @@ impl<R: Remote> Worker<R> {
             hash: wire.as_ref().map(|wire: &Wire| wire.hash),
             parents: projection.map(|projection| projection.parents.clone()).unwrap_or_default(),
         };
+        let claim = settle::taken_over(claim, self.times(now));
         let known = Known {
             has_remote_id: claim.remote_id.is_some(),
             has_intent: claim.intent_on.is_some(),
@@ -313,47 +365,114 @@ impl<R: Remote> Worker<R> {
         Times { now, request_timeout: self.remote.request_timeout(), settle: self.settle }
     }
 
-    /// Pushes what is to be pushed, and settles every turn.
+    /// Pushes what is to be pushed, and writes the results down as they arrive.
     async fn push(
         &self,
-        turns: Vec<Turn>,
-        now: Timestamp,
-        send_before: &SendBefore,
-    ) -> Vec<(Turn, Settled)> {
-        let mut settled = Vec::with_capacity(turns.len());
+        mut decided: Decided,
+        leases: &Leases,
+        unacked: &Unacked,
+        slot: &mut Slot,
+    ) -> Round {
+        let mut ready = Vec::with_capacity(decided.turns.len());
         let mut pushing: HashMap<EntityRef, Turn> = HashMap::new();
         let mut pushes = Vec::new();
-        for turn in turns {
+        for turn in std::mem::take(&mut decided.turns) {
             if let Some(done) = settle::without_request(&turn.claim, turn.decision, &turn.seen) {
-                settled.push((turn, done));
+                ready.push((turn, done));
             } else {
-                pushes.extend(push_of(&turn, send_before));
+                pushes.extend(push_of(&turn, &leases.send_before));
                 pushing.insert(turn.claim.entity, turn);
             }
         }
-        if pushes.is_empty() {
-            return settled;
-        }
-        let began = Instant::now();
-        let results = self.remote.push(pushes).await;
-        let took = began.elapsed();
-        self.metrics.pushed(self.remote.target(), took);
-        for (entity, result) in results {
-            if let Some(turn) = pushing.remove(&entity) {
-                settled.push(self.settle_push(Turn { took, ..turn }, result, now));
+        die_before_sending(&pushes);
+        let (results, arrived) = Results::channel();
+        let push = async move {
+            // The channel ends when the client is done.
+            if pushes.is_empty() {
+                drop(results);
+            } else {
+                self.remote.push(pushes, results).await;
             }
-        }
-        // Obligation 1 says that there are none; if there are, their fate is not known.
-        for (_, turn) in pushing {
-            settled.push(self.settle_push(turn, PushResult::NotSent, now));
-        }
-        settled
+        };
+        let write_down = async {
+            let mut arriving = Arriving { arrived, slot, began: Instant::now() };
+            let mut round = Round::default();
+            loop {
+                let (results, more) = arriving.next(!ready.is_empty()).await;
+                for (entity, result) in results {
+                    if let Some(turn) = pushing.remove(&entity) {
+                        ready.push(self.settle_push(turn, result, &decided));
+                    }
+                }
+                if !more {
+                    // Obligation 1 says that there are none; if there are, their fate is not known.
+                    let rest = std::mem::take(&mut pushing).into_values();
+                    ready.extend(rest.map(|t| self.settle_push(t, PushResult::NotSent, &decided)));
+                }
+                self.end(std::mem::take(&mut ready), leases, unacked, &mut round, !more).await;
+                if !more {
+                    return round;
+                }
+            }
+        };
+        tokio::join!(push, write_down).1
     }
 
-    fn settle_push(&self, turn: Turn, result: PushResult, now: Timestamp) -> (Turn, Settled) {
-        let times = self.times(now);
+    fn settle_push(&self, turn: Turn, result: PushResult, decided: &Decided) -> (Turn, Settled) {
+        die_after_answer(turn.decision);
+        let times = self.times(decided.now());
+        let took = decided.at.elapsed();
+        self.metrics.pushed(self.remote.target(), took);
         let settled = settle::after_push(&turn.claim, &turn.seen, result, times, self.policy);
-        (turn, settled)
+        (Turn { took, ..turn }, settled)
+    }
+
+    /// Ends the leases of some of the batch, tells what follows, and acks.
+    async fn end(
+        &self,
+        settled: Vec<(Turn, Settled)>,
+        leases: &Leases,
+        unacked: &Unacked,
+        round: &mut Round,
+        is_last: bool,
+    ) {
+        if settled.is_empty() {
+            return;
+        }
+        let verdicts: Vec<_> =
+            settled.iter().map(|(turn, s)| (turn.claim.entity, s.verdict.clone())).collect();
+        round.closes_target |= verdicts.iter().any(|(_, verdict)| verdict.closes_target());
+        // First of all, so that the other processes learn of a pause or a refusal.
+        self.breaker.judge(verdicts).await;
+        match self.try_end(&settled, leases, unacked).await {
+            // Those that still push are not waited for.
+            Ok(again) if !is_last => self.publish_due(again).await,
+            Ok(again) => round.again.extend(again),
+            Err(error) => round.failed = Some(error),
+        }
+    }
+
+    async fn try_end(
+        &self,
+        settled: &[(Turn, Settled)],
+        leases: &Leases,
+        unacked: &Unacked,
+    ) -> Result<Vec<EntityRef>, StoreError> {
+        let target = self.remote.target();
+        let finishes: Vec<Finish> = settled.iter().map(|(_, s)| s.finish.clone()).collect();
+        let read_back = self.remote.request_timeout() + self.settle;
+        let report = self.finish(&finishes, read_back, leases.until).await?;
+        failpoint!("finish.committed");
+        self.count(settled);
+        if let Err(error) = self.store.record_attempts(target, &attempts(settled)).await {
+            tracing::warn!(error = %chain(&error), "The audit trail has a gap");
+        }
+        self.tokens.publish(&report.dead).await;
+        self.follow_up(settled, report.due).await?;
+        failpoint!("follow_up.published");
+        unacked.ack(settled.iter().map(|(turn, _)| &turn.claim.entity)).await;
+        failpoint!("acked");
+        Ok(report.again)
     }
 
     /// Publishes what is due because of the batch: woken and owed records, and retries through the delay queues.
@@ -382,9 +501,15 @@ impl<R: Remote> Worker<R> {
         Ok(())
     }
 
+    /// A queue at its bound is not published to: what is due is found by the republish scan.
     async fn publish_due(&self, entities: Vec<EntityRef>) {
         let target = self.remote.target();
         let queue = Queue::outbound(target);
+        if entities.is_empty()
+            || self.publisher.queue_length(queue).await.is_ok_and(|n| n >= limits::QUEUE_FULL)
+        {
+            return;
+        }
         let messages = entities.into_iter().map(|entity| {
             let delivery = Delivery::new(target, entity, Cause::Change, Timestamp::now());
             Outgoing { queue, delivery }
@@ -424,6 +549,64 @@ impl<R: Remote> Worker<R> {
                 );
             }
         }
+    }
+}
+
+/// The results of a push, as they arrive.
+struct Arriving<'a> {
+    arrived: mpsc::UnboundedReceiver<(EntityRef, PushResult)>,
+    slot: &'a mut Slot,
+    began: Instant,
+}
+
+impl Arriving<'_> {
+    /// What has arrived and is worth a transaction, and whether there is more to come. It lingers for a moment, so that
+    /// results that come one by one share one, but not for the slow; `has_some` when something is ready already.
+    async fn next(&mut self, has_some: bool) -> (Vec<(EntityRef, PushResult)>, bool) {
+        let mut results = Vec::new();
+        let slow_at = self.began + limits::BATCH_SLOW_AFTER;
+        let mut linger = has_some.then(|| Instant::now() + limits::FINISH_LINGER);
+        loop {
+            let lingers_until = linger.unwrap_or_else(|| Instant::now() + limits::LEASE_MIN);
+            tokio::select! {
+                biased;
+                arrived = self.arrived.recv_many(&mut results, limits::BATCH_DELIVERIES) => {
+                    if arrived == 0 {
+                        return (results, false);
+                    }
+                    linger.get_or_insert_with(|| Instant::now() + limits::FINISH_LINGER);
+                }
+                () = tokio::time::sleep_until(slow_at), if self.slot.0.is_some() => {
+                    self.slot.0 = None;
+                }
+                () = tokio::time::sleep_until(lingers_until) => {
+                    if linger.is_some() {
+                        return (results, true);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where a test kills the process with a write about to be sent.
+fn die_before_sending(pushes: &[Push]) {
+    for push in pushes {
+        match push.action {
+            Action::Create { .. } => failpoint!("create.sending"),
+            Action::Update { .. } => failpoint!("update.sending"),
+            Action::Delete { .. } | Action::DeleteByKey => failpoint!("delete.sending"),
+        }
+    }
+}
+
+/// Where a test kills the process with an answer that nobody has written down.
+fn die_after_answer(decision: Decision) {
+    match decision {
+        Decision::Create { .. } => failpoint!("create.answered"),
+        Decision::Update => failpoint!("update.answered"),
+        Decision::Delete { .. } => failpoint!("delete.answered"),
+        Decision::Skip(_) | Decision::Wait(_) | Decision::Hold(_) => {}
     }
 }
 

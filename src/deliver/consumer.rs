@@ -15,13 +15,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::broker::{Broker, Message, Queue, Subscription, ack_all, hand_back_all};
-use crate::deliver::batch::Worker;
-use crate::deliver::breaker::Breaker;
-use crate::delivery::Delivery;
+use crate::deliver::batch::{Slot, Worker};
+use crate::deliver::unacked::Unacked;
 use crate::error_chain::chain;
 use crate::limits;
 use crate::ops::progress::Beat;
 use crate::remote::Remote;
+use crate::store::OddMessage;
 use crate::target_watch::TargetWatch;
 
 /// The consumer of one target.
@@ -32,8 +32,6 @@ pub struct Consumer<R> {
     pub broker: Broker,
     /// The shared state of the targets.
     pub watch: TargetWatch,
-    /// What the results say about the target.
-    pub breaker: Arc<Breaker>,
     /// Where it shows that it makes progress.
     pub beat: Beat,
 }
@@ -130,47 +128,82 @@ impl<R: Remote> Consumer<R> {
                     None => break,
                 }
             }
-            let (worker, breaker) = (Arc::clone(&self.worker), Arc::clone(&self.breaker));
-            batches.spawn(async move {
-                work(&worker, &breaker, messages).await;
-                drop(slot);
-            });
+            let worker = Arc::clone(&self.worker);
+            batches.spawn(async move { work(&worker, messages, slot.into()).await });
         }
     }
 }
 
 /// Works on a batch and acks it. When the database fails, the deliveries go back: what was claimed is leased, so
 /// they come again until the leases are over.
-async fn work<R: Remote>(worker: &Worker<R>, breaker: &Breaker, messages: Vec<Message>) {
-    let deliveries: Vec<Delivery> = messages
-        .iter()
-        .filter_map(|message| match &message.delivery {
-            Ok(delivery) if delivery.target == worker.remote.target() => Some(delivery.clone()),
-            Ok(_) => None,
-            Err(error) => {
-                tracing::error!(error = %error, "A message that is no delivery is dropped; nothing is lost with it");
-                None
+async fn work<R: Remote>(worker: &Worker<R>, messages: Vec<Message>, slot: Slot) {
+    let target = worker.remote.target();
+    let (mut deliveries, mut taken, mut odd) = (Vec::new(), Vec::new(), Vec::new());
+    for message in messages {
+        match &message.delivery {
+            Ok(delivery) if delivery.target == target => {
+                deliveries.push(delivery.clone());
+                taken.push((delivery.entity_ref(), message));
             }
-        })
-        .collect();
-    let began = Instant::now();
-    let worked = AssertUnwindSafe(worker.work(deliveries)).catch_unwind().await;
-    let Ok(worked) = worked else {
-        tracing::error!(
-            "A batch panicked, which is a bug; what it held comes back when its leases run out"
-        );
-        return ack_all(messages).await;
-    };
-    match worked {
-        Ok(verdicts) => {
-            breaker.judge(verdicts).await;
-            ack_all(messages).await;
-        }
-        Err(error) => {
-            tracing::warn!(error = %chain(&error), "The database failed; deliveries are handed back");
-            let at_least = Duration::from_secs(1);
-            tokio::time::sleep(at_least.saturating_sub(began.elapsed())).await;
-            hand_back_all(messages).await;
+            Ok(_) | Err(_) => odd.push(message),
         }
     }
+    put_aside(worker, odd).await;
+    let unacked = Unacked::new(taken);
+    let began = Instant::now();
+    let worked = AssertUnwindSafe(worker.work(deliveries, &unacked, slot)).catch_unwind().await;
+    match worked {
+        Ok(Ok(())) => unacked.ack_rest().await,
+        Ok(Err(error)) => {
+            tracing::warn!(error = %chain(&error), "The database failed; deliveries are handed back");
+            wait_a_second(began).await;
+            unacked.hand_back_rest().await;
+        }
+        Err(_panic) => {
+            tracing::error!(
+                "A batch panicked, which is a bug; what it held comes back when its leases run out"
+            );
+            unacked.ack_rest().await;
+        }
+    }
+}
+
+/// What is no delivery to this target gets a dead letter, and is acked when that is committed.
+async fn put_aside<R: Remote>(worker: &Worker<R>, odd: Vec<Message>) {
+    if odd.is_empty() {
+        return;
+    }
+    let began = Instant::now();
+    let (misplaced, undecodable): (Vec<_>, Vec<_>) =
+        odd.into_iter().partition(|message| message.delivery.is_ok());
+    for message in &misplaced {
+        if let Ok(delivery) = &message.delivery {
+            tracing::error!(
+                target.name = %delivery.target,
+                "A delivery was in another target's queue; nothing is lost with it, what is owed stands in Postgres"
+            );
+        }
+    }
+    ack_all(misplaced).await;
+    let kept: Vec<OddMessage> = undecodable
+        .iter()
+        .filter_map(|message| message.delivery.as_ref().err())
+        .map(|odd| OddMessage { digest: odd.digest, bytes: odd.bytes })
+        .collect();
+    if kept.is_empty() {
+        return;
+    }
+    match worker.tokens.undecodable(&kept).await {
+        Ok(()) => ack_all(undecodable).await,
+        Err(error) => {
+            tracing::warn!(error = %chain(&error), "The database failed; messages are handed back");
+            wait_a_second(began).await;
+            hand_back_all(undecodable).await;
+        }
+    }
+}
+
+/// At least a second between a failure and the next try with the same messages.
+async fn wait_a_second(began: Instant) {
+    tokio::time::sleep(Duration::from_secs(1).saturating_sub(began.elapsed())).await;
 }

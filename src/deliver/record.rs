@@ -33,6 +33,10 @@ pub struct Claim {
     pub intent_on: Option<Timestamp>,
     /// The lease of another consumer had expired.
     pub taken_over: bool,
+    /// Until when that lease was good: its holder may have sent something as late as that.
+    pub lost_until: Option<Timestamp>,
+    /// Doubts that others raised until the claim; a finish clears none that came later.
+    pub doubts: i64,
     /// Attempts of the present cycle so far.
     pub attempts: u32,
     /// Failed attempts in a row, over all cycles.
@@ -135,6 +139,8 @@ pub struct Finish {
     pub fence: i64,
     /// The generation of the claim.
     pub owed_gen: i64,
+    /// The doubts of the claim.
+    pub doubts: i64,
     /// The generation is done: `done_gen` becomes it.
     pub settled: bool,
     /// A request was sent for it.
@@ -179,6 +185,8 @@ pub struct Finish {
     pub tombstone: bool,
     /// The record may go: nothing was ever sent for it.
     pub drop: bool,
+    /// A dead letter is opened for it, or the one that is open has failed once more.
+    pub dead_letter: bool,
     /// Ask for read-backs, the first after this many milliseconds.
     pub read_back_millis: Option<u64>,
 }

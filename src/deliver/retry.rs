@@ -14,6 +14,14 @@ pub struct RetryPolicy {
     pub base_delay: Duration,
 }
 
+impl RetryPolicy {
+    /// The attempts of a whole cycle.
+    #[must_use]
+    pub const fn attempts(self) -> u32 {
+        self.max_retries.saturating_add(1)
+    }
+}
+
 /// What happens to the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {

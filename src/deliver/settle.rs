@@ -90,6 +90,7 @@ pub fn without_request(claim: &Claim, decision: Decision, seen: &Seen) -> Option
             let finish = Finish {
                 state: State::Rejected,
                 reason: Some(reason.name().to_owned()),
+                dead_letter: true,
                 ..untouched(claim, seen)
             };
             Some(settled(finish, Verdict::Neutral, "rejected"))
@@ -203,15 +204,8 @@ fn waiting(claim: &Claim, wait: WaitFor, seen: &Seen) -> Settled {
     settled(finish, Verdict::Neutral, "waiting")
 }
 
-fn failed(
-    claim: &Claim,
-    seen: &Seen,
-    failure: Failure,
-    times: Times,
-    policy: RetryPolicy,
-) -> Settled {
-    let attempts = claim.attempts.saturating_add(1);
-    let action = retry::after_failure(failure.class, attempts, failure.retry_after, policy);
+/// What a failure says about the remote: what was there before, or what may be there now.
+fn after_failure(claim: &Claim, seen: &Seen, failure: &Failure, times: Times) -> Finish {
     let base = match failure.class {
         // Refusals: the remote says that it applied nothing.
         FailureClass::Throttled
@@ -239,16 +233,47 @@ fn failed(
         },
     };
     let base = Finish { error: Some(failure.to_string()), sent: !failure.unsent, ..base };
+    // What was found out about the record is kept, though the write after it failed (obligation 9).
+    match &failure.found {
+        Some(found) if claim.remote_id.is_none() => Finish {
+            remote_id: Some(found.clone()),
+            remote_changed: true,
+            intent_on: None,
+            in_doubt: true,
+            ..base
+        },
+        Some(_) | None => base,
+    }
+}
+
+fn failed(
+    claim: &Claim,
+    seen: &Seen,
+    failure: Failure,
+    times: Times,
+    policy: RetryPolicy,
+) -> Settled {
+    let attempts = claim.attempts.saturating_add(1);
+    // The only attempt that a sweep makes for an open dead letter.
+    let is_extra = claim.attempts > policy.max_retries;
+    let action = retry::after_failure(failure.class, attempts, failure.retry_after, policy);
+    let base = after_failure(claim, seen, &failure, times);
     let counted = Finish { attempts, failures: claim.failures.saturating_add(1), ..base.clone() };
     let reason = Some(failure.class.name().to_owned());
     let finish = match action {
         Action::Retry(delay) => {
             Finish { state: State::Retrying, reason, due: Due::InMillis(millis(delay)), ..counted }
         }
-        Action::DeadLetter => Finish { state: State::DeadLetter, reason, ..counted },
-        Action::Reject => {
-            Finish { state: State::Rejected, reason, rejected_hash: seen.hash, ..counted }
+        Action::DeadLetter => {
+            Finish { state: State::DeadLetter, reason, dead_letter: true, ..counted }
         }
+        Action::Reject => Finish {
+            state: State::Rejected,
+            reason,
+            rejected_hash: seen.hash,
+            dead_letter: true,
+            ..counted
+        },
         Action::Forget => Finish {
             due: Due::Now,
             remote_changed: claim.remote_id.is_some(),
@@ -272,11 +297,12 @@ fn failed(
         },
         failure: Some(failure.class),
         outcome: "failed",
-        verdict: verdict(action, failure),
+        verdict: verdict(action, failure, is_extra),
     }
 }
 
-fn verdict(action: Action, failure: Failure) -> Verdict {
+/// What has failed for a whole cycle is tried seldom and says nothing new (`is_extra`): it must not close the others' way.
+fn verdict(action: Action, failure: Failure, is_extra: bool) -> Verdict {
     match action {
         Action::PauseTarget(pause) => Verdict::Pause(pause),
         Action::DisableTarget => Verdict::Refused(failure),
@@ -285,7 +311,7 @@ fn verdict(action: Action, failure: Failure) -> Verdict {
         | Action::Reject
         | Action::Forget
         | Action::Postpone(_) => {
-            if retry::counts_for_breaker(failure.class) {
+            if retry::counts_for_breaker(failure.class) && !is_extra {
                 Verdict::Unreachable
             } else {
                 Verdict::Neutral
@@ -298,6 +324,19 @@ fn verdict(action: Action, failure: Failure) -> Verdict {
 #[must_use]
 pub fn intent_is_settled(intent_on: Option<Timestamp>, times: Times) -> bool {
     settles_at(intent_on, times).is_none_or(|at| at <= times.now)
+}
+
+/// The claim as it is to be judged when its last holder fell silent: a create that it sent late, with the lease almost
+/// over, settles from then on.
+#[must_use]
+pub fn taken_over(claim: Claim, times: Times) -> Claim {
+    let sent_until =
+        claim.lost_until.and_then(|until| until.checked_sub(times.request_timeout).ok());
+    let intent_on = match claim.remote_id {
+        None => claim.intent_on.max(sent_until),
+        Some(_) => claim.intent_on,
+    };
+    Claim { intent_on, ..claim }
 }
 
 /// The intent that a create leaves which was answered, but not with a success.
@@ -363,6 +402,7 @@ fn base(claim: &Claim, seen: &Seen) -> Finish {
         entity: claim.entity,
         fence: claim.fence,
         owed_gen: claim.owed_gen,
+        doubts: claim.doubts,
         settled: false,
         sent: false,
         pushed: false,
@@ -387,6 +427,7 @@ fn base(claim: &Claim, seen: &Seen) -> Finish {
             .then(|| seen.parents.clone()),
         tombstone: false,
         drop: false,
+        dead_letter: false,
         read_back_millis: heir_reads_back(claim),
     }
 }
@@ -448,6 +489,8 @@ mod tests {
             in_doubt: false,
             intent_on: None,
             taken_over: false,
+            lost_until: None,
+            doubts: 0,
             attempts: 0,
             failures: 0,
             tombstoned: false,
@@ -592,6 +635,49 @@ mod tests {
         assert!(push(&heir, held).finish.read_back_millis.is_some());
     }
 
+    /// It may have been sent with the lease almost over, so it settles from then on, not from the claim.
+    #[test]
+    fn the_create_of_a_lost_lease_settles_from_the_end_of_that_lease() {
+        let claimed = now().checked_sub(Duration::from_secs(80)).unwrap();
+        let lost = Claim {
+            intent_on: Some(claimed),
+            taken_over: true,
+            lost_until: Some(now()),
+            ..claim()
+        };
+        assert!(intent_is_settled(lost.intent_on, times()));
+        let lost = taken_over(lost, times());
+        assert!(!intent_is_settled(lost.intent_on, times()));
+        assert_eq!(fail(&lost, FailureClass::Throttled).finish.intent_on, lost.intent_on);
+        assert_eq!(taken_over(claim(), times()), claim());
+    }
+
+    #[test]
+    fn an_id_that_was_found_is_kept_though_the_write_after_it_failed() {
+        let failure = Failure::new(FailureClass::Rejected, "test").with_found("7");
+        let finish = push(&claim(), PushResult::Failed(failure)).finish;
+        assert_eq!(finish.remote_id.as_deref(), Some("7"));
+        assert!(finish.remote_changed && finish.in_doubt && finish.intent_on.is_none());
+        assert!(finish.data_hash.is_none() && !finish.settled);
+    }
+
+    /// What a sweep tries for an open dead letter is tried once, whatever the class, and says nothing about the target.
+    #[test]
+    fn an_attempt_beyond_a_cycle_is_a_single_one_and_the_breaker_does_not_count_it() {
+        let dead = Claim { attempts: POLICY.attempts(), ..claim() };
+        for class in [FailureClass::Transient, FailureClass::Ambiguous, FailureClass::MissingParent]
+        {
+            let settled = fail(&dead, class);
+            assert!(settled.finish.dead_letter && settled.retry_after.is_none(), "{class}");
+            assert_eq!(
+                (settled.finish.state, settled.verdict),
+                (State::DeadLetter, Verdict::Neutral)
+            );
+        }
+        assert_eq!(fail(&claim(), FailureClass::Transient).verdict, Verdict::Unreachable);
+        assert!(matches!(fail(&dead, FailureClass::Authentication).verdict, Verdict::Refused(_)));
+    }
+
     /// A finish is settled, or it says when it is due, or a person or a sweep must come.
     #[test]
     fn nothing_is_left_without_a_next_step() {
@@ -603,6 +689,7 @@ mod tests {
                 assert!(!finish.settled);
                 assert_eq!(finish.due == Due::Never, needs_person_or_sweep, "{class} {attempts}");
                 assert!(finish.error.is_some() && finish.reason.is_some());
+                assert_eq!(finish.dead_letter, needs_person_or_sweep, "{class} {attempts}");
             }
         }
     }

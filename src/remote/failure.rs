@@ -113,6 +113,8 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// No byte of the request can have reached the remote.
     pub unsent: bool,
+    /// The entity's id at the remote, where a push found it out before it failed.
+    pub found: Option<String>,
 }
 
 impl Failure {
@@ -122,13 +124,20 @@ impl Failure {
     pub fn new(class: FailureClass, text: impl Into<String>) -> Self {
         let text = text.into();
         let text = text.chars().filter(|c| !c.is_control()).take(ERROR_TEXT_CHARS_MAX).collect();
-        Self { class, text, retry_after: None, unsent: false }
+        Self { class, text, retry_after: None, unsent: false, found: None }
     }
 
     /// The same failure of a request that can't have reached the remote.
     #[must_use]
     pub const fn unsent(mut self) -> Self {
         self.unsent = true;
+        self
+    }
+
+    /// The same failure of a push that has found out the entity's id at the remote.
+    #[must_use]
+    pub fn with_found(mut self, remote_id: &str) -> Self {
+        self.found = Some(remote_id.to_owned());
         self
     }
 

@@ -23,11 +23,12 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use self::auth::Login;
+use self::bulk::{RowEnd, Unsettled};
 use self::wire::Resource;
 use super::http::{Answer, Http, Intent, Request, after_sending};
 use super::{
     Action, Failure, FailureClass, Fields, HttpSettings, Look, Page, Push, PushResult, Remote,
-    RemoteIds, RemoteRecord, SendBefore, TlsError, Unmappable, Wire,
+    RemoteIds, RemoteRecord, Results, SendBefore, TlsError, Unmappable, Wire,
 };
 use crate::entity::{EntityRef, EntityType};
 use crate::limits;
@@ -63,6 +64,18 @@ impl TagServer {
     pub fn without_bulk(self) -> Self {
         self.has_bulk.store(false, Ordering::Relaxed);
         self
+    }
+
+    /// A single call, from the beginning or where a bulk call has left it.
+    async fn single(&self, push: Push, how: Unsettled) -> (EntityRef, PushResult) {
+        match how {
+            Unsettled::ByItself => self.push_single(push, false).await,
+            Unsettled::Refused => self.push_single(push, true).await,
+            Unsettled::Violates(refusal) => {
+                let entity = push.entity;
+                (entity, self.after_violation(push, refusal).await)
+            }
+        }
     }
 
     /// Sends an authorised request: one new login after a 401, then the refusal is final (contract, "Login").
@@ -164,23 +177,28 @@ impl Remote for TagServer {
         entity_type == EntityType::Tag
     }
 
-    /// Rows in bulk where the server has it, everything else in single calls, all at once.
-    async fn push(&self, batch: Vec<Push>) -> Vec<(EntityRef, PushResult)> {
+    /// Rows in bulk where the server has it, everything else in single calls, all at once. Rows that a bulk call did not
+    /// settle go on as single calls.
+    async fn push(&self, batch: Vec<Push>, results: Results) {
         let (rows, singles) = if self.has_bulk.load(Ordering::Relaxed) {
             bulk::split(batch)
         } else {
             (Vec::new(), batch)
         };
-        let mut results = Vec::with_capacity(singles.len());
-        let mut single_calls: FuturesUnordered<_> =
-            singles.into_iter().map(|push| self.push_one(push)).collect();
         let mut bulk_calls: FuturesUnordered<_> =
             rows.into_iter().map(|rows| self.push_rows(rows)).collect();
+        let mut single_calls: FuturesUnordered<_> =
+            singles.into_iter().map(|push| self.single(push, Unsettled::ByItself)).collect();
         loop {
             tokio::select! {
-                Some(result) = single_calls.next() => results.push(result),
-                Some(of_rows) = bulk_calls.next() => results.extend(of_rows),
-                else => return results,
+                Some((entity, result)) = single_calls.next() => results.put(entity, result),
+                Some(of_rows) = bulk_calls.next() => for row in of_rows {
+                    match row {
+                        RowEnd::Settled(entity, result) => results.put(entity, result),
+                        RowEnd::GoesOn(push, how) => single_calls.push(self.single(push, how)),
+                    }
+                },
+                else => return,
             }
         }
     }

@@ -13,6 +13,8 @@ use crate::target::Target;
 pub enum Duty {
     /// The outbound sweep of a target.
     SweepOutbound,
+    /// Bringing dead letters and their tokens into agreement.
+    TidyTokens,
     /// Making and dropping the partitions of the audit trail.
     KeepAttempts,
 }
@@ -23,6 +25,7 @@ impl Duty {
     pub const fn name(self) -> &'static str {
         match self {
             Self::SweepOutbound => "sweep_outbound",
+            Self::TidyTokens => "tidy_tokens",
             Self::KeepAttempts => "keep_attempts",
         }
     }

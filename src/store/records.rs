@@ -8,7 +8,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Store, StoreError};
-use crate::deliver::record::{Claim, Due, Finish, State};
+use crate::deliver::record::{Claim, Due, Finish};
 use crate::delivery::{Cause, Delivery};
 use crate::entity::{EntityRef, EntityType};
 use crate::hash::ContentHash;
@@ -25,6 +25,8 @@ pub struct FinishReport {
     pub fenced: Vec<EntityRef>,
     /// Others that are due now: woken, or owed because of these.
     pub due: Vec<EntityRef>,
+    /// Those with an open dead letter whose token is not published.
+    pub dead: Vec<EntityRef>,
 }
 
 /// Owes within a transaction; what comes back is what is owed now, parents' types first. Records are locked in key
@@ -386,6 +388,8 @@ fn claimed(row: &tokio_postgres::Row) -> Result<Claim, StoreError> {
         in_doubt: row.try_get("in_doubt")?,
         intent_on: row.try_get("intent_on")?,
         taken_over: row.try_get("taken_over")?,
+        lost_until: row.try_get("lost_until")?,
+        doubts: row.try_get("doubts")?,
         attempts: count("attempts")?,
         failures: count("failures")?,
         tombstoned: row.try_get("tombstoned")?,
@@ -400,6 +404,7 @@ fn report_of(rows: &[tokio_postgres::Row]) -> Result<FinishReport, StoreError> {
             "again" => report.again.push(entity(row)?),
             "fenced" => report.fenced.push(entity(row)?),
             "woken" | "owed" => report.due.push(entity(row)?),
+            "dead" => report.dead.push(entity(row)?),
             _ => {}
         }
     }
@@ -414,6 +419,7 @@ struct FinishRow<'a> {
     entity_id: i64,
     fence: i64,
     r#gen: i64,
+    doubts: i64,
     settled: bool,
     sent: bool,
     pushed: bool,
@@ -449,6 +455,7 @@ impl<'a> FinishRow<'a> {
             entity_id: finish.entity.id,
             fence: finish.fence,
             r#gen: finish.owed_gen,
+            doubts: finish.doubts,
             settled: finish.settled,
             sent: finish.sent,
             pushed: finish.pushed,
@@ -475,7 +482,7 @@ impl<'a> FinishRow<'a> {
             waits_for: finish.waiting_on.map(crate::deliver::record::WaitFor::relation),
             parents: finish.parents.as_ref().map(|p| p.iter().map(EntityRef::to_string).collect()),
             tombstone: finish.tombstone,
-            dead: matches!(finish.state, State::DeadLetter | State::Rejected),
+            dead: finish.dead_letter,
             r#drop: finish.drop,
             read_back_ms: finish.read_back_millis,
         }

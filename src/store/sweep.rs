@@ -216,14 +216,20 @@ impl Store {
             .collect()
     }
 
-    /// Leg 2: a new cycle for what ended in a dead letter and may succeed now. Returns what is due because of it.
+    /// Leg 2: one more attempt for open dead letters whose time has come; `attempts` are all of a cycle. Returns what is
+    /// due because of it.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn begin_next_cycle(&self, target: Target) -> Result<Vec<EntityRef>, StoreError> {
+    pub async fn begin_next_cycle(
+        &self,
+        target: Target,
+        attempts: u32,
+    ) -> Result<Vec<EntityRef>, StoreError> {
+        let attempts = i32::try_from(attempts).unwrap_or(i32::MAX);
         let client = self.client().await?;
         let query = client.prepare_cached(include_str!("../../sql/queries/next_cycle.sql")).await?;
-        client.query(&query, &[&target.name()]).await?.iter().map(entity).collect()
+        client.query(&query, &[&target.name(), &attempts]).await?.iter().map(entity).collect()
     }
 }
 

@@ -39,7 +39,7 @@ impl<R: Remote> Sweeper<R> {
         }
     }
 
-    /// Once an hour, by one process: the audit trail's partitions.
+    /// Once an hour, by one process: the audit trail's partitions, and dead letters that were closed long ago.
     async fn keep_attempts(&self, owner: Uuid) -> Result<(), StoreError> {
         let (duty, target) = (Duty::KeepAttempts, self.remote.target());
         let Some(duty) =
@@ -47,7 +47,11 @@ impl<R: Remote> Sweeper<R> {
         else {
             return Ok(());
         };
-        let result = self.store.keep_attempts().await;
+        let result = async {
+            self.store.purge_dead_letters().await?;
+            self.store.keep_attempts().await
+        };
+        let result = result.await;
         self.store.end_duty(&duty, 0, result.is_ok()).await?;
         result
     }

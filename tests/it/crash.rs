@@ -124,7 +124,7 @@ async fn a_process_that_is_killed_again_and_again_loses_nothing_and_creates_noth
     leases_run_out(&rig).await;
     let mut process = rig.spawn(&RELAYS_AND_CONSUMES);
     rig.settled().await;
-    rig.store.begin_next_cycle(Target::TagServer).await.unwrap();
+    rig.store.begin_next_cycle(Target::TagServer, 4).await.unwrap();
     rig.until(OWED, "done").await;
     let differences = parity::differences(&rig).await;
     assert!(differences.is_empty(), "{differences:#?}");

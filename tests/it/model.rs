@@ -36,7 +36,7 @@ impl Bench {
         for entity_type in TYPES {
             let sql = format!(
                 "drop view sync.tagserver_{entity_type} cascade;
-                 create table sync.tagserver_{entity_type} (id bigint primary key)"
+                 create table sync.tagserver_{entity_type} (id bigint primary key, parents text[] not null default '{{}}')"
             );
             ems.batch_execute(&sql).await.unwrap();
         }
@@ -54,15 +54,19 @@ impl Bench {
 
     /// The EMS has these entities.
     async fn bring(&self, entities: &[EntityRef]) {
-        let rows: Vec<_> = entities
-            .iter()
-            .map(|EntityRef { entity_type, id }| {
-                format!(
-                    "insert into sync.tagserver_{entity_type} values ({id}) on conflict do nothing"
-                )
-            })
-            .collect();
-        self.ems.batch_execute(&rows.join(";")).await.unwrap();
+        for entity in entities {
+            self.bring_under(*entity, &[]).await;
+        }
+    }
+
+    /// The EMS has this entity, and these are its parents now.
+    async fn bring_under(&self, EntityRef { entity_type, id }: EntityRef, parents: &[EntityRef]) {
+        let parents: Vec<String> = parents.iter().map(EntityRef::to_string).collect();
+        let sql = format!(
+            "insert into sync.tagserver_{entity_type} values ($1, $2)
+             on conflict (id) do update set parents = excluded.parents"
+        );
+        self.ems.execute(&sql, &[&id, &parents]).await.unwrap();
     }
 }
 

@@ -7,7 +7,7 @@ use super::super::http::{Http, Intent, Method};
 use super::answer::{self, Problem};
 use super::single;
 use super::wire::{self, Resource};
-use super::{Action, Look, Push, PushResult, TagServer, unreadable};
+use super::{Action, Failure, Look, Push, PushResult, TagServer, unreadable};
 use crate::entity::EntityRef;
 use crate::limits::TAGSERVER_BULK_ROWS;
 use serde_json::Value;
@@ -47,9 +47,27 @@ pub(super) fn split(batch: Vec<Push>) -> (Vec<Rows>, Vec<Push>) {
     (bulk, singles)
 }
 
+/// How a row of a bulk call ended.
+pub(super) enum RowEnd {
+    /// With a result.
+    Settled(EntityRef, PushResult),
+    /// Not yet: it goes on as a single call.
+    GoesOn(Push, Unsettled),
+}
+
+/// Why a row goes on as a single call.
+pub(super) enum Unsettled {
+    /// Nothing was sent for it.
+    ByItself,
+    /// The call as a whole was refused, which blames no row.
+    Refused,
+    /// The row violates a constraint: what is there decides.
+    Violates(Failure),
+}
+
 impl TagServer {
     /// Sends the rows. A lost or unreadable answer makes every row ambiguous; no endpoint, single calls.
-    pub(super) async fn push_rows(&self, bulk: Rows) -> Vec<(EntityRef, PushResult)> {
+    pub(super) async fn push_rows(&self, bulk: Rows) -> Vec<RowEnd> {
         let Rows { resource, rows } = bulk;
         let bodies: Value = rows.iter().filter_map(body_of).collect();
         let Some(first) = rows.iter().min_by_key(|push| push.send_before.at) else {
@@ -67,16 +85,20 @@ impl TagServer {
                 "The server has no bulk endpoint: single calls from now on"
             );
             self.has_bulk.store(false, Ordering::Relaxed);
-            let calls = rows.into_iter().map(|push| self.push_one(push));
-            return futures_util::future::join_all(calls).await;
+            return rows
+                .into_iter()
+                .map(|push| RowEnd::GoesOn(push, Unsettled::ByItself))
+                .collect();
         }
         if !answer.is_success() {
             let failure = answer::failure(&answer, Intent::Write);
             // A refusal of the whole call blames no row, and one row must not take the others along: each goes by
             // itself. A target that is away, busy or refuses us is not asked once per row.
             if matches!(answer.status, 400 | 409 | 413 | 415 | 422 | 500) {
-                let calls = rows.into_iter().map(|push| self.push_single(push, true));
-                return futures_util::future::join_all(calls).await;
+                return rows
+                    .into_iter()
+                    .map(|push| RowEnd::GoesOn(push, Unsettled::Refused))
+                    .collect();
             }
             return same_for_all(&rows, &PushResult::Failed(failure));
         }
@@ -86,39 +108,37 @@ impl TagServer {
             let failure = unreadable("The bulk answer has not a result per row");
             return same_for_all(&rows, &PushResult::Failed(failure));
         };
-        let results = rows.iter().zip(results).map(|(push, result)| async move {
-            (push.entity, self.row_result(resource, push, result).await)
-        });
-        futures_util::future::join_all(results).await
+        rows.into_iter()
+            .zip(results)
+            .map(|(push, result)| row_end(resource, push, result))
+            .collect()
     }
+}
 
-    async fn row_result(
-        &self,
-        resource: &'static Resource,
-        push: &Push,
-        result: &Value,
-    ) -> PushResult {
-        let expected_id = match &push.action {
-            Action::Create { .. } => None,
-            Action::Update { remote_id, .. } => Some(remote_id.as_str()),
-            Action::Delete { .. } | Action::DeleteByKey => return PushResult::NotSent,
-        };
-        let status =
-            result.get("status").and_then(Value::as_u64).and_then(|s| u16::try_from(s).ok());
-        let (Some(status), Some(result)) = (status, result.as_object()) else {
-            return PushResult::Failed(unreadable("A bulk row has no status"));
-        };
-        if (200..300).contains(&status) {
-            return single::held(resource, push.entity, result.get("body"), expected_id);
+fn row_end(resource: &'static Resource, push: Push, result: &Value) -> RowEnd {
+    let expected_id = match &push.action {
+        Action::Create { .. } => None,
+        Action::Update { remote_id, .. } => Some(remote_id.as_str()),
+        Action::Delete { .. } | Action::DeleteByKey => {
+            return RowEnd::Settled(push.entity, PushResult::NotSent);
         }
-        let problem = Problem::of_row(status, result, expected_id.is_some());
-        let failure = problem.failure(Intent::Write);
-        let is_create = expected_id.is_none();
-        if problem.is_data_access_failure() || is_create && problem.may_be_there_already() {
-            return self.after_violation(resource, push, failure).await;
-        }
-        PushResult::Failed(failure)
+    };
+    let status = result.get("status").and_then(Value::as_u64).and_then(|s| u16::try_from(s).ok());
+    let (Some(status), Some(result)) = (status, result.as_object()) else {
+        let failure = unreadable("A bulk row has no status");
+        return RowEnd::Settled(push.entity, PushResult::Failed(failure));
+    };
+    if (200..300).contains(&status) {
+        let held = single::held(resource, push.entity, result.get("body"), expected_id);
+        return RowEnd::Settled(push.entity, held);
     }
+    let problem = Problem::of_row(status, result, expected_id.is_some());
+    let failure = problem.failure(Intent::Write);
+    let is_create = expected_id.is_none();
+    if problem.is_data_access_failure() || is_create && problem.may_be_there_already() {
+        return RowEnd::GoesOn(push, Unsettled::Violates(failure));
+    }
+    RowEnd::Settled(push.entity, PushResult::Failed(failure))
 }
 
 /// The row's body: with the record's id to replace, without to create.
@@ -130,6 +150,6 @@ fn body_of(push: &Push) -> Option<Value> {
     }
 }
 
-fn same_for_all(rows: &[Push], result: &PushResult) -> Vec<(EntityRef, PushResult)> {
-    rows.iter().map(|push| (push.entity, result.clone())).collect()
+fn same_for_all(rows: &[Push], result: &PushResult) -> Vec<RowEnd> {
+    rows.iter().map(|push| RowEnd::Settled(push.entity, result.clone())).collect()
 }

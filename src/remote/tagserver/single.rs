@@ -15,11 +15,6 @@ use serde_json::{Value, json};
 type Ended = PushResult;
 
 impl TagServer {
-    /// Does one push by single calls.
-    pub(super) async fn push_one(&self, push: Push) -> (EntityRef, PushResult) {
-        self.push_single(push, false).await
-    }
-
     /// Does one push by single calls; `was_sent` when it was sent in bulk before, so that it may have been applied.
     pub(super) async fn push_single(&self, push: Push, was_sent: bool) -> (EntityRef, PushResult) {
         let entity = push.entity;
@@ -39,12 +34,10 @@ impl TagServer {
     }
 
     /// Resolves a row of a bulk call that the server refused because a constraint is violated.
-    pub(super) async fn after_violation(
-        &self,
-        resource: &'static Resource,
-        push: &Push,
-        refusal: Failure,
-    ) -> PushResult {
+    pub(super) async fn after_violation(&self, push: Push, refusal: Failure) -> PushResult {
+        let Some(resource) = wire::resource(push.entity.entity_type) else {
+            return PushResult::Failed(refusal);
+        };
         let wrote = AtomicBool::new(true);
         let (entity, send_before) = (push.entity, &push.send_before);
         let call = Call { client: self, resource, entity, send_before, wrote };
@@ -118,7 +111,15 @@ impl Call<'_> {
                 written: false,
             });
         }
-        self.replace(&found.remote_id, wire).await
+        let found = found.remote_id;
+        match self.replace(&found, wire).await {
+            Ok(PushResult::Failed(failure)) | Err(PushResult::Failed(failure))
+                if failure.class != FailureClass::StaleMapping =>
+            {
+                Ok(PushResult::Failed(failure.with_found(&found)))
+            }
+            result => result,
+        }
     }
 
     async fn replace(&self, remote_id: &str, wire: &Wire) -> Result<PushResult, Ended> {

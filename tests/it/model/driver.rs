@@ -80,7 +80,11 @@ pub(super) struct Driver<'a> {
 impl<'a> Driver<'a> {
     /// Begins with no record and some entities in scope.
     pub(super) async fn new(bench: &'a Bench, mut random: Random) -> Self {
-        bench.ems.batch_execute("delete from sync.record").await.unwrap();
+        bench
+            .ems
+            .batch_execute("delete from sync.record; delete from sync.dead_letter")
+            .await
+            .unwrap();
         let entities: Vec<_> = TYPES
             .into_iter()
             .flat_map(|entity_type| (1..=2).map(move |id| EntityRef::new(entity_type, id)))
@@ -92,9 +96,9 @@ impl<'a> Driver<'a> {
         for entity in &entities {
             bench.scope(*entity, false).await;
         }
-        model.in_scope.extend(random.some(&entities, 6));
-        model.in_scope.extend(random.some(&entities, 6));
-        let in_scope: Vec<_> = model.in_scope.iter().copied().collect();
+        let some = [random.some(&entities, 6), random.some(&entities, 6)].concat();
+        model.in_scope.extend(some.into_iter().map(|entity| (entity, Vec::new())));
+        let in_scope: Vec<_> = model.in_scope.keys().copied().collect();
         bench.bring(&in_scope).await;
         let (claims, log, seen) = (Vec::new(), Vec::new(), Seen::default());
         Self { bench, random, model, owners, entities, claims, log, seen }
@@ -141,7 +145,7 @@ impl<'a> Driver<'a> {
             let entity = EntityRef::new(owing.entity_type, *id);
             self.seen.count(
                 match self.model.records.get(&entity).map(|record| record.state) {
-                    None if self.model.in_scope.contains(&entity) => "owed for the first time",
+                    None if self.model.in_scope.contains_key(&entity) => "owed for the first time",
                     None => "not owed: out of scope",
                     Some("leased") => "owed while leased",
                     Some("retrying" | "held") => "owed while its turn is fixed",
@@ -251,6 +255,10 @@ impl<'a> Driver<'a> {
             let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 2] =
                 [&entity.entity_type.name(), &entity.id];
             self.bench.ems.execute(sql, &parameters).await.unwrap();
+            let sql = "
+                update sync.dead_letter set next_try_on = clock_timestamp() - interval '1 hour'
+                where next_try_on is not null and entity_type = $1 and entity_id = $2";
+            self.bench.ems.execute(sql, &parameters).await.unwrap();
         }
         let now = self.since(before).await;
         self.model.pass_time(now, &entities);
@@ -259,14 +267,19 @@ impl<'a> Driver<'a> {
 
     async fn change_scope(&mut self) {
         let entity = *self.random.pick(&self.entities);
-        let comes = !self.model.in_scope.contains(&entity);
-        self.log.push(format!("{entity} {}", if comes { "comes" } else { "goes" }));
-        self.bench.scope(entity, comes).await;
-        if comes {
-            self.model.in_scope.insert(entity);
-        } else {
+        if self.model.in_scope.contains_key(&entity) && self.random.percent(60) {
+            self.log.push(format!("{entity} goes"));
+            self.bench.scope(entity, false).await;
             self.model.in_scope.remove(&entity);
+            return;
         }
+        let others: Vec<_> = self.entities.iter().copied().filter(|e| *e != entity).collect();
+        let mut parents = self.random.some(&others, 2);
+        parents.sort_unstable();
+        parents.dedup();
+        self.log.push(format!("{entity} comes under {parents:?}"));
+        self.bench.bring_under(entity, &parents).await;
+        self.model.in_scope.insert(entity, parents);
     }
 
     async fn read_back(&mut self) {
@@ -284,9 +297,10 @@ impl<'a> Driver<'a> {
     async fn begin_next_cycle(&mut self) {
         self.log.push("the next cycle begins".to_owned());
         let before = self.clock().await;
-        let begun = self.bench.store.begin_next_cycle(Target::TagServer).await.unwrap();
+        let attempts = outcome::POLICY.attempts();
+        let begun = self.bench.store.begin_next_cycle(Target::TagServer, attempts).await.unwrap();
         let now = self.since(before).await;
-        let expected = self.model.begin_next_cycle(now);
+        let expected = self.model.begin_next_cycle(now, attempts);
         self.seen.count("a next cycle", expected.len());
         self.check_equal("begun", &expected, &begun.into_iter().collect());
         self.compare().await;
@@ -327,6 +341,23 @@ impl<'a> Driver<'a> {
         let fences = there.values().filter_map(|record| record.fence).map(|fence| fence.low);
         self.model.newest_fence = fences.max().unwrap_or(0).max(self.model.newest_fence);
         self.model.records = there;
+        let letters = observed::letters(self.bench).await;
+        let are_as_expected = self.model.letters.len() == letters.len()
+            && self
+                .model
+                .letters
+                .iter()
+                .zip(&letters)
+                .all(|((a, expected), (b, found))| a == b && expected.fits(found));
+        if !are_as_expected {
+            let expected = &self.model.letters;
+            self.fail(&format!("dead letters: expected {expected:#?}, found {letters:#?}"));
+        }
+        // One is open exactly while the record says so.
+        let marked = self.model.records.iter().filter(|(_, r)| r.dead_lettered_on.is_some());
+        let marked: BTreeSet<EntityRef> = marked.map(|(entity, _)| *entity).collect();
+        self.check_equal("marked", &letters.keys().copied().collect(), &marked);
+        self.model.letters = letters;
     }
 
     fn fail(&self, what: &str) -> ! {
@@ -391,6 +422,8 @@ fn claim_of(entity: EntityRef, fence: i64, before: Record) -> Claim {
         in_doubt: before.in_doubt,
         intent_on: time(before.intent_on),
         taken_over: before.lease_owner.is_some(),
+        lost_until: time(before.lease_until),
+        doubts: before.doubts,
         attempts: before.attempts as u32,
         failures: before.failures as u32,
         tombstoned: before.tombstoned_on.is_some(),

@@ -8,7 +8,7 @@ use ems_sync::hash::ContentHash;
 use tokio_postgres::{Client, Row, Statement};
 
 use super::Bench;
-use super::rules::{Between, Record};
+use super::rules::{Between, Letter, Record};
 
 /// Every column that a rule reads or writes. The two that none of them may touch must stay empty.
 const RECORDS: &str = "
@@ -26,9 +26,15 @@ const MICROS: &str = "
                     else (extract(epoch from at) * 1000000)::bigint end
     $$";
 
+/// The open dead letters.
+const LETTERS: &str = "
+    select entity_type, entity_id, attempts, cycles, micros(next_try_on) as next_try_us
+    from sync.dead_letter where target = 'tagserver' and closed_on is null";
+
 /// The statements by which a database is looked at.
 pub(super) struct Looks {
     clock: Statement,
+    letters: Statement,
     records: Statement,
 }
 
@@ -37,6 +43,7 @@ impl Looks {
         ems.batch_execute(MICROS).await.unwrap();
         Self {
             clock: ems.prepare("select micros(clock_timestamp())").await.unwrap(),
+            letters: ems.prepare(LETTERS).await.unwrap(),
             records: ems.prepare(RECORDS).await.unwrap(),
         }
     }
@@ -53,6 +60,17 @@ pub(super) async fn records(bench: &Bench) -> BTreeMap<EntityRef, Record> {
     rows.iter().map(|row| (entity(row), record(row))).collect()
 }
 
+/// Every open dead letter of TagServer.
+pub(super) async fn letters(bench: &Bench) -> BTreeMap<EntityRef, Letter> {
+    let rows = bench.ems.query(&bench.looks.letters, &[]).await.unwrap();
+    let letter = |row: &Row| Letter {
+        attempts: row.get("attempts"),
+        cycles: row.get("cycles"),
+        next_try_on: row.get::<_, Option<i64>>("next_try_us").map(Between::exactly),
+    };
+    rows.iter().map(|row| (entity(row), letter(row))).collect()
+}
+
 fn entity(row: &Row) -> EntityRef {
     let (entity_type, id): (&str, i64) = (row.get("entity_type"), row.get("entity_id"));
     EntityRef::new(entity_type.parse().unwrap(), id)
@@ -65,6 +83,8 @@ fn record(row: &Row) -> Record {
         bytes.map(|bytes| ContentHash::from_bytes(bytes).unwrap())
     };
     let parents: Vec<&str> = row.get("parents");
+    let mut parents: Vec<EntityRef> = parents.into_iter().map(|p| p.parse().unwrap()).collect();
+    parents.sort_unstable();
     let waiting_on: Option<&str> = row.get("waiting_on");
     assert!(!row.get::<_, bool>("touched"), "a rule wrote a column that is not its own");
     Record {
@@ -95,8 +115,9 @@ fn record(row: &Row) -> Record {
         lease_until: time("lease_until_us"),
         fence: row.get::<_, Option<i64>>("fence").map(Between::exactly),
         in_doubt: row.get("in_doubt"),
+        doubts: row.get("doubts"),
         intent_on: time("intent_us"),
-        parents: parents.into_iter().map(|parent| parent.parse().unwrap()).collect(),
+        parents,
         waiting_on: waiting_on.map(|on| on.parse().unwrap()),
         tombstoned_on: time("tombstoned_us"),
     }
@@ -162,7 +183,7 @@ fn fields(expected: &Record, found: &Record) -> impl Iterator<Item = String> {
     .into_iter()
     .chain(values! {
         remote_id data_hash remote_hash rejected_hash owed_gen done_gen cause lane traceparent state state_reason
-        last_error attempts failures read_back_step lease_owner in_doubt parents waiting_on
+        last_error attempts failures read_back_step lease_owner in_doubt doubts parents waiting_on
     })
     .chain([due])
     .filter(|(_, fits, _)| !fits)

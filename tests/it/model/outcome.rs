@@ -17,7 +17,7 @@ use crate::support::random::Random;
 /// Long enough that nothing comes due while a test looks at it.
 const MINUTE: Duration = Duration::from_secs(60);
 /// One retry, so that a test sees dead letters.
-const POLICY: RetryPolicy = RetryPolicy { max_retries: 1, base_delay: MINUTE };
+pub(super) const POLICY: RetryPolicy = RetryPolicy { max_retries: 1, base_delay: MINUTE };
 
 fn times(now: Timestamp) -> Times {
     Times { now, request_timeout: MINUTE, settle: MINUTE }
@@ -99,6 +99,7 @@ pub(super) fn any(
             let dead = FailureClass::OurFault;
             let class = if random.percent(25) { dead } else { *random.pick(&FailureClass::ALL) };
             let failure = Failure::new(class, "test");
+            let failure = if random.percent(10) { failure.with_found("found") } else { failure };
             after_push(PushResult::Failed(if random.percent(30) {
                 failure.unsent()
             } else {

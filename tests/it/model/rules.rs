@@ -94,6 +94,7 @@ pub(super) struct Record {
     pub(super) lease_until: Option<Between>,
     pub(super) fence: Option<Between>,
     pub(super) in_doubt: bool,
+    pub(super) doubts: i64,
     pub(super) intent_on: Option<Between>,
     pub(super) parents: Vec<EntityRef>,
     pub(super) waiting_on: Option<EntityRef>,
@@ -131,6 +132,7 @@ impl Record {
             lease_until: None,
             fence: None,
             in_doubt: false,
+            doubts: 0,
             intent_on: None,
             parents: Vec::new(),
             waiting_on: None,
@@ -155,6 +157,25 @@ impl Record {
     }
 }
 
+/// An open dead letter.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Letter {
+    pub(super) attempts: i32,
+    pub(super) cycles: i32,
+    pub(super) next_try_on: Option<Between>,
+}
+
+impl Letter {
+    pub(super) fn fits(&self, found: &Self) -> bool {
+        self.attempts == found.attempts
+            && self.cycles == found.cycles
+            && match (self.next_try_on, found.next_try_on) {
+                (Some(expected), Some(found)) => expected.holds(found.low),
+                (expected, found) => expected == found,
+            }
+    }
+}
+
 /// What a finish brought about.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Report {
@@ -168,7 +189,9 @@ pub(super) struct Report {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Model {
     pub(super) records: BTreeMap<EntityRef, Record>,
-    pub(super) in_scope: BTreeSet<EntityRef>,
+    /// With their parents.
+    pub(super) in_scope: BTreeMap<EntityRef, Vec<EntityRef>>,
+    pub(super) letters: BTreeMap<EntityRef, Letter>,
     pub(super) newest_fence: i64,
 }
 
@@ -186,9 +209,21 @@ impl Model {
         for (id, (changed_on, trace)) in wanted {
             let entity = EntityRef::new(owing.entity_type, id);
             match self.records.get_mut(&entity) {
-                Some(record) => owe_again(record, now, changed_on, owing),
-                None if self.in_scope.contains(&entity) => {
+                Some(record) => {
+                    owe_again(record, now, changed_on, owing);
+                    let none = Vec::new();
+                    let parents = self.in_scope.get(&entity).unwrap_or(&none);
+                    if record.remote_id.is_some() {
+                        // What the remote holds counts.
+                    } else if record.intent_on.is_none() && !parents.is_empty() {
+                        record.parents.clone_from(parents);
+                    } else {
+                        record.parents = union(&record.parents, parents);
+                    }
+                }
+                None if self.in_scope.contains_key(&entity) => {
                     let mut record = Record::new(now, changed_on, owing.cause);
+                    record.parents.clone_from(&self.in_scope[&entity]);
                     record.lane = lane(owing);
                     record.in_doubt = owing.in_doubt;
                     self.records.insert(entity, record);
@@ -265,6 +300,7 @@ impl Model {
                     && let Some(record) = self.records.get_mut(&finish.entity)
                 {
                     record.in_doubt = true;
+                    record.doubts += 1;
                     record.read_back_on = Some(now.after(read_back).earlier(record.read_back_on));
                     record.read_back_step = 0;
                 }
@@ -277,6 +313,7 @@ impl Model {
                 && record.intent_on.is_none()
             {
                 self.records.remove(&finish.entity);
+                self.letters.remove(&finish.entity);
             }
         }
         let awaited: BTreeSet<EntityRef> = finishes
@@ -287,6 +324,14 @@ impl Model {
         for entity in awaited {
             self.owe_awaited(now, entity, &mut report);
         }
+        // What is surely not at the remote is waited for by nobody that is to go after it.
+        let is_absent = |record: &Record, on: EntityRef| {
+            record.state_reason.as_deref() == Some("waiting_for_child")
+                && finishes.iter().any(|finish| {
+                    finish.entity == on && finish.remote_id.is_none() && finish.intent_on.is_none()
+                })
+                && !report.fenced.contains(&on)
+        };
         // Whatever became of an older sibling, the younger looks again.
         let is_older = |record: &Record, on: EntityRef| {
             record.state_reason.as_deref() == Some("waiting_for_sibling")
@@ -298,7 +343,10 @@ impl Model {
             .iter()
             .filter(|(_, record)| {
                 record.waiting_on.is_some_and(|on| {
-                    changed.contains(&on) || moved.contains(&on) || is_older(record, on)
+                    changed.contains(&on)
+                        || moved.contains(&on)
+                        || is_older(record, on)
+                        || is_absent(record, on)
                 })
             })
             .map(|(entity, _)| *entity)
@@ -313,7 +361,10 @@ impl Model {
         record.is_some_and(|record| match wait {
             WaitFor::Parent(_) => record.remote_id.is_some(),
             WaitFor::Sibling(_) => !record.is_owed(),
-            WaitFor::Child(_) => record.remote_id.is_none() || !record.parents.contains(&waiter),
+            WaitFor::Child(_) => {
+                record.remote_id.is_none() && record.intent_on.is_none()
+                    || !record.parents.contains(&waiter)
+            }
         })
     }
 
@@ -321,14 +372,16 @@ impl Model {
     fn moves(&self, finish: &Finish) -> bool {
         let before = &self.records[&finish.entity].parents;
         let after = finish.parents.as_ref();
-        after.is_some_and(|after| before.iter().any(|parent| !after.contains(parent)))
+        (finish.remote_id.is_some() || finish.intent_on.is_none())
+            && after.is_some_and(|after| before.iter().any(|parent| !after.contains(parent)))
     }
 
     /// Writes the outcome of a lease that is still ours.
     fn write(&mut self, now: Between, finish: &Finish, is_over: bool, report: &mut Report) {
         let record = self.records.get_mut(&finish.entity).unwrap();
         let moved = record.owed_gen > finish.owed_gen;
-        let is_dead = matches!(finish.state, State::DeadLetter | State::Rejected);
+        let begins_anew = matches!(finish.state, State::DeadLetter | State::Rejected);
+        let is_dead = finish.dead_letter;
         let keeps_its_turn = matches!(finish.state, State::Retrying | State::Held);
         record.lease_owner = None;
         record.lease_until = None;
@@ -355,10 +408,10 @@ impl Model {
         if finish.confirmed {
             record.entity_modified_on = version;
         }
-        record.in_doubt = finish.in_doubt;
+        record.in_doubt = finish.in_doubt || record.doubts > finish.doubts;
         record.intent_on = finish.intent_on.map(Between::at);
         record.last_error.clone_from(&finish.error);
-        record.attempts = if moved && is_dead { 0 } else { finish.attempts as i32 };
+        record.attempts = if moved && begins_anew { 0 } else { finish.attempts as i32 };
         record.failures = finish.failures as i32;
         record.dead_lettered_on = match (is_dead, finish.settled) {
             (true, _) => record.dead_lettered_on.or(Some(now)),
@@ -368,7 +421,26 @@ impl Model {
         record.tombstoned_on =
             if finish.tombstone { record.tombstoned_on.or(Some(now)) } else { None };
         if let Some(parents) = &finish.parents {
-            record.parents.clone_from(parents);
+            let may_be_under_both = finish.remote_id.is_none() && finish.intent_on.is_some();
+            let before: &[EntityRef] = if may_be_under_both { &record.parents } else { &[] };
+            record.parents = union(before, parents);
+        }
+        if finish.dead_letter {
+            let next = (finish.state == State::DeadLetter).then_some(now);
+            let failed = |letter: &Letter| Letter {
+                attempts: (letter.attempts + 1).max(finish.attempts as i32),
+                cycles: letter.cycles + 1,
+                next_try_on: next.map(|now| {
+                    let minutes = 5 * 2_u64.pow((letter.cycles - 1).min(20) as u32);
+                    now.after(Duration::from_secs(60 * minutes.min(24 * 60)))
+                }),
+            };
+            let first = Letter { attempts: finish.attempts as i32, cycles: 1, next_try_on: next };
+            let letter = self.letters.get(&finish.entity).map_or(first, failed);
+            self.letters.insert(finish.entity, letter);
+        }
+        if finish.settled {
+            self.letters.remove(&finish.entity);
         }
         if let Some(millis) = finish.read_back_millis {
             let first = now.after(Duration::from_millis(millis));
@@ -470,12 +542,14 @@ impl Model {
     }
 
     /// Dead letters that get a new cycle.
-    pub(super) fn begin_next_cycle(&mut self, now: Between) -> BTreeSet<EntityRef> {
+    pub(super) fn begin_next_cycle(&mut self, now: Between, attempts: u32) -> BTreeSet<EntityRef> {
         let mut begun = BTreeSet::new();
         for (entity, record) in &mut self.records {
-            if record.state == "dead_letter" && record.is_owed() {
+            let letter = self.letters.get(entity);
+            let has_come = letter.is_some_and(|l| l.next_try_on.is_some_and(|on| on.has_come(now)));
+            if record.state == "dead_letter" && record.is_owed() && has_come {
                 record.state = "pending";
-                record.attempts = 0;
+                record.attempts = record.attempts.max(attempts as i32);
                 record.due_on = now;
                 begun.insert(*entity);
             }
@@ -501,6 +575,9 @@ impl Model {
             }
             record.lease_until = record.lease_until.map(|_| past);
             record.read_back_on = record.read_back_on.map(|_| past);
+            if let Some(letter) = self.letters.get_mut(entity) {
+                letter.next_try_on = letter.next_try_on.map(|_| past);
+            }
         }
     }
 }
@@ -519,12 +596,18 @@ fn owe_again(record: &mut Record, now: Between, changed_on: Between, owing: &Owi
     record.last_owed_on = Some(changed_on.later(record.last_owed_on));
     record.cause = owing.cause.name();
     record.in_doubt |= owing.in_doubt;
+    record.doubts += i64::from(owing.in_doubt);
     if ["rejected", "dead_letter"].contains(&record.state) {
         record.attempts = 0;
     }
     if !record.has_its_turn() {
         record.is_due_now(now);
     }
+}
+
+/// All of both, each once, in order.
+fn union(a: &[EntityRef], b: &[EntityRef]) -> Vec<EntityRef> {
+    a.iter().chain(b).copied().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 const fn lane(owing: &Owing) -> &'static str {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use ems_sync::entity::{EntityRef, EntityType};
 use ems_sync::remote::tagserver::TagServer;
 use ems_sync::remote::{
-    Action, Fields, HttpSettings, Look, Push, PushResult, Remote as _, RemoteIds, SendBefore, Wire,
+    Action, Fields, HttpSettings, Look, Push, PushResult, Remote as _, RemoteIds, Results,
+    SendBefore, Wire,
 };
 use ems_sync_remotes::tagserver::{Resource, TagServer as Sim, TagServerOptions};
 use ems_sync_remotes::{Entry, Fault, Operation, Simulator};
@@ -100,7 +101,10 @@ impl Bench {
     /// Every push is answered exactly once (obligation 1).
     pub(super) async fn many(&self, batch: Vec<Push>) -> BTreeMap<i64, PushResult> {
         let entities: Vec<_> = batch.iter().map(|push| push.entity).collect();
-        let results = tokio::time::timeout(PATIENCE, self.client.push(batch)).await.expect("ends");
+        let (sender, mut receiver) = Results::channel();
+        tokio::time::timeout(PATIENCE, self.client.push(batch, sender)).await.expect("ends");
+        let mut results = Vec::new();
+        receiver.recv_many(&mut results, usize::MAX).await;
         assert_eq!(results.len(), entities.len(), "a result per push");
         let results: BTreeMap<i64, PushResult> =
             results.into_iter().map(|(entity, result)| (entity.id, result)).collect();
