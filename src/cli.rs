@@ -5,6 +5,7 @@
 
 mod args;
 mod check_config;
+mod dead_letters;
 mod explain;
 mod migrate;
 mod output;
@@ -84,6 +85,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Sweep(SweepCommand::Outbound(args)) => sweep::outbound(&config?, args).await,
         Command::Status(args) => status::status(&config?, args).await,
         Command::Explain(args) => explain::explain(&config?, args).await,
+        Command::DeadLetters(command) => dead_letters::dead_letters(&config?, command).await,
         Command::Target(order) => target::order(&config?, order).await,
     }
 }

@@ -1,6 +1,7 @@
 //! What the command line accepts (`docs/design.md` section 8).
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory as _, Parser, Subcommand};
@@ -48,6 +49,9 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// Show for one entity its state at every target, why, and what happens next
     Explain(ExplainArgs),
+    /// List, show, replay or discard what needs a person
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
     /// Pause, resume, enable or disable a target; takes effect in every process within seconds
     #[command(subcommand)]
     Target(TargetOrder),
@@ -170,6 +174,85 @@ impl ExplainArgs {
 }
 
 #[derive(Debug, Subcommand)]
+pub(super) enum DeadLettersCommand {
+    /// List them, the oldest first
+    List(ListArgs),
+    /// Show them with their last attempts
+    Show(DeadLetterArgs),
+    /// Put them back: each entity is owed a new cycle of attempts. May be repeated and interrupted
+    Replay(ReplayArgs),
+    /// Give them up: their entities are left alone until they change
+    Discard(ChangeArgs),
+}
+
+/// Which dead letters are meant: all that match everything that is given.
+#[derive(Debug, Args)]
+pub(super) struct DeadLetterArgs {
+    /// Of this target
+    #[arg(long)]
+    pub(super) target: Option<Target>,
+    /// Of entities of this type
+    #[arg(long)]
+    pub(super) entity: Option<EntityType>,
+    /// Of the entity with this EMS id
+    #[arg(long, requires = "entity")]
+    pub(super) id: Option<i64>,
+    /// The one with this number
+    #[arg(long, value_name = "N")]
+    pub(super) number: Option<i64>,
+    /// With this reason, for example `rejected`
+    #[arg(long)]
+    pub(super) reason: Option<String>,
+    /// With this text in the error
+    #[arg(long, value_name = "TEXT")]
+    pub(super) error: Option<String>,
+    /// That failed last longer ago than this, for example `2h`
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(super) older_than: Option<Duration>,
+    /// At most so many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) limit: Option<u32>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    pub(super) which: DeadLetterArgs,
+    /// Also those that are resolved or discarded
+    #[arg(long)]
+    pub(super) closed: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("whose").required(true).multiple(true).args(["target", "number"])))]
+pub(super) struct ChangeArgs {
+    #[command(flatten)]
+    pub(super) which: DeadLetterArgs,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    #[command(flatten)]
+    pub(super) change: ChangeArgs,
+    /// How many per second
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(super) rate: u32,
+}
+
+/// A duration with its unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    let signed: jiff::SignedDuration =
+        text.parse().map_err(|_| "a number with its unit, for example `90s` or `2h`".to_owned())?;
+    Duration::try_from(signed).map_err(|_| "not negative".to_owned())
+}
+
+#[derive(Debug, Subcommand)]
 pub(super) enum TargetOrder {
     /// Send nothing until it is resumed; changes stay owed
     Pause(TargetArgs),
@@ -270,6 +353,31 @@ mod tests {
             "explain --remote elsewhere 9",
         ] {
             assert!(what(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn dead_letters_are_changed_only_where_it_is_said_which() {
+        for line in [
+            "dead-letters list",
+            "dead-letters list --target tagserver --entity person --id 5 --closed --json",
+            "dead-letters show --number 3",
+            "dead-letters replay --target tagserver --older-than 2h --error time-out --limit 9 --rate 5",
+            "dead-letters discard --number 3 --dry-run",
+        ] {
+            assert!(parse(line).is_ok(), "{line}");
+        }
+        for line in [
+            "dead-letters",
+            "dead-letters replay",
+            "dead-letters discard --entity person",
+            "dead-letters list --id 5",
+            "dead-letters list --older-than 5",
+            "dead-letters list --older-than -5m",
+            "dead-letters replay --target tagserver --rate 0",
+            "dead-letters list --limit 0",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
         }
     }
 

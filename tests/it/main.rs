@@ -27,6 +27,7 @@ mod cli;
 mod contention;
 mod convergence;
 mod crash;
+mod dead_letters;
 mod failures;
 mod leaks;
 mod model;

@@ -1,0 +1,346 @@
+//! `ems-sync dead-letters …`: what needs a person, and what a person does about it. Reads and writes Postgres; the queue of
+//! dead letters follows within half a minute.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::MissedTickBehavior;
+
+use super::args::{ChangeArgs, DeadLetterArgs, DeadLettersCommand, ListArgs, ReplayArgs};
+use super::table::{cell, instant, table};
+use super::{Exit, adapters, output};
+use crate::broker::{Outgoing, Publisher, Queue};
+use crate::config::Config;
+use crate::delivery::{Cause, Delivery};
+use crate::error_chain::chain;
+use crate::limits;
+use crate::ops::dead_letters::Row;
+use crate::ops::explain::Attempt;
+use crate::store::{DeadLetter, Filter, Replayed, Store};
+
+/// Who did it, as it stands in `sync.dead_letter`.
+const BY: &str = "command line";
+
+/// What a change did, or would do.
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct Changed {
+    /// Open dead letters that match.
+    matched: usize,
+    /// Those that were changed; that would be, in a dry run.
+    changed: usize,
+    /// Those that were put back already and have not failed since.
+    already_replayed: usize,
+    /// Messages that could not be decoded: there is nothing to put back.
+    not_replayable: usize,
+    dry_run: bool,
+    rows: Vec<Row>,
+}
+
+/// A dead letter with its last attempts.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    row: Row,
+    last_attempts: Vec<Attempt>,
+}
+
+pub(super) async fn dead_letters(
+    config: &Config,
+    command: DeadLettersCommand,
+) -> anyhow::Result<Exit> {
+    let (store, publisher) = adapters(config, "dead-letters")?;
+    match command {
+        DeadLettersCommand::List(args) => list(&store, args).await,
+        DeadLettersCommand::Show(args) => show(&store, args).await,
+        DeadLettersCommand::Replay(args) => replay(&store, &publisher, args).await,
+        DeadLettersCommand::Discard(args) => discard(&store, args).await,
+    }
+}
+
+async fn list(store: &Store, ListArgs { which, closed }: ListArgs) -> anyhow::Result<Exit> {
+    let filter = Filter { closed_too: closed, ..filter(&which) };
+    let rows: Vec<Row> = all(store, &filter, which.limit).await?;
+    if which.json {
+        output::json(&rows)?;
+    } else {
+        output::text(&listed(&rows))?;
+    }
+    Ok(Exit::Fine)
+}
+
+async fn show(store: &Store, args: DeadLetterArgs) -> anyhow::Result<Exit> {
+    let filter = Filter { closed_too: args.number.is_some(), ..filter(&args) };
+    let mut shown = Vec::new();
+    for row in all(store, &filter, Some(args.limit.unwrap_or(SHOWN_UNLESS_LIMITED))).await? {
+        let attempts = match (row.entity, row.id) {
+            (Some(entity_type), Some(id)) => {
+                let entity = crate::entity::EntityRef::new(entity_type, id);
+                store.attempts(row.target, entity, limits::EXPLAIN_ATTEMPTS).await?
+            }
+            _ => Vec::new(),
+        };
+        let last_attempts = attempts.into_iter().map(Attempt::from).collect();
+        shown.push(Shown { row, last_attempts });
+    }
+    if args.json {
+        output::json(&shown)?;
+    } else if shown.is_empty() {
+        output::text("No dead letter matches.")?;
+    } else {
+        let texts: Vec<String> = shown.iter().map(in_full).collect();
+        output::text(&texts.join("\n\n"))?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// `show` without `--limit` shows so many in full.
+const SHOWN_UNLESS_LIMITED: u32 = 20;
+
+/// Puts back page by page, no faster than asked for. Each page is committed before its deliveries are published, so
+/// whoever repeats an interrupted replay goes on where it ended.
+async fn replay(store: &Store, publisher: &Publisher, args: ReplayArgs) -> anyhow::Result<Exit> {
+    let ReplayArgs { change: ChangeArgs { which, dry_run }, rate } = args;
+    let mut changed = Changed { dry_run, ..Changed::default() };
+    let page = rate.clamp(1, 100);
+    let mut pace = tokio::time::interval(Duration::from_secs(1) * page / rate);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut letters = Pages::new(store, filter(&which), which.limit);
+    while let Some(page) = letters.next(page).await? {
+        pace.tick().await;
+        changed.matched += page.len();
+        changed.not_replayable += page.iter().filter(|letter| letter.entity.is_none()).count();
+        let fresh = |l: &&DeadLetter| l.entity.is_some() && l.replayed_on.is_none();
+        let numbers: Vec<i64> = page.iter().filter(fresh).map(|letter| letter.number).collect();
+        changed.already_replayed +=
+            page.iter().filter(|l| l.entity.is_some() && l.replayed_on.is_some()).count();
+        if dry_run {
+            changed.changed += numbers.len();
+        } else {
+            let replayed = store.replay(&numbers, BY).await?;
+            changed.changed += replayed.len();
+            publish(store, publisher, &replayed).await?;
+        }
+        let is_changed = |letter: &DeadLetter| numbers.contains(&letter.number);
+        changed.rows.extend(page.into_iter().filter(is_changed).map(Row::from));
+    }
+    told(&changed, "put back", which.json)
+}
+
+/// Tells the consumers. What can't be published now is owed, and found by the republish scan.
+async fn publish(
+    store: &Store,
+    publisher: &Publisher,
+    replayed: &[Replayed],
+) -> anyhow::Result<()> {
+    let states = store.target_states().await?;
+    let is_open = |replayed: &&Replayed| {
+        states.iter().any(|s| s.target == replayed.target && s.is_open_for_business())
+    };
+    let now = store.now().await?;
+    let messages: Vec<Outgoing> = replayed
+        .iter()
+        .filter(is_open)
+        .map(|Replayed { target, entity, .. }| Outgoing {
+            queue: Queue::outbound(*target),
+            delivery: Delivery::new(*target, *entity, Cause::Replay, now),
+        })
+        .collect();
+    if let Err(error) = publisher.publish(&messages).await {
+        tracing::warn!(error = %chain(&error), "Put back, but not published now: a running relay finds it within half a minute");
+    }
+    Ok(())
+}
+
+async fn discard(store: &Store, args: ChangeArgs) -> anyhow::Result<Exit> {
+    let ChangeArgs { which, dry_run } = args;
+    let mut changed = Changed { dry_run, ..Changed::default() };
+    let mut letters = Pages::new(store, filter(&which), which.limit);
+    while let Some(page) = letters.next(PAGE).await? {
+        changed.matched += page.len();
+        let numbers: Vec<i64> = page.iter().map(|letter| letter.number).collect();
+        changed.changed +=
+            if dry_run { numbers.len() } else { store.discard(&numbers, BY).await?.len() };
+        changed.rows.extend(page.into_iter().map(Row::from));
+    }
+    told(&changed, "discarded", which.json)
+}
+
+/// Dead letters that are read at once.
+const PAGE: u32 = 1_000;
+
+/// What matches, page by page, by number: what is closed meanwhile moves no page.
+struct Pages<'a> {
+    store: &'a Store,
+    filter: Filter,
+    left: Option<u32>,
+    after: i64,
+}
+
+impl<'a> Pages<'a> {
+    const fn new(store: &'a Store, filter: Filter, limit: Option<u32>) -> Self {
+        Self { store, filter, left: limit, after: 0 }
+    }
+
+    async fn next(&mut self, most: u32) -> anyhow::Result<Option<Vec<DeadLetter>>> {
+        let most = self.left.map_or(most, |left| left.min(most));
+        if most == 0 {
+            return Ok(None);
+        }
+        let page = self.store.dead_letters(&self.filter, self.after, i64::from(most)).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        self.after = last.number;
+        let read = u32::try_from(page.len()).unwrap_or(u32::MAX);
+        self.left = self.left.map(|left| left.saturating_sub(read));
+        Ok(Some(page))
+    }
+}
+
+async fn all(store: &Store, filter: &Filter, limit: Option<u32>) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    let mut pages = Pages::new(store, filter.clone(), limit);
+    while let Some(page) = pages.next(PAGE).await? {
+        rows.extend(page.into_iter().map(Row::from));
+    }
+    Ok(rows)
+}
+
+fn filter(args: &DeadLetterArgs) -> Filter {
+    Filter {
+        target: args.target,
+        entity: args.entity,
+        id: args.id,
+        number: args.number,
+        reason: args.reason.clone(),
+        error: args.error.clone(),
+        older_than: args.older_than,
+        ..Filter::default()
+    }
+}
+
+fn told(changed: &Changed, done: &str, json: bool) -> anyhow::Result<Exit> {
+    if json {
+        output::json(changed)?;
+    } else {
+        output::text(&in_words(changed, done))?;
+    }
+    Ok(Exit::Fine)
+}
+
+fn in_words(changed: &Changed, done: &str) -> String {
+    let would = if changed.dry_run { "would be " } else { "" };
+    let mut text = format!("{} matched, {} {would}{done}", changed.matched, changed.changed);
+    if changed.already_replayed > 0 {
+        text.push_str(&format!(
+            ", {} were put back before and are under way",
+            changed.already_replayed
+        ));
+    }
+    if changed.not_replayable > 0 {
+        text.push_str(&format!(
+            ", {} are messages that could not be decoded and can only be discarded",
+            changed.not_replayable
+        ));
+    }
+    text.push('.');
+    if changed.dry_run && !changed.rows.is_empty() {
+        text = format!("{}\n\n{text}", listed(&changed.rows));
+    }
+    text
+}
+
+fn entity_of(row: &Row) -> String {
+    match (row.entity, row.id) {
+        (Some(entity), Some(id)) => format!("{entity} {id}"),
+        _ => "-".to_owned(),
+    }
+}
+
+fn listed(rows: &[Row]) -> String {
+    if rows.is_empty() {
+        return "No dead letter matches.".to_owned();
+    }
+    let mut table = table(&[
+        "NUMBER",
+        "TARGET",
+        "ENTITY",
+        "STATE",
+        "REASON",
+        "ATTEMPTS",
+        "LAST FAILED",
+        "ERROR",
+    ]);
+    for row in rows {
+        let is_under_way = row.state == "dead_letter" && row.replayed_on.is_some();
+        table.add_row([
+            row.dead_letter.to_string(),
+            row.target.to_string(),
+            entity_of(row),
+            if is_under_way { "put back" } else { row.state }.to_owned(),
+            cell(Some(&row.reason)),
+            row.attempts.to_string(),
+            instant(Some(row.last_failed_on)),
+            cell(row.error.as_deref()),
+        ]);
+    }
+    table.to_string()
+}
+
+fn in_full(shown: &Shown) -> String {
+    let row = &shown.row;
+    let mut facts = table(&[&format!("DEAD LETTER {}", row.dead_letter), ""]);
+    let mut fact = |name: &str, value: String| {
+        if value != "-" {
+            facts.add_row([name.to_owned(), value]);
+        }
+    };
+    fact("target", row.target.to_string());
+    fact("entity", entity_of(row));
+    fact("state", row.state.to_owned());
+    fact("state of its record", cell(row.record_state.as_deref()));
+    fact("reason", cell(Some(&row.reason)));
+    fact("error", cell(row.error.as_deref()));
+    fact("attempts", row.attempts.to_string());
+    fact("failed cycles", row.cycles.to_string());
+    fact("first failed", instant(Some(row.first_failed_on)));
+    fact("last failed", instant(Some(row.last_failed_on)));
+    fact("tried again from", instant(row.next_try_on));
+    fact("put back", instant(row.replayed_on));
+    fact("put back by", cell(row.replayed_by.as_deref()));
+    fact("closed", instant(row.closed_on));
+    fact("closed by", cell(row.closed_by.as_deref()));
+    fact("message's SHA-256", cell(row.message_digest.as_deref()));
+    fact(
+        "message's size",
+        row.message_bytes.map_or_else(|| "-".to_owned(), |n| format!("{n} bytes")),
+    );
+    fact("advice", row.advice.to_owned());
+    if shown.last_attempts.is_empty() {
+        return facts.to_string();
+    }
+    let mut attempts = table(&["ATTEMPT", "DECISION", "OUTCOME", "ERROR"]);
+    for attempt in &shown.last_attempts {
+        attempts.add_row([
+            instant(Some(attempt.attempted_on)),
+            cell(Some(&attempt.decision)),
+            cell(Some(&attempt.outcome)),
+            cell(attempt.error.as_deref()),
+        ]);
+    }
+    format!("{facts}\n\n{attempts}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_is_said_in_one_sentence() {
+        let changed = Changed { matched: 3, changed: 2, already_replayed: 1, ..Changed::default() };
+        assert_eq!(
+            in_words(&changed, "put back"),
+            "3 matched, 2 put back, 1 were put back before and are under way."
+        );
+        let dry = Changed { matched: 3, changed: 3, dry_run: true, ..Changed::default() };
+        assert_eq!(in_words(&dry, "discarded"), "3 matched, 3 would be discarded.");
+    }
+}
