@@ -183,6 +183,8 @@ pub struct Push {
     pub entity: EntityRef,
     /// What is to be done.
     pub action: Action,
+    /// It failed before: it must not share a request with others, which it could take along.
+    pub by_itself: bool,
     /// No request may be sent after this: the lease would end before the request's deadline, or we are stopping.
     pub send_before: SendBefore,
 }

@@ -623,7 +623,12 @@ fn push_of(turn: &Turn, send_before: &SendBefore) -> Option<Push> {
         Decision::Delete { id_is_known: false } => Action::DeleteByKey,
         Decision::Skip(_) | Decision::Wait(_) | Decision::Hold(_) => return None,
     };
-    Some(Push { entity: turn.claim.entity, action, send_before: send_before.clone() })
+    Some(Push {
+        entity: turn.claim.entity,
+        action,
+        by_itself: turn.claim.attempts > 0,
+        send_before: send_before.clone(),
+    })
 }
 
 fn delivery_of(target: Target, turn: &Turn) -> Delivery {

@@ -158,8 +158,11 @@ async fn a_sweep_tries_once_ever_more_seldom_and_a_later_success_resolves() {
     assert_eq!(writes(), 4);
     for (failed, minutes) in [(2, 5), (3, 10), (4, 20)] {
         assert_eq!(rig.run(&["sweep", "outbound"]).await.0, 0);
-        rig.until(&format!("select {failed} - max(cycles)::bigint from sync.dead_letter"), "tried once")
-            .await;
+        rig.until(
+            &format!("select {failed} - max(cycles)::bigint from sync.dead_letter"),
+            "tried once",
+        )
+        .await;
         assert_eq!(writes(), 3 + failed);
         // Another sweep leaves it alone.
         assert_eq!(rig.run(&["sweep", "outbound"]).await.0, 0);

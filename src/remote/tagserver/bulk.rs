@@ -19,12 +19,13 @@ pub(super) struct Rows {
 }
 
 /// Takes out of a batch what can go in bulk: replaces, and creates that need no look first, of types with more
-/// than one of them.
+/// than one of them. What has failed before goes by itself.
 pub(super) fn split(batch: Vec<Push>) -> (Vec<Rows>, Vec<Push>) {
     let mut by_type: BTreeMap<_, Vec<Push>> = BTreeMap::new();
     let mut singles = Vec::new();
     for push in batch {
         match push.action {
+            _ if push.by_itself => singles.push(push),
             Action::Create { look: Look::IfRefused, .. } | Action::Update { .. } => {
                 by_type.entry(push.entity.entity_type).or_default().push(push);
             }

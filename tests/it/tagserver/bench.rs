@@ -171,7 +171,7 @@ pub(super) fn in_time() -> SendBefore {
 }
 
 pub(super) fn push(id: i64, action: Action) -> Push {
-    Push { entity: organisation(id), action, send_before: in_time() }
+    Push { entity: organisation(id), action, by_itself: false, send_before: in_time() }
 }
 
 pub(super) fn delete(id: i64, remote_id: i64) -> Push {

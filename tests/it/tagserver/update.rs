@@ -37,7 +37,7 @@ async fn a_field_that_is_null_in_the_ems_is_cleared_at_the_remote() {
     let wire = bench.wire_of(entity, fields, &RemoteIds::new());
     let hash = wire.hash;
     let action = Action::Update { remote_id: id.to_string(), wire };
-    let push = Push { entity, action, send_before: in_time() };
+    let push = Push { entity, action, by_itself: false, send_before: in_time() };
     let PushResult::Held { remote_hash, .. } = bench.one(push).await else { panic!("not held") };
     assert_eq!(remote_hash, hash, "the server says that it holds nulls");
     let body = bench.sim.row(Resource::Person, "1").unwrap().body;
