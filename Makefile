@@ -7,9 +7,11 @@ MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 
 SERVICES := deploy/local/with-services --
+# Tests kill processes at named points, which a normal build has not.
+FEATURES := --features ems-sync/failpoints
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help toolchain build demo test check fmt lint bench up down clean
+.PHONY: help toolchain build demo test campaign check fmt lint bench up down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,13 +29,18 @@ demo: toolchain ## Play the story against private services and simulated remotes
 
 test: toolchain ## Run every test against private services (TEST_ARGS, e.g. a test's name)
 ifneq ($(NEXTEST),)
-	cargo test --workspace --locked --doc
-	cargo nextest run --workspace --locked --no-run
-	$(SERVICES) cargo nextest run --workspace --locked $(TEST_ARGS)
+	cargo test --workspace --locked $(FEATURES) --doc
+	cargo nextest run --workspace --locked $(FEATURES) --no-run
+	$(SERVICES) cargo nextest run --workspace --locked $(FEATURES) $(TEST_ARGS)
 else
-	cargo test --workspace --locked --no-run
-	$(SERVICES) cargo test --workspace --locked $(TEST_ARGS)
+	cargo test --workspace --locked $(FEATURES) --no-run
+	$(SERVICES) cargo test --workspace --locked $(FEATURES) $(TEST_ARGS)
 endif
+
+campaign: toolchain ## The fault tests at full length, about an hour (CAMPAIGN_ARGS, e.g. a test's name)
+	cargo test --locked -p ems-sync $(FEATURES) --test it --no-run
+	EMS_SYNC_CAMPAIGN=full $(SERVICES) cargo test --locked -p ems-sync $(FEATURES) --test it -- \
+		--nocapture --test-threads 1 $(or $(CAMPAIGN_ARGS),campaign)
 
 check: fmt lint test ## Everything CI checks: format, lints, documentation, licences, tests
 
@@ -41,7 +48,7 @@ fmt: toolchain ## Check the format (cargo fmt repairs it)
 	cargo fmt --all --check
 
 lint: toolchain ## Clippy, documentation and, when cargo-deny is installed, dependencies
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --locked $(FEATURES) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	@if command -v cargo-deny >/dev/null; then echo cargo deny check && cargo deny check; \
 	else echo 'cargo deny check: skipped, cargo-deny is not installed'; fi
