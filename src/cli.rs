@@ -7,6 +7,7 @@ mod args;
 mod check_config;
 mod dead_letters;
 mod explain;
+mod guard;
 mod migrate;
 mod output;
 mod report;

@@ -1,13 +1,14 @@
 //! Bringing a target up to date: claim, read, decide, push, finish.
 //!
-//! [`decision`], [`retry`], [`settle`] and [`dead_letter`] are pure: total functions over plain values, which a simulation can
-//! drive. [`consumer`] takes deliveries from the broker, [`batch`] carries a batch of them through the stages.
+//! [`decision`], [`guard`], [`retry`], [`settle`] and [`dead_letter`] are pure: total functions over plain values, which a
+//! simulation can drive. [`consumer`] takes deliveries from the broker, [`batch`] carries a batch of them through the stages.
 
 pub mod batch;
 pub mod breaker;
 pub mod consumer;
 pub mod dead_letter;
 pub mod decision;
+pub mod guard;
 pub mod record;
 pub mod retry;
 pub mod settle;

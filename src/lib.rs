@@ -20,6 +20,7 @@
 //! | G7 isolation | [`deliver::batch`], [`deliver::breaker`] |
 //! | G8 nothing is silent | [`deliver::settle`], [`ops`] |
 //! | G9 no leak | `sql/projections/`, [`delivery`], [`remote::failure`] |
+//! | G10 no mass accident | [`deliver::guard`], `sql/functions/guard.sql` |
 
 // The vocabulary, no I/O.
 pub mod delivery;

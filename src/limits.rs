@@ -91,6 +91,8 @@ pub const BREAKER_FAILURES: usize = 5;
 pub const BREAKER_PAUSE_MIN: Duration = Duration::from_secs(2);
 /// … up to this.
 pub const BREAKER_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// The guard's window is the interval of the outbound sweep, and at least this.
+pub const GUARD_WINDOW_MIN: Duration = Duration::from_secs(5 * 60);
 /// How often a process reads the shared state of the targets.
 pub const TARGET_STATE_EVERY: Duration = Duration::from_millis(500);
 

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::deliver::batch::Worker;
 use crate::deliver::breaker::Breaker;
 use crate::deliver::consumer::Consumer;
+use crate::deliver::guard;
 use crate::deliver::tokens::Tokens;
 use crate::error_chain::chain;
 use crate::limits;
@@ -264,6 +265,7 @@ impl Shared {
             remote,
             owner: Uuid::new_v4(),
             policy: self.config.retry,
+            guard: guard::Limits::new(self.config.guard, self.config.sweep.outbound_every),
             settle: self.config.targets.common(target).settle,
             metrics: Arc::clone(&self.metrics),
             stop: self.stop.clone(),

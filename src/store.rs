@@ -6,6 +6,7 @@
 
 mod dead_letters;
 mod duty;
+mod guard;
 mod listen;
 mod migrate;
 mod outbox;
@@ -25,6 +26,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use dead_letters::{DeadLetter, Filter, OddMessage, Replayed};
 pub use duty::{Duty, DutyLease};
+pub use guard::{DeleteVerdict, Guarded};
 pub use listen::{Listener, Wake};
 pub use migrate::Migrated;
 pub use projections::Projection;

@@ -111,15 +111,18 @@ impl<R: Remote> Sweeper<R> {
         let target = self.remote.target();
         let safe = self.store.safe_watermark().await?;
         let mut found = Found::default();
+        // Published together: the guard weighs what is owed, and children come before their parents.
+        let mut orphans = Vec::new();
         for entity_type in target.outbound_types() {
             let mut mark = self.store.watermark(target, *entity_type).await?;
             found.changed += self.changed(*entity_type, extent, mark, duty).await?;
-            found.orphaned += self.orphaned(*entity_type, extent, &mut mark, duty).await?;
+            orphans.extend(self.orphaned(*entity_type, extent, &mut mark, duty).await?);
             found.different += self.different(*entity_type, extent, &mut mark, duty).await?;
             // The watermark moves only after everything before it was compared.
             mark.modified_on = safe.max(mark.modified_on);
             self.store.set_watermark(target, *entity_type, mark).await?;
         }
+        found.orphaned = self.publish(orphans).await?;
         found.owed = self.owed().await?;
         for (leg, n) in [
             ("changed", found.changed),
@@ -185,36 +188,35 @@ impl<R: Remote> Sweeper<R> {
         Ok(found)
     }
 
-    /// Leg 3.
+    /// Leg 3: what is owed now.
     async fn orphaned(
         &self,
         entity_type: EntityType,
         extent: Extent,
         mark: &mut SweepWatermark,
         duty: Option<&DutyLease>,
-    ) -> Result<usize, SweepError> {
+    ) -> Result<Vec<Owing>, SweepError> {
         let target = self.remote.target();
         let slice = match extent {
-            Extent::Full => {
-                let owed = owe_orphans(&self.store, target, entity_type).await?;
-                return Ok(self.publish(owed).await?);
-            }
+            Extent::Full => return Ok(owe_orphans(&self.store, target, entity_type).await?),
             Extent::Periodic { .. } => limits::SWEEP_SLICE_ROWS / limits::SWEEP_CHUNK_ROWS,
         };
-        let mut found = 0;
+        let mut owed = Vec::new();
         for _ in 0..slice.max(1) {
             let (orphans, next) =
                 self.store.orphans_after(target, entity_type, mark.orphan_id).await?;
-            let now = Timestamp::now();
-            let orphans = orphans.into_iter().map(|id| (id, now)).collect();
-            found += self.owe(entity_type, orphans).await?;
+            if !orphans.is_empty() {
+                let now = Timestamp::now();
+                let orphans = orphans.into_iter().map(|id| (id, now)).collect();
+                owed.extend(self.store.owe(vec![sweep_owing(target, entity_type, orphans)]).await?);
+            }
             mark.orphan_id = next.unwrap_or(i64::MIN);
             self.keep(duty).await?;
             if next.is_none() {
                 break;
             }
         }
-        Ok(found)
+        Ok(owed)
     }
 
     /// Leg 4.

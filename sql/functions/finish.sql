@@ -126,6 +126,9 @@ begin
             dead_lettered_on   = case when o.dead then coalesce(r.dead_lettered_on, clock_timestamp())
                                       when o.settled then null else r.dead_lettered_on end,
             tombstoned_on      = case when o.tombstone then coalesce(r.tombstoned_on, clock_timestamp()) end,
+            -- What the decision saw, unless a later owing saw something else.
+            gone               = case when r.owed_gen > o.gen or not o.tombstone and o.modified_on is null then r.gone else o.tombstone end,
+            delete_verdict     = case when r.owed_gen > o.gen or o.tombstone or o.modified_on is null then r.delete_verdict end,
             parents            = case when o.parents is null then r.parents
                                       when o.remote_id is null and o.intent_on is not null
                                           then array(select distinct unnest(r.parents || o.parents) order by 1)
@@ -135,12 +138,12 @@ begin
             read_back_step     = case when o.read_back_ms is null then r.read_back_step else 0 end,
             lease_owner        = null,
             lease_until        = null,
-            state              = case when o.state in ('retrying', 'held') then o.state
+            state              = case when o.state = 'retrying' then o.state
                                       when r.owed_gen > o.gen or o.satisfied then 'pending' else o.state end,
-            state_reason       = case when o.state in ('retrying', 'held') then o.reason
+            state_reason       = case when o.state = 'retrying' then o.reason
                                       when r.owed_gen > o.gen or o.satisfied then null else o.reason end,
             waiting_on         = case when o.state = 'waiting' and r.owed_gen = o.gen and not o.satisfied then o.waiting_on end,
-            due_on             = case when (r.owed_gen > o.gen or o.satisfied) and o.state not in ('retrying', 'held')
+            due_on             = case when (r.owed_gen > o.gen or o.satisfied) and o.state <> 'retrying'
                                           then clock_timestamp()
                                       when o.due_ms is null then 'infinity'
                                       else clock_timestamp() + o.due_ms * interval '1 ms' end

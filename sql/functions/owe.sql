@@ -6,7 +6,9 @@
 -- delete a parent must see a child that may be there. While a create may exist, the parents only become more.
 --
 -- due_on is moved to now, except for records whose turn is fixed already: leased ones (their finish sees that
--- owed_gen moved), retrying ones (at most 4 s away) and held ones (a person decides).
+-- owed_gen moved), retrying ones (at most 4 s away) and held ones (a person decides). Held is what was decided about an
+-- entity that is there, or about one that is gone: if that has changed, it is decided anew, and an entity that is there
+-- again has forgotten what was decided about its deletion (sql/functions/guard.sql).
 --
 -- p_changed_on and p_traceparents run parallel to p_ids. Returns the ids that are owed now.
 create or replace function sync.owe(
@@ -29,7 +31,7 @@ begin
             from unnest($3, $4, $5) as u (id, changed_on, traceparent)
             group by u.id
         ), ready as (
-            select w.*, coalesce(p.parents, '{}') as parents
+            select w.*, coalesce(p.parents, '{}') as parents, p.id is null as gone
             from wanted w
             left join sync.%1$I p on p.id = w.id
             where p.id is not null
@@ -39,8 +41,8 @@ begin
         )
         insert into sync.record as r
             (target, entity_type, entity_id, owed_gen, owed_on, last_owed_on, cause, lane, traceparent, in_doubt,
-             parents)
-        select $1, $2, id, 1, changed_on, changed_on, $6, $7, traceparent, $8, parents
+             parents, gone)
+        select $1, $2, id, 1, changed_on, changed_on, $6, $7, traceparent, $8, parents, gone
         from ready
         on conflict (target, entity_type, entity_id) do update set
             owed_gen     = r.owed_gen + 1,
@@ -56,9 +58,12 @@ begin
                                 else array(select distinct unnest(r.parents || excluded.parents) order by 1) end,
             attempts     = case when r.state in ('rejected', 'dead_letter') then 0 else r.attempts end,
             waiting_on   = case when r.state = 'waiting' then null else r.waiting_on end,
-            state        = case when r.state in ('leased', 'retrying', 'held') then r.state else 'pending' end,
-            state_reason = case when r.state in ('leased', 'retrying', 'held') then r.state_reason end,
-            due_on       = case when r.state in ('leased', 'retrying', 'held') then r.due_on else clock_timestamp() end
+            gone         = excluded.gone,
+            delete_verdict = case when excluded.gone then r.delete_verdict end,
+            state        = case when r.state in ('leased', 'retrying') or r.state = 'held' and r.gone = excluded.gone then r.state else 'pending' end,
+            state_reason = case when r.state in ('leased', 'retrying') or r.state = 'held' and r.gone = excluded.gone then r.state_reason end,
+            due_on       = case when r.state in ('leased', 'retrying') or r.state = 'held' and r.gone = excluded.gone then r.due_on
+                                else clock_timestamp() end
         returning r.entity_id
     $sql$, p_target || '_' || p_entity_type)
     using p_target, p_entity_type, p_ids, p_changed_on, p_traceparents, p_cause, p_lane, p_in_doubt;

@@ -4,6 +4,9 @@ select r.entity_type, r.entity_id, r.remote_id, r.state, r.state_reason, r.last_
        coalesce(r.lease_until > clock_timestamp(), false) as is_leased,
        r.owed_on, r.entity_synced_on, r.entity_modified_on, r.remote_synced_on,
        case when r.owed_gen > r.done_gen and r.due_on < 'infinity' then r.due_on end as due_on,
-       r.waiting_on, r.attempts, r.in_doubt, r.data_hash = r.remote_hash as hashes_agree, r.dead_lettered_on
+       r.waiting_on,
+       exists (select 1 from sync.record w
+               where w.target = $1 and w.state = 'held' and r.waiting_on = w.entity_type || ':' || w.entity_id) as waits_for_held,
+       r.attempts, r.in_doubt, r.data_hash = r.remote_hash as hashes_agree, r.dead_lettered_on
 from sync.record r
 where r.target = $1 and r.entity_type = $2 and r.entity_id = $3

@@ -1,6 +1,8 @@
--- How many records are in which state, and how old the oldest change is that can still be pushed.
+-- How many records are in which state (`kept`: a person rejected their deletion), and how old the oldest change is that
+-- can still be pushed.
 select r.target, r.state, count(*) as records,
        count(*) filter (where r.owed_gen > r.done_gen) as owed,
+       count(*) filter (where r.state = 'held' and r.state_reason = 'delete_rejected') as kept,
        extract(epoch from clock_timestamp() - min(r.owed_on) filter (
            where r.owed_gen > r.done_gen and r.state not in ('rejected', 'held')))::float8 as oldest_seconds
 from sync.record r

@@ -193,12 +193,14 @@ impl Relay {
 
     /// Which entities an emptied table had is only known from the records: those without projection are orphans.
     async fn owe_truncated(&self, changes: &[Change]) -> Result<(), StoreError> {
+        // Published together, so that the guard weighs all that is gone before the first is deleted.
+        let mut owed = Vec::new();
         for entity_type in route::truncated(changes) {
             for target in self.targets.iter().copied().filter(|t| t.covers(entity_type)) {
-                let owed = sweep::owe_orphans(&self.store, target, entity_type).await?;
-                self.publish(&owed).await;
+                owed.extend(sweep::owe_orphans(&self.store, target, entity_type).await?);
             }
         }
+        self.publish(&owed).await;
         Ok(())
     }
 

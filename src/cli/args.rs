@@ -262,13 +262,26 @@ pub(super) enum TargetOrder {
     Enable(TargetArgs),
     /// Send nothing until it is enabled; changes stay owed
     Disable(TargetArgs),
+    /// Let the deletes through that are held now; later ones are weighed anew
+    Approve(ApproveArgs),
+    /// Leave at the target what is held to be deleted, until the EMS has it again or it is approved after all
+    Reject(TargetArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ApproveArgs {
+    #[command(flatten)]
+    pub(super) target: TargetArgs,
+    /// Also delete what was kept by an earlier `reject`
+    #[arg(long)]
+    pub(super) kept: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct TargetArgs {
     /// The target
     pub(super) target: Target,
-    /// Why; kept with the order and shown while the target is disabled, so nothing personal
+    /// Why; kept with the order, and shown while the target is disabled, so nothing personal
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: Option<String>,
     /// Print one JSON document

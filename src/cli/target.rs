@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::args::{TargetArgs, TargetOrder};
 use super::table::cell;
-use super::{Exit, adapters, output};
+use super::{Exit, adapters, guard, output};
 use crate::config::Config;
 use crate::ops::status::state::{Obstacle, Shown, breaker};
 use crate::ops::status::state_of;
@@ -28,10 +28,16 @@ struct Document {
 }
 
 pub(super) async fn order(config: &Config, order: TargetOrder) -> anyhow::Result<Exit> {
-    let (name, args) = named(order);
+    let (name, args) = match order {
+        TargetOrder::Pause(args) => ("pause", args),
+        TargetOrder::Resume(args) => ("resume", args),
+        TargetOrder::Enable(args) => ("enable", args),
+        TargetOrder::Disable(args) => ("disable", args),
+        TargetOrder::Approve(args) => return guard::approve(config, args).await,
+        TargetOrder::Reject(args) => return guard::reject(config, args).await,
+    };
     let (store, _) = adapters(config, "target")?;
-    let by = args.reason.as_ref().map_or_else(|| BY.to_owned(), |reason| format!("{BY}: {reason}"));
-    store.set_target(args.target, name, args.reason.as_deref(), &by).await?;
+    store.set_target(args.target, name, args.reason.as_deref(), &by(&args)).await?;
     let states = store.target_states().await?;
     let is_enabled = config.targets.enabled().contains(&args.target);
     let document = document(name, is_enabled, state_of(&states, args.target)?);
@@ -46,13 +52,9 @@ pub(super) async fn order(config: &Config, order: TargetOrder) -> anyhow::Result
 /// Who gave the order, as it stands in `sync.target`.
 const BY: &str = "command line";
 
-fn named(order: TargetOrder) -> (&'static str, TargetArgs) {
-    match order {
-        TargetOrder::Pause(args) => ("pause", args),
-        TargetOrder::Resume(args) => ("resume", args),
-        TargetOrder::Enable(args) => ("enable", args),
-        TargetOrder::Disable(args) => ("disable", args),
-    }
+/// Who gave the order, and why.
+pub(super) fn by(args: &TargetArgs) -> String {
+    args.reason.as_ref().map_or_else(|| BY.to_owned(), |reason| format!("{BY}: {reason}"))
 }
 
 fn document(order: &'static str, is_enabled: bool, state: &TargetState) -> Document {

@@ -7,6 +7,8 @@
 //! **If the process dies** at any point, the leases of the batch run out, in doubt, and whoever claims next looks
 //! at the remote before it trusts a hash.
 
+mod guarded;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +22,7 @@ use uuid::Uuid;
 use crate::broker::{Outgoing, Publisher, Queue};
 use crate::deliver::breaker::Breaker;
 use crate::deliver::decision::{self, Decision, Ems, Known};
+use crate::deliver::guard;
 use crate::deliver::record::{Claim, Finish};
 use crate::deliver::retry::RetryPolicy;
 use crate::deliver::settle::{self, Seen, Settled, Times};
@@ -48,6 +51,8 @@ pub struct Worker<R> {
     pub owner: Uuid,
     /// How failed attempts are tried again.
     pub policy: RetryPolicy,
+    /// How many deletes may be sent without a person.
+    pub guard: guard::Limits,
     /// An applied write is visible at the target after this.
     pub settle: Duration,
     /// What the results say about the target.
@@ -288,7 +293,7 @@ impl<R: Remote> Worker<R> {
                 self.turn(claim, projection, related, &remote_ids, now)
             })
             .collect();
-        Ok(Decided { turns, now, at })
+        Ok(Decided { turns: self.guarded(turns).await?, now, at })
     }
 
     async fn read_projections(

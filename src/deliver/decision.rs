@@ -106,6 +106,10 @@ impl SkipReason {
 pub enum HoldReason {
     /// The content can't be expressed in the target's words.
     Unmappable,
+    /// Its delete is one of too many at once ([`crate::deliver::guard`]).
+    Guard,
+    /// A person wants the remote record to stay.
+    DeleteRejected,
 }
 
 impl HoldReason {
@@ -114,6 +118,8 @@ impl HoldReason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Unmappable => "unmappable",
+            Self::Guard => "guard",
+            Self::DeleteRejected => "delete_rejected",
         }
     }
 }

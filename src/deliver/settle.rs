@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::deliver::decision::{Decision, SkipReason};
+use crate::deliver::decision::{Decision, HoldReason, SkipReason};
 use crate::deliver::record::{Claim, Due, Finish, State, WaitFor};
 use crate::deliver::retry::{self, Action, RetryPolicy};
 use crate::entity::EntityRef;
@@ -85,7 +85,16 @@ pub fn without_request(claim: &Claim, decision: Decision, seen: &Seen) -> Option
         Decision::Create { .. } | Decision::Update | Decision::Delete { .. } => None,
         Decision::Skip(reason) => Some(skipped(claim, reason, seen)),
         Decision::Wait(wait) => Some(waiting(claim, wait, seen)),
-        Decision::Hold(reason) => {
+        Decision::Hold(reason @ (HoldReason::Guard | HoldReason::DeleteRejected)) => {
+            let finish = Finish {
+                state: State::Held,
+                reason: Some(reason.name().to_owned()),
+                tombstone: true,
+                ..untouched(claim, seen)
+            };
+            Some(settled(finish, Verdict::Neutral, "held"))
+        }
+        Decision::Hold(reason @ HoldReason::Unmappable) => {
             // As a rejection, which it is, only found before anything was sent: a change of the entity makes it due.
             let finish = Finish {
                 state: State::Rejected,
@@ -615,6 +624,20 @@ mod tests {
         let throttled = fail(&claim(), FailureClass::Throttled);
         assert_eq!(throttled.finish.attempts, 0);
         assert!(matches!(throttled.verdict, Verdict::Pause(_)));
+    }
+
+    #[test]
+    fn a_delete_that_is_held_leaves_everything_as_it_was_and_waits_for_a_person() {
+        let claim = Claim { remote_id: Some("7".into()), in_doubt: true, ..claim() };
+        for reason in [HoldReason::Guard, HoldReason::DeleteRejected] {
+            let settled =
+                without_request(&claim, Decision::Hold(reason), &Seen::default()).unwrap();
+            let finish = settled.finish;
+            assert_eq!((finish.state, finish.due), (State::Held, Due::Never));
+            assert_eq!(finish.reason.as_deref(), Some(reason.name()));
+            assert!(!finish.settled && !finish.sent && finish.tombstone && finish.in_doubt);
+            assert_eq!((finish.remote_id, finish.attempts), (claim.remote_id.clone(), 0));
+        }
     }
 
     #[test]

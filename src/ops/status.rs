@@ -61,8 +61,10 @@ pub struct StatusRow {
     pub waiting: i64,
     /// Those whose content the target refuses.
     pub rejected: i64,
-    /// Those that a person must decide about.
+    /// Those that are held: a person must decide about them, or has decided that they stay at the target.
     pub held: i64,
+    /// Those of the held ones whose deletion a person rejected.
+    pub kept: i64,
 }
 
 /// Messages in a target's queues; `None` when they are not known or there is no such queue.
@@ -122,6 +124,8 @@ pub struct NeedsPerson {
 pub struct Counts {
     /// Records by the state that stands in them, and how many of them are owed.
     pub by_state: BTreeMap<String, (i64, i64)>,
+    /// Held ones whose deletion a person rejected.
+    pub kept: i64,
     /// Open dead letters.
     pub dead_letters: i64,
     /// Changes in the outbox that may concern it.
@@ -137,6 +141,11 @@ impl Counts {
 
     fn owed(&self, state: &str) -> i64 {
         self.by_state.get(state).map_or(0, |counts| counts.1)
+    }
+
+    /// Those that a person has yet to decide about.
+    fn undecided(&self) -> i64 {
+        self.records("held") - self.kept
     }
 
     fn age(&mut self, seconds: Option<f64>) {
@@ -179,6 +188,7 @@ impl Reading {
         let mut counts = Counts::default();
         for count in self.states.iter().filter(|count| count.target == target) {
             counts.by_state.insert(count.state.clone(), (count.records, count.owed));
+            counts.kept += count.kept;
             counts.age(count.oldest_seconds);
         }
         for (entity_type, rows, oldest_seconds) in &self.outbox {
@@ -332,6 +342,7 @@ fn row(
         waiting: counts.owed("waiting"),
         rejected: counts.records("rejected"),
         held: counts.records("held"),
+        kept: counts.kept,
     }
 }
 
@@ -359,13 +370,14 @@ pub fn target_state(
     let by_urgency = [
         (counts.records("dead_letter"), Shown::DeadLetter, "tries_failed"),
         (counts.records("rejected"), Shown::Rejected, "content_refused"),
-        (counts.records("held"), Shown::Held, "person_must_decide"),
+        (counts.undecided(), Shown::Held, "person_must_decide"),
         (counts.owed("retrying"), Shown::Retrying, "attempts_failed"),
         (counts.owed("parked"), Shown::Parked, "postponed"),
         (counts.owed("waiting"), Shown::Waiting, "others_come_first"),
         (counts.owed("leased"), Shown::Leased, "in_flight"),
-        (counts.by_state.values().map(|c| c.1).sum(), Shown::Pending, "owed"),
+        (counts.by_state.values().map(|c| c.1).sum::<i64>() - counts.kept, Shown::Pending, "owed"),
         (counts.in_outbox, Shown::Pending, "in_outbox"),
+        (counts.kept, Shown::Held, "deletes_rejected"),
     ];
     let most_urgent = by_urgency.into_iter().find(|(records, _, _)| *records > 0);
     most_urgent.map_or((Shown::Synced, "nothing_owed"), |(_, state, reason)| (state, reason))
@@ -387,7 +399,7 @@ pub fn needs(state: &TargetState, counts: &Counts) -> Vec<&'static str> {
     if counts.records("rejected") > 0 {
         needs.push("rejected");
     }
-    if counts.records("held") > 0 {
+    if counts.undecided() > 0 {
         needs.push("held");
     }
     needs

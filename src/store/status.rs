@@ -9,6 +9,10 @@ use crate::target::Target;
 
 /// A record, as it is explained.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts about a record, each a column"
+)]
 pub struct RecordRow {
     /// The entity.
     pub entity: EntityRef,
@@ -36,6 +40,8 @@ pub struct RecordRow {
     pub due_on: Option<Timestamp>,
     /// What it waits for.
     pub waiting_on: Option<String>,
+    /// That entity is held for a person.
+    pub waits_for_held: bool,
     /// Attempts of the present cycle.
     pub attempts: i32,
     /// A write may have happened that no answer confirmed.
@@ -74,6 +80,8 @@ pub struct StateCount {
     pub records: i64,
     /// How many of them are owed.
     pub owed: i64,
+    /// How many of them are gone from the EMS, and stay at the target because a person rejected their deletion.
+    pub kept: i64,
     /// Age of the oldest change among them that can still be pushed, in seconds.
     pub oldest_seconds: Option<f64>,
 }
@@ -317,6 +325,7 @@ fn record_row(row: &tokio_postgres::Row) -> Result<RecordRow, StoreError> {
         remote_synced_on: row.try_get("remote_synced_on")?,
         due_on: row.try_get("due_on")?,
         waiting_on: row.try_get("waiting_on")?,
+        waits_for_held: row.try_get("waits_for_held")?,
         attempts: row.try_get("attempts")?,
         in_doubt: row.try_get("in_doubt")?,
         hashes_agree: row.try_get("hashes_agree")?,
@@ -330,6 +339,7 @@ fn state_count(row: &tokio_postgres::Row) -> Result<StateCount, StoreError> {
         state: row.try_get("state")?,
         records: row.try_get("records")?,
         owed: row.try_get("owed")?,
+        kept: row.try_get("kept")?,
         oldest_seconds: row.try_get("oldest_seconds")?,
     })
 }

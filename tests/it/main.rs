@@ -29,6 +29,7 @@ mod convergence;
 mod crash;
 mod dead_letters;
 mod failures;
+mod guard;
 mod isolation;
 mod leaks;
 mod model;

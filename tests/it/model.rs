@@ -2,6 +2,7 @@
 //! other at the same moment.
 
 mod driver;
+mod guard;
 mod observed;
 mod outcome;
 mod races;

@@ -3,9 +3,10 @@
 use anyhow::{Context as _, Result};
 use ems_sync_remotes::tagserver::Resource;
 use ems_sync_remotes::{Effect, Entry};
+use jiff::Timestamp;
 
 use crate::screen::{count, counted, took};
-use crate::stage::Stage;
+use crate::stage::{Stage, since, within};
 use crate::tagserver::text;
 
 const LATENCY: &str = "From the commit to TagServer's answer";
@@ -159,11 +160,29 @@ pub(super) async fn group_dissolved(stage: &mut Stage) -> Result<()> {
     let mark = stage.tagserver.mark().await?;
     let change =
         stage.ems.change(&[&format!("delete from ems.start_group where id = {id}")]).await?;
+    let began = if is_held(stage).await? {
+        let writes = stage.tagserver.writes_since(mark).await?;
+        stage.screen.say(
+            "That is more than two in a hundred of all records: the worker holds it until a person has decided.",
+        );
+        stage.screen.check(
+            writes.rows == 0,
+            "Rows deleted at TagServer by then",
+            &count(writes.rows),
+        );
+        let began = Timestamp::now();
+        let text = stage.worker.run(&["target", "approve", "tagserver"]).await?;
+        stage.screen.quote("ems-sync target approve tagserver", &text);
+        began
+    } else {
+        change.committed_on
+    };
     stage.settle().await?;
-    let (writes, after) = stage.outcome(mark, &change).await?;
+    let writes = stage.tagserver.writes_since(mark).await?;
+    let last = writes.last.context("Nothing was written")?;
     stage
         .screen
-        .figure("From the commit to TagServer's last answer, the group's own", &took(after));
+        .figure("Until TagServer's last answer, the group's own", &took(since(began, last)));
     let is_gone = stage.tagserver.row(Resource::StartGroup, id).await?.is_none();
     stage.screen.check(
         is_gone && writes.rows == places + 1,
@@ -171,6 +190,15 @@ pub(super) async fn group_dissolved(stage: &mut Stage) -> Result<()> {
         &count(writes.rows),
     );
     Ok(())
+}
+
+/// Waits until the deletes are done, or held because they are too many.
+async fn is_held(stage: &Stage) -> Result<bool> {
+    let decided = "not exists (select from sync.outbox) and not exists (
+        select from sync.record
+        where owed_gen > done_gen and state <> 'held' and state_reason is distinct from 'waiting_for_child')";
+    within("The deletes are done, or held", stage.ems.until(decided)).await?;
+    Ok(stage.ems.count("select count(*) from sync.record where state = 'held'").await? > 0)
 }
 
 pub(super) async fn person_with_bib(stage: &Stage, bib: &str) -> Result<i64> {

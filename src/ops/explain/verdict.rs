@@ -6,6 +6,7 @@ use crate::entity::EntityRef;
 use crate::ops::status::state::{Obstacle, Shown};
 use crate::remote::FailureClass;
 use crate::store::{RecordRow, TargetState};
+use crate::target::Target;
 
 /// What is known.
 #[derive(Debug, Clone, Copy)]
@@ -115,7 +116,7 @@ fn owed(evidence: &Evidence<'_>, record: &RecordRow, obstacle: Option<Obstacle>)
                 "Nothing is sent until the entity changes in the EMS.",
             );
         }
-        "held" => return held(reason),
+        "held" => return held(evidence.state.target, reason),
         "waiting" => return waiting(evidence, record),
         "dead_letter" => {
             return Verdict::new(
@@ -132,13 +133,33 @@ fn owed(evidence: &Evidence<'_>, record: &RecordRow, obstacle: Option<Obstacle>)
     moving(evidence, record)
 }
 
-fn held(reason: Option<&str>) -> Verdict {
-    Verdict::new(
-        Shown::Held,
-        reason.unwrap_or("person_must_decide"),
-        "Nothing is sent until a person has decided, or the entity changes in the EMS.",
-    )
-    .advising("Correct the entity in the EMS: the change is pushed by itself.")
+fn held(target: Target, reason: Option<&str>) -> Verdict {
+    match reason {
+        Some(reason @ "guard") => Verdict::new(
+            Shown::Held,
+            reason,
+            format!(
+                "It is one of too many deletes at once: it stays at {target} until a person has decided, or the EMS \
+                 shows it again."
+            ),
+        )
+        .advising(format!(
+            "`ems-sync target approve {target}` deletes what is held now; `ems-sync target reject {target}` leaves it \
+             at {target}."
+        )),
+        Some(reason @ "delete_rejected") => Verdict::new(
+            Shown::Held,
+            reason,
+            format!("It stays at {target}, as a person decided, until the EMS shows it again."),
+        )
+        .advising(format!("`ems-sync target approve {target} --kept` deletes it after all.")),
+        reason => Verdict::new(
+            Shown::Held,
+            reason.unwrap_or("person_must_decide"),
+            "Nothing is sent until a person has decided, or the entity changes in the EMS.",
+        )
+        .advising("Correct the entity in the EMS: the change is pushed by itself."),
+    }
 }
 
 fn waiting(evidence: &Evidence<'_>, record: &RecordRow) -> Verdict {
@@ -154,6 +175,8 @@ fn waiting(evidence: &Evidence<'_>, record: &RecordRow) -> Verdict {
         }
         _ => format!("It is pushed as soon as {other} is at {target}."),
     };
+    let next =
+        if record.waits_for_held { format!("{next} That is held for a person.") } else { next };
     let verdict = Verdict::new(Shown::Waiting, reason, next);
     match other.parse::<EntityRef>() {
         Ok(other) => {

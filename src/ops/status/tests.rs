@@ -84,6 +84,20 @@ fn a_person_is_needed_for_what_does_not_move_by_itself_and_for_nothing_else() {
     }
 }
 
+/// What a person decided needs nobody; it is shown when there is nothing more urgent.
+#[test]
+fn deletes_that_a_person_rejected_are_shown_and_need_nobody() {
+    let mut counts = Counts { kept: 3, ..Counts::default() };
+    counts.by_state.insert("held".to_owned(), (3, 3));
+    assert_eq!(target_state(true, &open_target(), &counts), (Shown::Held, "deletes_rejected"));
+    assert!(needs(&open_target(), &counts).is_empty());
+    counts.by_state.insert("pending".to_owned(), (1, 1));
+    assert_eq!(target_state(true, &open_target(), &counts), (Shown::Pending, "owed"));
+    counts.by_state.insert("held".to_owned(), (4, 4));
+    assert_eq!(target_state(true, &open_target(), &counts), (Shown::Held, "person_must_decide"));
+    assert_eq!(needs(&open_target(), &counts), ["held"]);
+}
+
 pub(in crate::ops) fn reading() -> Reading {
     let state = |target| TargetState { target, ..open_target() };
     Reading {
@@ -93,6 +107,7 @@ pub(in crate::ops) fn reading() -> Reading {
             state: "waiting".to_owned(),
             records: 4,
             owed: 4,
+            kept: 0,
             oldest_seconds: Some(3.0),
         }],
         dead_letters: vec![(Target::TagServer, 1)],
@@ -121,7 +136,7 @@ fn the_document_has_the_fixed_shape() {
             "queues": {"outbound": 3, "inbound": null, "retry": 1, "dead": 0},
             "dead_letters": 1, "oldest_unsynced_seconds": 7.5,
             "last_sweep": {"outbound": "1970-01-01T00:00:00Z", "inbound": null},
-            "records": 4, "owed": 4, "waiting": 4, "rejected": 0, "held": 0,
+            "records": 4, "owed": 4, "waiting": 4, "rejected": 0, "held": 0, "kept": 0,
         })
     );
     assert_eq!(document["targets"].as_array().unwrap().len(), Target::ALL.len());

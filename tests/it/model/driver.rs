@@ -7,12 +7,13 @@ use ems_sync::deliver::record::{Claim, Finish};
 use ems_sync::delivery::Cause;
 use ems_sync::entity::EntityRef;
 use ems_sync::route::Owing;
+use ems_sync::store::DeleteVerdict;
 use ems_sync::target::Target;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::rules::{Between, Model, Record, Report};
-use super::{Bench, TYPES, observed, outcome};
+use super::{Bench, TYPES, guard, observed, outcome};
 use crate::support::random::Random;
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -26,7 +27,7 @@ struct Believed {
 }
 
 /// What must come to pass, so that the comparison has seen it.
-pub(super) const EVENTS: [&str; 16] = [
+pub(super) const EVENTS: [&str; 23] = [
     "owed for the first time",
     "owed again",
     "owed while leased",
@@ -43,6 +44,13 @@ pub(super) const EVENTS: [&str; 16] = [
     "due because of others",
     "read back",
     "a next cycle",
+    "deletes let through",
+    "deletes held",
+    "the guard tripped",
+    "a trip is over",
+    "deletes approved",
+    "deletes rejected",
+    "there again while held",
 ];
 
 /// How often what came to pass.
@@ -80,11 +88,7 @@ pub(super) struct Driver<'a> {
 impl<'a> Driver<'a> {
     /// Begins with no record and some entities in scope.
     pub(super) async fn new(bench: &'a Bench, mut random: Random) -> Self {
-        bench
-            .ems
-            .batch_execute("delete from sync.record; delete from sync.dead_letter")
-            .await
-            .unwrap();
+        bench.ems.batch_execute(guard::RESET).await.unwrap();
         let entities: Vec<_> = TYPES
             .into_iter()
             .flat_map(|entity_type| (1..=2).map(move |id| EntityRef::new(entity_type, id)))
@@ -112,10 +116,12 @@ impl<'a> Driver<'a> {
         }
         match self.random.below(100) {
             0..20 => self.owe().await,
-            20..42 => self.claim().await,
-            42..70 => self.finish().await,
-            70..84 => self.pass_time().await,
-            84..87 => self.change_scope().await,
+            20..40 => self.claim().await,
+            40..64 => self.finish().await,
+            64..77 => self.pass_time().await,
+            77..81 => self.change_scope().await,
+            81..85 => self.guard_deletes().await,
+            85..87 => self.decide_deletes().await,
             87..92 => self.read_back().await,
             92..96 => self.begin_next_cycle().await,
             _ => self.due().await,
@@ -143,6 +149,11 @@ impl<'a> Driver<'a> {
     fn count_owing(&mut self, owing: &Owing) {
         for (id, _, _) in &owing.entities {
             let entity = EntityRef::new(owing.entity_type, *id);
+            let is_held = |record: &Record| record.state == "held" && record.gone;
+            let is_back = self.model.in_scope.contains_key(&entity);
+            if is_back && self.model.records.get(&entity).is_some_and(is_held) {
+                self.seen.count("there again while held", 1);
+            }
             self.seen.count(
                 match self.model.records.get(&entity).map(|record| record.state) {
                     None if self.model.in_scope.contains_key(&entity) => "owed for the first time",
@@ -238,6 +249,51 @@ impl<'a> Driver<'a> {
             due: report.due.into_iter().collect(),
         };
         self.check_equal("finish's report", &expected, &report);
+        self.compare().await;
+    }
+
+    /// A batch has decided to delete, be that right or wrong.
+    async fn guard_deletes(&mut self) {
+        let unfinished: Vec<_> = self.claims.iter().filter(|b| !b.is_finished).collect();
+        let mut deletes: BTreeMap<EntityRef, i64> = BTreeMap::new();
+        for believed in unfinished.into_iter().rev() {
+            if self.random.percent(70) {
+                deletes.entry(believed.claim.entity).or_insert(believed.claim.owed_gen);
+            }
+        }
+        let deletes: Vec<_> = deletes.into_iter().collect();
+        if deletes.is_empty() {
+            return;
+        }
+        let limits = guard::limits(&mut self.random);
+        self.log.push(format!("guard {deletes:?} {limits:?}"));
+        let expected = self.model.guard_deletes(&deletes, limits);
+        let found =
+            self.bench.store.guard_deletes(Target::TagServer, &deletes, limits).await.unwrap();
+        self.check_equal("guarded", &expected.guarded, &found);
+        let times = |verdict| found.verdicts.values().filter(|v| **v == verdict).count();
+        self.seen.count("deletes let through", times(DeleteVerdict::Send));
+        self.seen.count("deletes held", times(DeleteVerdict::Held));
+        self.seen.count("the guard tripped", usize::from(found.tripped.is_some()));
+        self.seen.count("a trip is over", usize::from(expected.trip_is_over));
+        self.compare().await;
+    }
+
+    async fn decide_deletes(&mut self) {
+        let (approves, kept) = (self.random.percent(60), self.random.percent(50));
+        self.log.push(format!("decide: approves {approves}, kept too {kept}"));
+        let before = self.clock().await;
+        let decided = self
+            .bench
+            .store
+            .decide_deletes(Target::TagServer, approves, kept, "a person")
+            .await
+            .unwrap();
+        let now = self.since(before).await;
+        let expected = self.model.decide_deletes(now, approves, kept);
+        let what = if approves { "deletes approved" } else { "deletes rejected" };
+        self.seen.count(what, expected.len());
+        self.check_equal("decided", &expected, &decided.into_iter().collect());
         self.compare().await;
     }
 

@@ -120,6 +120,10 @@ fn record(row: &Row) -> Record {
         parents,
         waiting_on: waiting_on.map(|on| on.parse().unwrap()),
         tombstoned_on: time("tombstoned_us"),
+        gone: row.get("gone"),
+        delete_verdict: row
+            .get::<_, Option<&str>>("delete_verdict")
+            .map(|verdict| known(verdict, &["let_through", "approved", "rejected"])),
     }
 }
 
@@ -184,6 +188,7 @@ fn fields(expected: &Record, found: &Record) -> impl Iterator<Item = String> {
     .chain(values! {
         remote_id data_hash remote_hash rejected_hash owed_gen done_gen cause lane traceparent state state_reason
         last_error attempts failures read_back_step lease_owner in_doubt doubts parents waiting_on
+        gone delete_verdict
     })
     .chain([due])
     .filter(|(_, fits, _)| !fits)

@@ -78,7 +78,7 @@ pub(super) fn any(
     let without_request =
         |decision| settle::without_request(claim, decision, &seen).unwrap().finish;
     let after_push = |result| settle::after_push(claim, &seen, result, times(now), POLICY).finish;
-    let mut finish = match random.below(23) {
+    let mut finish = match random.below(25) {
         0..6 => {
             let new = || format!("r{}", random.next() % 1000);
             let remote_id = claim.remote_id.clone().unwrap_or_else(new);
@@ -92,6 +92,8 @@ pub(super) fn any(
         21 | 11 => without_request(Decision::Wait(WaitFor::Child(other))),
         22 => without_request(Decision::Wait(WaitFor::Sibling(other))),
         12 => without_request(Decision::Hold(HoldReason::Unmappable)),
+        23 => without_request(Decision::Hold(HoldReason::Guard)),
+        24 => without_request(Decision::Hold(HoldReason::DeleteRejected)),
         13 => after_push(PushResult::Gone),
         14 => after_push(PushResult::Unsettled),
         15 => after_push(PushResult::NotSent),

@@ -99,6 +99,8 @@ pub(super) struct Record {
     pub(super) parents: Vec<EntityRef>,
     pub(super) waiting_on: Option<EntityRef>,
     pub(super) tombstoned_on: Option<Between>,
+    pub(super) gone: bool,
+    pub(super) delete_verdict: Option<&'static str>,
 }
 
 impl Record {
@@ -137,6 +139,8 @@ impl Record {
             parents: Vec::new(),
             waiting_on: None,
             tombstoned_on: None,
+            gone: false,
+            delete_verdict: None,
         }
     }
 
@@ -149,7 +153,7 @@ impl Record {
         ["leased", "retrying", "held"].contains(&self.state)
     }
 
-    fn is_due_now(&mut self, now: Between) {
+    pub(super) fn is_due_now(&mut self, now: Between) {
         self.state = "pending";
         self.state_reason = None;
         self.waiting_on = None;
@@ -193,6 +197,7 @@ pub(super) struct Model {
     pub(super) in_scope: BTreeMap<EntityRef, Vec<EntityRef>>,
     pub(super) letters: BTreeMap<EntityRef, Letter>,
     pub(super) newest_fence: i64,
+    pub(super) guard: super::guard::Guard,
 }
 
 impl Model {
@@ -208,9 +213,10 @@ impl Model {
         let mut owed = Vec::new();
         for (id, (changed_on, trace)) in wanted {
             let entity = EntityRef::new(owing.entity_type, id);
+            let gone = !self.in_scope.contains_key(&entity);
             match self.records.get_mut(&entity) {
                 Some(record) => {
-                    owe_again(record, now, changed_on, owing);
+                    owe_again(record, now, changed_on, owing, gone);
                     let none = Vec::new();
                     let parents = self.in_scope.get(&entity).unwrap_or(&none);
                     if record.remote_id.is_some() {
@@ -382,7 +388,7 @@ impl Model {
         let moved = record.owed_gen > finish.owed_gen;
         let begins_anew = matches!(finish.state, State::DeadLetter | State::Rejected);
         let is_dead = finish.dead_letter;
-        let keeps_its_turn = matches!(finish.state, State::Retrying | State::Held);
+        let keeps_its_turn = finish.state == State::Retrying;
         record.lease_owner = None;
         record.lease_until = None;
         record.remote_id.clone_from(&finish.remote_id);
@@ -420,6 +426,13 @@ impl Model {
         };
         record.tombstoned_on =
             if finish.tombstone { record.tombstoned_on.or(Some(now)) } else { None };
+        // What the decision saw of the EMS, unless an owing has looked since.
+        if !moved && finish.tombstone {
+            record.gone = true;
+        } else if !moved && finish.modified_on.is_some() {
+            record.gone = false;
+            record.delete_verdict = None;
+        }
         if let Some(parents) = &finish.parents {
             let may_be_under_both = finish.remote_id.is_none() && finish.intent_on.is_some();
             let before: &[EntityRef] = if may_be_under_both { &record.parents } else { &[] };
@@ -582,7 +595,7 @@ impl Model {
     }
 }
 
-fn owe_again(record: &mut Record, now: Between, changed_on: Between, owing: &Owing) {
+fn owe_again(record: &mut Record, now: Between, changed_on: Between, owing: &Owing, gone: bool) {
     if record.is_owed() {
         record.owed_on = Some(changed_on.earlier(record.owed_on));
     } else {
@@ -600,8 +613,13 @@ fn owe_again(record: &mut Record, now: Between, changed_on: Between, owing: &Owi
     if ["rejected", "dead_letter"].contains(&record.state) {
         record.attempts = 0;
     }
-    if !record.has_its_turn() {
+    // What was held because it is gone is decided anew when it is there again, and the other way round.
+    if !record.has_its_turn() || record.state == "held" && record.gone != gone {
         record.is_due_now(now);
+    }
+    record.gone = gone;
+    if !gone {
+        record.delete_verdict = None;
     }
 }
 

@@ -66,6 +66,8 @@ impl Rig {
                 ("BROKER__PREFIX", prefix.clone()),
                 ("OPS__LISTEN", "127.0.0.1:0".to_owned()),
                 ("SWEEP__OUTBOUND_EVERY", "1h".to_owned()),
+                // Deletes flow; the tests of the guard set limits of their own.
+                ("GUARD__MAX_DELETES", "1000000".to_owned()),
                 ("TARGETS__TAGSERVER__ENABLED", "true".to_owned()),
                 ("TARGETS__TAGSERVER__BASE_URL", sim.base_url()),
                 ("TARGETS__TAGSERVER__ALLOW_HTTP", "true".to_owned()),

@@ -38,6 +38,7 @@ fn record(state: &str) -> RecordRow {
         remote_synced_on: None,
         due_on: None,
         waiting_on: None,
+        waits_for_held: false,
         attempts: 0,
         in_doubt: false,
         hashes_agree: None,
@@ -212,4 +213,34 @@ fn a_deletion_is_told_from_a_push() {
     let state = open_target();
     let gone = Evidence { version: None, ..evidence(&state, Some(&owed)) };
     assert!(judge(&gone).next.contains("removed"));
+}
+
+#[test]
+fn a_held_delete_names_the_commands_that_decide_about_it() {
+    let held = |reason: &str| {
+        let record = RecordRow { is_owed: true, reason: Some(reason.to_owned()), ..record("held") };
+        let verdict = verdict(Some(&record));
+        assert_eq!((verdict.state, verdict.reason.as_str()), (Shown::Held, reason));
+        verdict.advice.unwrap()
+    };
+    let advice = held("guard");
+    assert!(advice.contains("`ems-sync target approve tagserver`"), "{advice}");
+    assert!(advice.contains("`ems-sync target reject tagserver`"), "{advice}");
+    let advice = held("delete_rejected");
+    assert!(advice.contains("`ems-sync target approve tagserver --kept`"), "{advice}");
+}
+
+#[test]
+fn whoever_waits_for_a_held_delete_is_told_so() {
+    let waits = RecordRow {
+        is_owed: true,
+        reason: Some("waiting_for_child".to_owned()),
+        waiting_on: Some("tag:9".to_owned()),
+        ..record("waiting")
+    };
+    assert!(!verdict(Some(&waits)).next.contains("held for a person"));
+    let waits = RecordRow { waits_for_held: true, ..waits };
+    let verdict = verdict(Some(&waits));
+    assert!(verdict.next.contains("held for a person"), "{verdict:?}");
+    assert_eq!(verdict.advice.as_deref(), Some("See `ems-sync explain tag 9`."));
 }

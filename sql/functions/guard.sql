@@ -1,0 +1,238 @@
+-- The guard of G10: holds a burst of deletes before the first of them is sent. Deletes are weighed by what is *owed*
+-- as a delete, so that the first of a thousand counts as a thousand. The numbers come from here, the rule is
+-- `deliver::guard`. weigh and settle run in one transaction, under the lock of the target's row in sync.guard, so that
+-- processes can't each use the whole allowance. Lock order, here as in approve and reject: the guard's row, then records
+-- in key order.
+
+-- Weighs the deletes that a batch wants to send (p_gens: the owed_gen of each claim). Writes down that they are gone,
+-- begins a new window if the last one is over, ends a trip that holds nothing any more, and counts:
+-- open         of the batch, deletes without a verdict; with none there is nothing to decide, and nothing is locked
+-- tripped      deletes are being held
+-- let_through  in this window so far
+-- waiting      owed as deletes and without a verdict, at this target, the batch's included: in records, and in the
+--              outbox where no relay has taken them yet
+-- records      that the target was seen to hold in this window, at most: deleting makes a share no smaller. Counted only
+--              where more than p_enough deletes are at stake
+--
+-- A create that is only just being claimed has an intent too: a leased record without a remote id is counted by its own
+-- batch alone.
+create or replace function sync.guard_weigh(
+    p_target text,
+    p_types  text[],
+    p_ids    bigint[],
+    p_gens   bigint[],
+    p_window interval,
+    p_enough bigint
+) returns table (open bigint, tripped boolean, let_through bigint, waiting bigint, records bigint)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $body$
+#variable_conflict use_column
+declare
+    v_guard   sync.guard;
+    v_waits   text;
+    v_type    text;
+    v_whole   boolean;
+    v_outbox  text := '';
+    v_records bigint := 0;
+begin
+    select count(*) into open
+    from sync.record r
+    join unnest(p_types, p_ids) as w (entity_type, entity_id)
+      on w.entity_type = r.entity_type and w.entity_id = r.entity_id
+    where r.target = p_target and r.delete_verdict is null;
+    if open = 0 then
+        return query select 0::bigint, false, 0::bigint, 0::bigint, 0::bigint;
+        return;
+    end if;
+
+    select * into strict v_guard from sync.guard g where g.target = p_target for update;
+    if v_guard.window_started_on is null or v_guard.window_started_on + p_window <= clock_timestamp() then
+        v_guard.window_started_on := clock_timestamp();
+        v_guard.let_through := 0;
+        v_guard.records := 0;
+    end if;
+
+    perform 1
+    from sync.record r
+    join unnest(p_types, p_ids) as w (entity_type, entity_id)
+      on w.entity_type = r.entity_type and w.entity_id = r.entity_id
+    where r.target = p_target
+    order by r.entity_type, r.entity_id
+    for update of r;
+    -- What moved since the claim was looked at by a later owing, which knows better.
+    update sync.record r set gone = true
+    from unnest(p_types, p_ids, p_gens) as w (entity_type, entity_id, gen)
+    where r.target = p_target and r.entity_type = w.entity_type and r.entity_id = w.entity_id
+      and r.owed_gen = w.gen and not r.gone;
+
+    -- Is anything held, or about to be, besides this batch?
+    if v_guard.tripped_on is not null and not exists (
+        select 1 from sync.record r
+        where r.target = p_target and r.state = 'held' and r.state_reason = 'guard'
+    ) and not exists (
+        select 1 from sync.record r
+        where r.target = p_target and r.gone and r.owed_gen > r.done_gen and r.delete_verdict is null and r.state = 'leased'
+          and not exists (select 1 from unnest(p_types, p_ids) as w (entity_type, entity_id)
+                          where w.entity_type = r.entity_type and w.entity_id = r.entity_id))
+    then
+        v_guard.tripped_on := null;
+    end if;
+    update sync.guard g set
+        window_started_on = v_guard.window_started_on, let_through = v_guard.let_through, records = v_guard.records,
+        tripped_on = v_guard.tripped_on
+    where g.target = p_target;
+    if v_guard.tripped_on is not null then
+        return query select open, true, v_guard.let_through, 0::bigint, 0::bigint;
+        return;
+    end if;
+
+    -- One statement, so one snapshot: what the relay moves meanwhile is neither missed nor counted twice.
+    v_waits := $sql$
+        select r.entity_type, r.entity_id
+        from sync.record r
+        left join unnest($2, $3) as w (entity_type, entity_id) on w.entity_type = r.entity_type and w.entity_id = r.entity_id
+        where r.target = $1 and r.gone and r.owed_gen > r.done_gen and r.delete_verdict is null
+          and (w.entity_id is not null or r.remote_id is not null or r.intent_on is not null and r.lease_owner is null)
+    $sql$;
+    for v_type, v_whole in
+        select o.entity_type, bool_or(o.op = 'truncate') from sync.outbox o where o.op <> 'insert' group by o.entity_type
+    loop
+        if to_regclass(format('sync.%I', p_target || '_' || v_type)) is not null then
+            -- A truncation names no entity: every record of the type whose row is gone.
+            v_outbox := v_outbox || format($sql$
+                union
+                select r.entity_type, r.entity_id
+                from sync.record r
+                where r.target = $1 and r.entity_type = %1$L and r.delete_verdict is null
+                  and (r.remote_id is not null or r.intent_on is not null and r.lease_owner is null)
+                  and (%3$L or r.entity_id in (select o.entity_id from sync.outbox o where o.entity_type = %1$L and o.op <> 'insert'))
+                  and not exists (select 1 from sync.%2$I p where p.id = r.entity_id)
+            $sql$, v_type, p_target || '_' || v_type, v_whole);
+        end if;
+    end loop;
+    begin
+        execute format('select count(*) from (%s %s) k', v_waits, v_outbox) into waiting using p_target, p_types, p_ids;
+    exception when others then
+        -- A projection that can't be read says nothing about who is gone.
+        execute format('select count(*) from (%s) k', v_waits) into waiting using p_target, p_types, p_ids;
+    end;
+    if v_guard.let_through + waiting > p_enough then
+        select count(*) into v_records from sync.record r where r.target = p_target and r.remote_id is not null;
+        update sync.guard g set records = greatest(g.records, v_records) where g.target = p_target
+        returning g.records into v_records;
+    end if;
+    return query select open, false, v_guard.let_through, waiting, v_records;
+end
+$body$;
+comment on function sync.guard_weigh is 'Counts what is at stake before deletes are sent, under the lock of the guard.';
+
+-- Lets a batch's open deletes through, or trips and holds them; p_allows is null where none is open. Returns what each
+-- delete of the batch may do now: 'delete', 'held' (for a person) or 'rejected' (by one).
+create or replace function sync.guard_settle(
+    p_target  text,
+    p_types   text[],
+    p_ids     bigint[],
+    p_allows  boolean,
+    p_waiting bigint
+) returns table (entity_type text, entity_id bigint, verdict text)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $body$
+#variable_conflict use_column
+declare
+    v_let_through bigint;
+begin
+    if p_allows then
+        with mine as (
+            select r.entity_type, r.entity_id
+            from sync.record r
+            join unnest(p_types, p_ids) as w (entity_type, entity_id)
+              on w.entity_type = r.entity_type and w.entity_id = r.entity_id
+            where r.target = p_target and r.gone and r.delete_verdict is null
+            order by r.entity_type, r.entity_id
+            for update of r
+        )
+        update sync.record r set delete_verdict = 'let_through'
+        from mine m
+        where r.target = p_target and r.entity_type = m.entity_type and r.entity_id = m.entity_id;
+        get diagnostics v_let_through = row_count;
+        update sync.guard g set let_through = g.let_through + v_let_through where g.target = p_target and v_let_through > 0;
+    elsif not p_allows then
+        update sync.guard g set tripped_on = clock_timestamp() where g.target = p_target and g.tripped_on is null;
+        if found then
+            insert into sync.guard_decision (target, decision, decided_by, deletes) values (p_target, 'tripped', 'guard', p_waiting);
+        end if;
+    end if;
+    return query
+        select r.entity_type, r.entity_id,
+               case when r.delete_verdict in ('let_through', 'approved') then 'delete'
+                    when r.delete_verdict = 'rejected' then 'rejected'
+                    else 'held' end
+        from sync.record r
+        join unnest(p_types, p_ids) as w (entity_type, entity_id)
+          on w.entity_type = r.entity_type and w.entity_id = r.entity_id
+        where r.target = p_target;
+end
+$body$;
+comment on function sync.guard_settle is 'Lets deletes through or holds them, as the rule decided about what guard_weigh counted.';
+
+-- A person decides about the deletes that are held now (p_approves: they may be sent; else the remote records stay), with
+-- all that belong to the same burst: parents that wait for their children's deletes, and what is on its way to be held.
+-- Nothing that comes later. p_kept: an approval takes in what was rejected earlier. Returns whom it concerned.
+--
+-- owed_gen is raised, so that a batch that decides about one of them at this moment decides again.
+create or replace function sync.guard_decide(
+    p_target   text,
+    p_approves boolean,
+    p_kept     boolean,
+    p_by       text
+) returns table (entity_type text, entity_id bigint)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $body$
+#variable_conflict use_column
+declare
+    v_is_tripped boolean;
+    v_decided    text[];
+begin
+    select g.tripped_on is not null into strict v_is_tripped from sync.guard g where g.target = p_target for update;
+    with concerned as (
+        select r.entity_type, r.entity_id
+        from sync.record r
+        where r.target = p_target
+          and (r.gone and r.owed_gen > r.done_gen and r.delete_verdict is null
+               and (r.state = 'held' and r.state_reason = 'guard'
+                    or v_is_tripped and (r.remote_id is not null or r.intent_on is not null and r.lease_owner is null))
+               or p_approves and p_kept and r.gone and r.owed_gen > r.done_gen and r.delete_verdict = 'rejected')
+        order by r.entity_type, r.entity_id
+        for update of r
+    ), decided as (
+        update sync.record r set
+            delete_verdict = case when p_approves then 'approved' else 'rejected' end,
+            owed_gen       = r.owed_gen + 1,
+            last_owed_on   = clock_timestamp(),
+            attempts       = 0,
+            waiting_on     = case when p_approves then r.waiting_on end,
+            state          = case when r.state = 'leased' or p_approves and r.state <> 'held' then r.state
+                                  when p_approves then 'pending' else 'held' end,
+            state_reason   = case when r.state = 'leased' or p_approves and r.state <> 'held' then r.state_reason
+                                  when not p_approves then 'delete_rejected' end,
+            due_on         = case when r.state = 'leased' or p_approves and r.state <> 'held' then r.due_on
+                                  when p_approves then clock_timestamp() else 'infinity' end
+        from concerned c
+        where r.target = p_target and r.entity_type = c.entity_type and r.entity_id = c.entity_id
+        returning r.entity_type || ':' || r.entity_id as key
+    )
+    select coalesce(array_agg(key), '{}') into v_decided from decided;
+
+    update sync.guard g set tripped_on = null where g.target = p_target and g.tripped_on is not null;
+    if cardinality(v_decided) > 0 then
+        insert into sync.guard_decision (target, decision, decided_by, deletes, by_type)
+        select p_target, case when p_approves then 'approved' else 'rejected' end, p_by, sum(t.n), jsonb_object_agg(t.entity_type, t.n)
+        from (select split_part(k.key, ':', 1) as entity_type, count(*) as n from unnest(v_decided) as k (key) group by 1) t;
+    end if;
+    return query select split_part(k.key, ':', 1), split_part(k.key, ':', 2)::bigint from unnest(v_decided) as k (key);
+end
+$body$;
+comment on function sync.guard_decide is 'A person approves or rejects the deletes that are held now.';

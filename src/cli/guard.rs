@@ -1,0 +1,143 @@
+//! `ems-sync target approve|reject`: a person decides about the deletes that the guard holds.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::args::{ApproveArgs, TargetArgs};
+use super::target::by;
+use super::{Exit, adapters, output};
+use crate::broker::{Outgoing, Publisher, Queue};
+use crate::config::Config;
+use crate::delivery::{Cause, Delivery};
+use crate::entity::{EntityRef, EntityType};
+use crate::error_chain::chain;
+use crate::limits;
+use crate::ops::status::state_of;
+use crate::store::{Store, StoreError};
+use crate::target::Target;
+
+/// What was decided.
+#[derive(Debug, PartialEq, Serialize)]
+struct Document {
+    target: Target,
+    /// What was ordered.
+    order: &'static str,
+    /// How many deletes it concerned; 0 when none was held.
+    deletes: usize,
+    /// The same by type, parents first.
+    by_type: Vec<OfType>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct OfType {
+    entity: EntityType,
+    deletes: usize,
+}
+
+pub(super) async fn approve(config: &Config, args: ApproveArgs) -> anyhow::Result<Exit> {
+    let (store, publisher) = adapters(config, "target")?;
+    let target = args.target.target;
+    let approved = store.decide_deletes(target, true, args.kept, &by(&args.target)).await?;
+    show(&document(target, "approve", &approved), &args.target)?;
+    if config.targets.enabled().contains(&target) {
+        publish(&store, &publisher, target, approved).await?;
+    }
+    Ok(Exit::Fine)
+}
+
+pub(super) async fn reject(config: &Config, args: TargetArgs) -> anyhow::Result<Exit> {
+    let (store, _) = adapters(config, "target")?;
+    let rejected = store.decide_deletes(args.target, false, false, &by(&args)).await?;
+    show(&document(args.target, "reject", &rejected), &args)?;
+    Ok(Exit::Fine)
+}
+
+/// Tells the consumers at once. What does not fit, or a broker that is away, is left to the republish scan.
+async fn publish(
+    store: &Store,
+    publisher: &Publisher,
+    target: Target,
+    mut entities: Vec<EntityRef>,
+) -> Result<(), StoreError> {
+    if entities.is_empty()
+        || !state_of(&store.target_states().await?, target)?.is_open_for_business()
+    {
+        return Ok(());
+    }
+    // Children first, as they are deleted.
+    entities.sort_unstable_by(|a, b| b.cmp(a));
+    entities.truncate(usize::try_from(limits::REPUBLISH_BATCH_ROWS).unwrap_or_default());
+    let queue = Queue::outbound(target);
+    let now = jiff::Timestamp::now();
+    let messages: Vec<_> = entities
+        .into_iter()
+        .map(|entity| Outgoing {
+            queue,
+            delivery: Delivery::new(target, entity, Cause::Change, now),
+        })
+        .collect();
+    if let Err(error) = publisher.publish(&messages).await {
+        tracing::warn!(error = %chain(&error), "Decided, but not published now: it begins within seconds");
+    }
+    Ok(())
+}
+
+fn document(target: Target, order: &'static str, entities: &[EntityRef]) -> Document {
+    let mut by_type: BTreeMap<EntityType, usize> = BTreeMap::new();
+    for entity in entities {
+        *by_type.entry(entity.entity_type).or_default() += 1;
+    }
+    let of_type = |(entity, deletes)| OfType { entity, deletes };
+    Document {
+        target,
+        order,
+        deletes: entities.len(),
+        by_type: by_type.into_iter().map(of_type).collect(),
+    }
+}
+
+fn show(document: &Document, args: &TargetArgs) -> anyhow::Result<()> {
+    if args.json { output::json(document) } else { output::text(&shown(document)) }
+}
+
+fn shown(document: &Document) -> String {
+    let target = document.target;
+    if document.deletes == 0 {
+        return format!("No delete is held at `{target}` that is not decided about");
+    }
+    let types: Vec<_> =
+        document.by_type.iter().map(|of| format!("{} {}", of.deletes, of.entity)).collect();
+    let what =
+        if document.order == "approve" { "are sent to" } else { "are rejected: these stay at" };
+    let plural = if document.deletes == 1 { "delete" } else { "deletes" };
+    format!("{} {plural} {what} `{target}`: {}", document.deletes, types.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn how_many_of_which_types_is_told() {
+        let entities = [
+            EntityRef::new(EntityType::Tag, 1),
+            EntityRef::new(EntityType::Person, 2),
+            EntityRef::new(EntityType::Tag, 3),
+        ];
+        let approved = document(Target::TagServer, "approve", &entities);
+        assert_eq!(shown(&approved), "3 deletes are sent to `tagserver`: 1 person, 2 tag");
+        assert_eq!(
+            serde_json::to_value(&approved).unwrap(),
+            json!({"target": "tagserver", "order": "approve", "deletes": 3,
+                   "by_type": [{"entity": "person", "deletes": 1}, {"entity": "tag", "deletes": 2}]})
+        );
+        let rejected = document(Target::TagServer, "reject", &entities);
+        let text = "3 deletes are rejected: these stay at `tagserver`: 1 person, 2 tag";
+        assert_eq!(shown(&rejected), text);
+        let none = document(Target::TagServer, "approve", &[]);
+        assert_eq!(shown(&none), "No delete is held at `tagserver` that is not decided about");
+    }
+}

@@ -1,0 +1,48 @@
+//! Between deciding and pushing: the deletes of a batch that may not be sent are held.
+
+use super::{Turn, Worker};
+use crate::deliver::decision::{Decision, HoldReason};
+use crate::deliver::guard;
+use crate::remote::Remote;
+use crate::store::{DeleteVerdict, StoreError};
+
+impl<R: Remote> Worker<R> {
+    /// Turns the deletes that the guard does not let through into holds. Without a delete nothing is asked.
+    pub(super) async fn guarded(&self, mut turns: Vec<Turn>) -> Result<Vec<Turn>, StoreError> {
+        let deletes: Vec<_> = turns
+            .iter()
+            .filter(|turn| matches!(turn.decision, Decision::Delete { .. }))
+            .map(|turn| (turn.claim.entity, turn.claim.owed_gen))
+            .collect();
+        if deletes.is_empty() {
+            return Ok(turns);
+        }
+        let target = self.remote.target();
+        let guarded = self.store.guard_deletes(target, &deletes, self.guard).await?;
+        if let Some(counts) = guarded.tripped {
+            tracing::error!(
+                target.name = %target,
+                guard.waiting = counts.waiting,
+                guard.let_through = counts.let_through,
+                guard.allowance = guard::allowance(counts.records, self.guard),
+                "Too many deletes at once: they are held until `ems-sync target approve {target}` or \
+                 `ems-sync target reject {target}`"
+            );
+        }
+        for turn in &mut turns {
+            if !matches!(turn.decision, Decision::Delete { .. }) {
+                continue;
+            }
+            // A record that is not there any more is no longer ours: its finish is fenced.
+            let verdict = guarded.verdicts.get(&turn.claim.entity).copied();
+            match verdict.unwrap_or(DeleteVerdict::Held) {
+                DeleteVerdict::Send => {}
+                DeleteVerdict::Held => turn.decision = Decision::Hold(HoldReason::Guard),
+                DeleteVerdict::Rejected => {
+                    turn.decision = Decision::Hold(HoldReason::DeleteRejected);
+                }
+            }
+        }
+        Ok(turns)
+    }
+}

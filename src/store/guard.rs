@@ -1,0 +1,118 @@
+//! The guard's numbers, and what people decided about deletes. The rule is [`crate::deliver::guard`].
+
+use std::collections::HashMap;
+
+use super::records::entity;
+use super::{Store, StoreError};
+use crate::deliver::guard::{self, Counts, Limits};
+use crate::entity::EntityRef;
+use crate::target::Target;
+
+/// What a delete may do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeleteVerdict {
+    /// It may be sent.
+    Send,
+    /// It is one of too many: a person must decide.
+    Held,
+    /// A person wants the remote record to stay.
+    Rejected,
+}
+
+/// What became of a batch's deletes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guarded {
+    /// What each may do; without those whose record is not there any more.
+    pub verdicts: HashMap<EntityRef, DeleteVerdict>,
+    /// What was at stake, when these are the first of a burst to be held: an alert is due, once.
+    pub tripped: Option<Counts>,
+}
+
+impl Store {
+    /// Lets deletes through or holds them, in one transaction: what one process is allowed no other is. Each is given
+    /// with the generation that its claim saw.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then none may be sent.
+    pub async fn guard_deletes(
+        &self,
+        target: Target,
+        deletes: &[(EntityRef, i64)],
+        limits: Limits,
+    ) -> Result<Guarded, StoreError> {
+        let types: Vec<&str> = deletes.iter().map(|(e, _)| e.entity_type.name()).collect();
+        let ids: Vec<i64> = deletes.iter().map(|(e, _)| e.id).collect();
+        let gens: Vec<i64> = deletes.iter().map(|(_, owed_gen)| *owed_gen).collect();
+        let window = limits.window.as_secs_f64();
+        let enough = i64::try_from(limits.max_deletes).unwrap_or(i64::MAX);
+        super::retrying(|| async {
+            let mut client = self.client().await?;
+            let transaction = client.transaction().await?;
+            let weigh = transaction
+                .prepare_cached(include_str!("../../sql/queries/guard_weigh.sql"))
+                .await?;
+            let settle = transaction
+                .prepare_cached(include_str!("../../sql/queries/guard_settle.sql"))
+                .await?;
+            let row = transaction
+                .query_one(&weigh, &[&target.name(), &types, &ids, &gens, &window, &enough])
+                .await?;
+            let counts = Counts {
+                tripped: row.try_get("tripped")?,
+                let_through: count(&row, "let_through")?,
+                waiting: count(&row, "waiting")?,
+                records: count(&row, "records")?,
+            };
+            let is_open = count(&row, "open")? > 0;
+            let allows = is_open.then(|| guard::allows(counts, limits));
+            let waiting: i64 = row.try_get("waiting")?;
+            let rows = transaction
+                .query(&settle, &[&target.name(), &types, &ids, &allows, &waiting])
+                .await?;
+            let verdicts = rows.iter().map(verdict).collect::<Result<_, _>>()?;
+            transaction.commit().await?;
+            Ok(Guarded {
+                verdicts,
+                tripped: (allows == Some(false) && !counts.tripped).then_some(counts),
+            })
+        })
+        .await
+    }
+
+    /// A person lets the deletes through that are held now (`approves`), or leaves the remote records as they are.
+    /// `kept`: an approval takes in what was rejected earlier. Returns which deletes that were; what was decided
+    /// already is not decided again.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing was decided.
+    pub async fn decide_deletes(
+        &self,
+        target: Target,
+        approves: bool,
+        kept: bool,
+        by: &str,
+    ) -> Result<Vec<EntityRef>, StoreError> {
+        super::retrying(|| async {
+            let client = self.client().await?;
+            let decide =
+                client.prepare_cached(include_str!("../../sql/queries/guard_decide.sql")).await?;
+            let rows = client.query(&decide, &[&target.name(), &approves, &kept, &by]).await?;
+            rows.iter().map(entity).collect()
+        })
+        .await
+    }
+}
+
+fn count(row: &tokio_postgres::Row, column: &str) -> Result<u64, StoreError> {
+    let count: i64 = row.try_get(column)?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+fn verdict(row: &tokio_postgres::Row) -> Result<(EntityRef, DeleteVerdict), StoreError> {
+    let verdict = match row.try_get("verdict")? {
+        "delete" => DeleteVerdict::Send,
+        "rejected" => DeleteVerdict::Rejected,
+        _ => DeleteVerdict::Held,
+    };
+    Ok((entity(row)?, verdict))
+}
