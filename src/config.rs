@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::deliver::breaker::rule::Patience;
 use crate::deliver::retry::RetryPolicy;
 use crate::target::Target;
 
@@ -48,6 +49,8 @@ pub struct Config {
     pub sweep: Sweep,
     /// How a failed attempt is tried again.
     pub retry: RetryPolicy,
+    /// How long a target may fail.
+    pub breaker: Patience,
     /// The five targets.
     pub targets: Targets,
     /// What stops a flood of deletes.
@@ -143,6 +146,9 @@ const SWEEP_EVERY: (Duration, Duration) =
     (Duration::from_millis(100), Duration::from_secs(7 * 24 * 60 * 60));
 /// Bounds of the first retry's delay.
 const BASE_DELAY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(10));
+/// Bounds of the time after which a target that only fails is disabled.
+const DISABLE_AFTER: (Duration, Duration) =
+    (Duration::from_secs(1), Duration::from_secs(365 * 24 * 60 * 60));
 /// Retries of a cycle that may be configured.
 const MAX_RETRIES: i64 = 10;
 /// A shorter token could be guessed.
@@ -179,6 +185,7 @@ fn read(r: &mut Reader, has_client: fn(Target) -> bool) -> Option<Config> {
     let inbound = r.get("sweep.inbound_every", |raw| value::duration(raw, SWEEP_EVERY));
     let max_retries = r.get("retry.max_retries", |raw| value::integer(raw, 0..=MAX_RETRIES));
     let base_delay = r.get("retry.base_delay", |raw| value::duration(raw, BASE_DELAY));
+    let disable_after = r.get("breaker.disable_after", |raw| value::duration(raw, DISABLE_AFTER));
     let targets = targets::read(r, has_client);
     let max_deletes = r.get("guard.max_deletes", |raw| value::integer(raw, 0..=u32::MAX.into()));
     let max_delete_share = r.get("guard.max_delete_share", value::share);
@@ -189,6 +196,7 @@ fn read(r: &mut Reader, has_client: fn(Target) -> bool) -> Option<Config> {
         ops: ops?,
         sweep: Sweep { outbound_every: outbound?, inbound_every: inbound? },
         retry: RetryPolicy { max_retries: max_retries?, base_delay: base_delay? },
+        breaker: Patience { disable_after: disable_after? },
         targets: targets?,
         guard: Guard { max_deletes: max_deletes?, max_delete_share: max_delete_share? },
     })

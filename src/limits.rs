@@ -87,10 +87,36 @@ pub const READ_BACK_AGAIN_AFTER: [Duration; 2] =
     [Duration::from_secs(2 * 60), Duration::from_secs(10 * 60)];
 /// Consecutive transient failures of different entities that open the breaker.
 pub const BREAKER_FAILURES: usize = 5;
+/// Pushes are counted for this long, from a failure on …
+pub const BREAKER_WINDOW: Duration = Duration::from_secs(30);
+/// … and when there were at least so many …
+pub const BREAKER_WINDOW_PUSHES: u64 = 20;
+/// … of which so many in a hundred failed, the breaker opens. With half of them failing, four tries bring most home.
+pub const BREAKER_FAILED_PERCENT: u64 = 70;
+/// Failed entities that a window knows by name; more are counted without.
+pub const BREAKER_WINDOW_ENTITIES: usize = 100;
 /// First pause of an opened breaker; it doubles …
 pub const BREAKER_PAUSE_MIN: Duration = Duration::from_secs(2);
-/// … up to this.
+/// … up to this, and a tenth more at random.
 pub const BREAKER_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// A breaker that opens again within this after a closing goes on with the episode: longer pauses, no new alert.
+pub const BREAKER_CALM: Duration = Duration::from_secs(60);
+/// Failures that lie further apart are no lasting failure.
+pub const BREAKER_MEMORY: Duration = Duration::from_secs(60 * 60);
+/// How long an entity that failed while its target was on trial makes way for others.
+pub const TRIAL_SPARES: Duration = Duration::from_secs(5);
+/// A target that opens for business gets a tenth of the work at first, and all of it after this.
+pub const SLOW_START: Duration = Duration::from_secs(60);
+/// A pause that a target asks for is kept from this …
+pub const THROTTLE_MIN: Duration = Duration::from_secs(1);
+/// … up to this.
+pub const THROTTLE_MAX: Duration = Duration::from_secs(15 * 60);
+/// First pause of a target that asks for one and does not say how long; it doubles.
+pub const LEARNT_PAUSE_MIN: Duration = Duration::from_secs(2);
+/// Served pushes are written down at most this often while only they are to be told.
+pub const EVIDENCE_EVERY: Duration = Duration::from_millis(250);
+/// How often a change of a target's shared state is tried that others were quicker with.
+pub const TARGET_CHANGE_TRIES: u32 = 50;
 /// The guard's window is the interval of the outbound sweep, and at least this.
 pub const GUARD_WINDOW_MIN: Duration = Duration::from_secs(5 * 60);
 /// How often a process reads the shared state of the targets.
@@ -174,6 +200,10 @@ const _: () = {
     assert!(IDLE_IN_TRANSACTION_TIMEOUT.as_secs() > BROKER_CALL_TIMEOUT.as_secs());
     assert!(STATEMENT_TIMEOUT.as_secs() > LOCK_TIMEOUT.as_secs());
     assert!(BREAKER_PAUSE_MIN.as_secs() < BREAKER_PAUSE_MAX.as_secs());
+    // What fails again after each probe must not be taken for a new episode.
+    assert!(BREAKER_PAUSE_MAX.as_secs() * 2 <= BREAKER_CALM.as_secs());
+    assert!(THROTTLE_MIN.as_secs() < LEARNT_PAUSE_MIN.as_secs());
+    assert!(LEARNT_PAUSE_MIN.as_secs() < THROTTLE_MAX.as_secs());
     assert!(BROKER_HEARTBEAT_SECONDS >= 2);
 };
 

@@ -95,7 +95,7 @@ struct Shared {
 /// refuses us, the address is taken.
 pub async fn run(config: Config, roles: &[Role], stop: CancellationToken) -> anyhow::Result<()> {
     let store = Store::new(&config.database.url, "run")?;
-    let (watch, watcher) = target_watch::start(store.clone())
+    let (watch, watcher) = target_watch::start(store.clone(), stop.clone())
         .await
         .context("The state of the targets can't be read from schema `sync`")?;
     let broker = Broker::new(config.broker.url.clone(), config.broker.prefix.clone());
@@ -251,7 +251,14 @@ impl Shared {
 
     fn start_consumer<R: Remote>(&self, remote: R) {
         let target = remote.target();
-        let breaker = Arc::new(Breaker::new(self.store.clone(), target));
+        let owner = Uuid::new_v4();
+        let breaker = Arc::new(Breaker::new(
+            self.store.clone(),
+            target,
+            self.watch.clone(),
+            self.config.breaker,
+            format!("ems-sync {owner}"),
+        ));
         let publisher =
             Arc::new(Publisher::new(self.broker.clone(), format!("follow-up {target}")));
         let (store, broker) = (self.store.clone(), self.broker.clone());
@@ -263,11 +270,12 @@ impl Shared {
             breaker: Arc::clone(&breaker),
             tokens,
             remote,
-            owner: Uuid::new_v4(),
+            owner,
             policy: self.config.retry,
             guard: guard::Limits::new(self.config.guard, self.config.sweep.outbound_every),
             settle: self.config.targets.common(target).settle,
             metrics: Arc::clone(&self.metrics),
+            gate: self.watch.gate(target),
             stop: self.stop.clone(),
         });
         let consumer = Consumer {
@@ -276,8 +284,8 @@ impl Shared {
             watch: self.watch.clone(),
             beat: self.progress.part(format!("consumer {target}")),
         };
-        let (watch, stop) = (self.watch.clone(), self.stop.clone());
-        self.spawn("probe", async move { breaker.probe(&worker.remote, watch, stop).await });
+        let stop = self.stop.clone();
+        self.spawn("probe", async move { breaker.run(&worker.remote, stop).await });
         self.spawn("consumer", consumer.run(self.stop.clone()));
     }
 }

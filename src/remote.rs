@@ -26,6 +26,8 @@
 //! 8. **Nothing personal leaves by the way.** Errors carry codes and names of fields, never their values.
 //! 9. **A partial success is kept.** A failure still says which remote id it has found ([`Failure::found`]); where an
 //!    entity has several, those that are known.
+//! 10. **The whole target's trouble is told at once.** A pause that the remote asks for and a refusal of us go to
+//!     [`Remote::alarms`] when the answer arrives, whatever else is under way.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -33,7 +35,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -229,6 +231,45 @@ impl Results {
     }
 }
 
+/// Where a client says, the moment that it learns it, what concerns the whole target: a pause that it asks for, a refusal.
+/// The result of the push says the same, but only when it is written down.
+#[derive(Debug, Clone)]
+pub struct Alarms(watch::Sender<Option<Failure>>);
+
+impl Default for Alarms {
+    fn default() -> Self {
+        Self(watch::Sender::new(None))
+    }
+}
+
+impl Alarms {
+    /// Passes a failure on, if it concerns the whole target.
+    pub fn raise(&self, failure: &Failure) {
+        if failure.class.closes_target() {
+            self.0.send_replace(Some(failure.clone()));
+        }
+    }
+
+    /// Waits for the next one. Of several at once the last counts: they say the same.
+    pub async fn heard(alarms: &mut watch::Receiver<Option<Failure>>) -> Failure {
+        loop {
+            if alarms.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            let failure = alarms.borrow_and_update().clone();
+            if let Some(failure) = failure {
+                return failure;
+            }
+        }
+    }
+
+    /// Listens from now on.
+    #[must_use]
+    pub fn listen(&self) -> watch::Receiver<Option<Failure>> {
+        self.0.subscribe()
+    }
+}
+
 /// A record as the remote shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RemoteRecord {
@@ -282,6 +323,9 @@ pub trait Remote: Send + Sync + 'static {
         entity_type: EntityType,
         from: Option<&str>,
     ) -> impl Future<Output = Result<Page, Failure>> + Send;
+
+    /// Where it raises an alarm (obligation 10).
+    fn alarms(&self) -> &Alarms;
 
     /// Whether the remote answers and accepts our credentials. Changes nothing there.
     fn probe(&self) -> impl Future<Output = Result<(), Failure>> + Send;

@@ -33,7 +33,7 @@ pub use projections::Projection;
 pub use records::{AttemptRecord, FinishReport};
 pub use status::{AttemptRow, DutyRow, RecordRow, StateCount};
 pub use sweep::{Chunk, SweepWatermark};
-pub use targets::{BreakerState, TargetState};
+pub use targets::{BreakerState, Change, Moment, Standings, TargetListener, TargetState};
 
 use crate::limits;
 

@@ -1,17 +1,23 @@
-//! The shared state of the targets as this process sees it, read from Postgres twice a second.
+//! The shared state of the targets as this process sees it: read from Postgres twice a second, and at once when another
+//! process has changed it (LISTEN; behind a pooler in transaction mode the half second remains).
 //!
-//! Whoever consumes, publishes or probes asks here; what a person or the breaker of another process decides is
-//! seen within a second. While Postgres can't be read, the last state stands.
+//! Whoever consumes, publishes or probes asks here; what is about to be sent asks the [`Gate`]. While Postgres can't be
+//! read, the last state stands.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+mod gate;
+
+pub use gate::Gate;
 
 use crate::error_chain::chain;
 use crate::limits;
-use crate::store::{BreakerState, Store, StoreError, TargetState};
+use crate::store::{Store, StoreError, TargetListener, TargetState};
 use crate::target::Target;
 
 type States = HashMap<Target, TargetState>;
@@ -20,21 +26,29 @@ type States = HashMap<Target, TargetState>;
 #[derive(Debug, Clone)]
 pub struct TargetWatch {
     states: watch::Receiver<Arc<States>>,
+    gates: Arc<HashMap<Target, Gate>>,
+    stop: CancellationToken,
 }
 
 /// The side that reads Postgres.
 pub struct TargetWatcher {
     store: Store,
     sender: watch::Sender<Arc<States>>,
+    gates: Arc<HashMap<Target, Gate>>,
 }
 
 /// Reads the state once, and returns the handle and the side that keeps it fresh. While Postgres is away no target
-/// is open for business.
+/// is open for business; after `stop` no gate is open.
 ///
 /// # Errors
 /// [`StoreError`] when Postgres answers, but not as it must: schema `sync` is missing, the login is refused.
-pub async fn start(store: Store) -> Result<(TargetWatch, TargetWatcher), StoreError> {
-    let states = match read(&store).await {
+pub async fn start(
+    store: Store,
+    stop: CancellationToken,
+) -> Result<(TargetWatch, TargetWatcher), StoreError> {
+    let gates = Target::ALL.map(|target| (target, Gate::new(stop.clone())));
+    let gates = Arc::new(HashMap::from(gates));
+    let states = match read(&store, &gates).await {
         Err(error) if error.is_outage() => {
             tracing::warn!(error = %chain(&error), "Postgres is away; beginning without it");
             States::new()
@@ -42,22 +56,35 @@ pub async fn start(store: Store) -> Result<(TargetWatch, TargetWatcher), StoreEr
         states => states?,
     };
     let (sender, receiver) = watch::channel(Arc::new(states));
-    Ok((TargetWatch { states: receiver }, TargetWatcher { store, sender }))
+    let watch = TargetWatch { states: receiver, gates: Arc::clone(&gates), stop };
+    Ok((watch, TargetWatcher { store, sender, gates }))
 }
 
-async fn read(store: &Store) -> Result<States, StoreError> {
-    Ok(store.target_states().await?.into_iter().map(|state| (state.target, state)).collect())
+/// Reads, and moves the gates first: they are what stops requests.
+async fn read(store: &Store, gates: &HashMap<Target, Gate>) -> Result<States, StoreError> {
+    let states = store.target_states().await?;
+    for state in &states {
+        if let Some(gate) = gates.get(&state.target) {
+            gate.see(state.version, state.is_open_for_business());
+        }
+    }
+    Ok(states.into_iter().map(|state| (state.target, state)).collect())
 }
 
 impl TargetWatcher {
     /// Keeps the state fresh until `stop`.
     pub async fn run(self, stop: CancellationToken) {
+        let mut ears = Ears::default();
         loop {
-            tokio::select! {
+            let ended = tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(limits::TARGET_STATE_EVERY) => {}
+                ended = ears.wait(&self.store, &self.gates) => ended,
+            };
+            if ended.is_err() {
+                // Whoever it is that does not let us listen, reading twice a second goes on.
+                tracing::debug!("Changes of the targets are not heard of at once");
             }
-            match read(&self.store).await {
+            match read(&self.store, &self.gates).await {
                 Ok(states) => {
                     self.sender.send_if_modified(|current| {
                         let differs = **current != states;
@@ -75,6 +102,47 @@ impl TargetWatcher {
     }
 }
 
+/// The connection that hears of changes, made anew when it is lost.
+#[derive(Default)]
+struct Ears {
+    listener: Option<TargetListener>,
+    tried: Option<Instant>,
+}
+
+impl Ears {
+    /// Waits for a change, at most as long as a state may be old.
+    async fn wait(
+        &mut self,
+        store: &Store,
+        gates: &Arc<HashMap<Target, Gate>>,
+    ) -> Result<(), StoreError> {
+        self.listener = self.listener.take().filter(|listener| !listener.is_lost());
+        let is_due = self.tried.is_none_or(|tried| tried.elapsed() >= limits::RECONNECT_MAX);
+        if self.listener.is_none() && is_due {
+            self.tried = Some(Instant::now());
+            let gates = Arc::clone(gates);
+            let listening = store.listen_to_targets(move |target, version| {
+                if let Some(gate) = gates.get(&target) {
+                    gate.see(version, false);
+                }
+            });
+            let listening = tokio::time::timeout(limits::LISTENER_PING_TIMEOUT, listening).await;
+            let too_late = |_| StoreError::Unexpected("no connection to listen on, in time");
+            self.listener = Some(listening.map_err(too_late)??);
+            // What happened before it listened is read now.
+            return Ok(());
+        }
+        let change = async {
+            match &self.listener {
+                Some(listener) => listener.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::time::timeout(limits::TARGET_STATE_EVERY, change).await.ok();
+        Ok(())
+    }
+}
+
 impl TargetWatch {
     /// Whether deliveries may be consumed and published now.
     #[must_use]
@@ -86,6 +154,20 @@ impl TargetWatch {
     #[must_use]
     pub fn state(&self, target: Target) -> Option<TargetState> {
         self.states.borrow().get(&target).cloned()
+    }
+
+    /// What is about to be sent to the target asks this.
+    #[must_use]
+    pub fn gate(&self, target: Target) -> Gate {
+        let gate = self.gates.get(&target).cloned();
+        gate.unwrap_or_else(|| Gate::new(self.stop.clone()))
+    }
+
+    /// Waits until the state of any target changes.
+    pub async fn changed(&mut self) {
+        if self.states.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Waits until the target is open, or not open, for business.
@@ -100,14 +182,8 @@ impl TargetWatch {
 
     /// Waits until the breaker of the target is open (or was left half open) and its pause is over.
     pub async fn until_probe_is_due(&mut self, target: Target) {
-        let is = |states: &Arc<States>| {
-            states.get(&target).is_some_and(|state| {
-                state.breaker != BreakerState::Closed
-                    && state.breaker_is_due
-                    && !state.disabled
-                    && !state.paused
-            })
-        };
+        let is =
+            |states: &Arc<States>| states.get(&target).is_some_and(|state| state.breaker_is_due);
         if self.states.wait_for(is).await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -8,6 +8,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,8 @@ struct Schedule {
     target: Target,
     next: Instant,
     was_ours: bool,
+    /// When the target's breaker had been closed last, at the last look.
+    closed_on: Option<Timestamp>,
 }
 
 /// Scans until `stop`.
@@ -29,23 +32,32 @@ pub(super) async fn run(relay: &Relay, stop: CancellationToken) {
     let mut schedules: Vec<Schedule> = relay
         .targets
         .iter()
-        .map(|target| Schedule { target: *target, next: Instant::now(), was_ours: false })
+        .map(|target| Schedule {
+            target: *target,
+            next: Instant::now(),
+            was_ours: false,
+            closed_on: None,
+        })
         .collect();
+    let mut watch = relay.watch.clone();
     while !stop.is_cancelled() {
         for schedule in &mut schedules {
             let is_open = relay.watch.is_open(schedule.target);
-            // A target that takes deliveries again is caught up at once, and a new leader looks at once.
+            // A target that takes deliveries again is caught up at once, also when nobody has seen it closed, and a new
+            // leader looks at once.
             let is_ours = is_open && relay.leads.load(Ordering::Relaxed);
-            if is_ours && !schedule.was_ours {
+            let closed_on = relay.watch.state(schedule.target).and_then(|state| state.closed_on);
+            if is_ours && (!schedule.was_ours || schedule.closed_on != closed_on) {
                 schedule.next = Instant::now();
             }
-            schedule.was_ours = is_ours;
+            (schedule.was_ours, schedule.closed_on) = (is_ours, closed_on);
             if is_open && schedule.next <= Instant::now() {
                 schedule.next = Instant::now() + scan(relay, schedule.target).await;
             }
         }
         tokio::select! {
             () = stop.cancelled() => {}
+            () = watch.changed() => {}
             () = tokio::time::sleep(limits::REPUBLISH_SOON / 2) => {}
         }
     }

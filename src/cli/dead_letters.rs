@@ -8,18 +8,16 @@ use tokio::time::MissedTickBehavior;
 
 use super::args::{ChangeArgs, DeadLetterArgs, DeadLettersCommand, ListArgs, ReplayArgs};
 use super::table::{cell, instant, table};
+use super::target::by;
 use super::{Exit, adapters, output};
 use crate::broker::{Outgoing, Publisher, Queue};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::delivery::{Cause, Delivery};
 use crate::error_chain::chain;
 use crate::limits;
 use crate::ops::dead_letters::Row;
 use crate::ops::explain::Attempt;
 use crate::store::{DeadLetter, Filter, Replayed, Store};
-
-/// Who did it, as it stands in `sync.dead_letter`.
-const BY: &str = "command line";
 
 /// What a change did, or would do.
 #[derive(Debug, Default, PartialEq, Serialize)]
@@ -101,6 +99,7 @@ const SHOWN_UNLESS_LIMITED: u32 = 20;
 async fn replay(store: &Store, publisher: &Publisher, args: ReplayArgs) -> anyhow::Result<Exit> {
     let ReplayArgs { change: ChangeArgs { which, dry_run }, rate } = args;
     let mut changed = Changed { dry_run, ..Changed::default() };
+    let by = by(&config::environment(), None);
     let page = rate.clamp(1, 100);
     let mut pace = tokio::time::interval(Duration::from_secs(1) * page / rate);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -116,7 +115,7 @@ async fn replay(store: &Store, publisher: &Publisher, args: ReplayArgs) -> anyho
         if dry_run {
             changed.changed += numbers.len();
         } else {
-            let replayed = store.replay(&numbers, BY).await?;
+            let replayed = store.replay(&numbers, &by).await?;
             changed.changed += replayed.len();
             publish(store, publisher, &replayed).await?;
         }
@@ -153,13 +152,14 @@ async fn publish(
 
 async fn discard(store: &Store, args: ChangeArgs) -> anyhow::Result<Exit> {
     let ChangeArgs { which, dry_run } = args;
+    let by = by(&config::environment(), None);
     let mut changed = Changed { dry_run, ..Changed::default() };
     let mut letters = Pages::new(store, filter(&which), which.limit);
     while let Some(page) = letters.next(PAGE).await? {
         changed.matched += page.len();
         let numbers: Vec<i64> = page.iter().map(|letter| letter.number).collect();
         changed.changed +=
-            if dry_run { numbers.len() } else { store.discard(&numbers, BY).await?.len() };
+            if dry_run { numbers.len() } else { store.discard(&numbers, &by).await?.len() };
         changed.rows.extend(page.into_iter().map(Row::from));
     }
     told(&changed, "discarded", which.json)

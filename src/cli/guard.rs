@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::args::{ApproveArgs, TargetArgs};
-use super::target::by;
+use super::target::by_of;
 use super::{Exit, adapters, output};
 use crate::broker::{Outgoing, Publisher, Queue};
 use crate::config::Config;
@@ -38,7 +38,7 @@ struct OfType {
 pub(super) async fn approve(config: &Config, args: ApproveArgs) -> anyhow::Result<Exit> {
     let (store, publisher) = adapters(config, "target")?;
     let target = args.target.target;
-    let approved = store.decide_deletes(target, true, args.kept, &by(&args.target)).await?;
+    let approved = store.decide_deletes(target, true, args.kept, &by_of(&args.target)).await?;
     show(&document(target, "approve", &approved), &args.target)?;
     if config.targets.enabled().contains(&target) {
         publish(&store, &publisher, target, approved).await?;
@@ -48,7 +48,7 @@ pub(super) async fn approve(config: &Config, args: ApproveArgs) -> anyhow::Resul
 
 pub(super) async fn reject(config: &Config, args: TargetArgs) -> anyhow::Result<Exit> {
     let (store, _) = adapters(config, "target")?;
-    let rejected = store.decide_deletes(args.target, false, false, &by(&args)).await?;
+    let rejected = store.decide_deletes(args.target, false, false, &by_of(&args)).await?;
     show(&document(args.target, "reject", &rejected), &args)?;
     Ok(Exit::Fine)
 }

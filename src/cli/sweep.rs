@@ -70,7 +70,8 @@ async fn sweep(config: &Config, target: Target) -> anyhow::Result<Found> {
 
 async fn sweep_with<R: Remote>(config: &Config, remote: R) -> anyhow::Result<Found> {
     let (store, publisher) = adapters(config, "sweep")?;
-    let (watch, _watcher) = target_watch::start(store.clone()).await?;
+    let (watch, _watcher) =
+        target_watch::start(store.clone(), tokio_util::sync::CancellationToken::new()).await?;
     let sweeper = Sweeper {
         store,
         publisher: Arc::new(publisher),

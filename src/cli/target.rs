@@ -1,12 +1,15 @@
 //! `ems-sync target …`: a person's orders. They stand in Postgres; every process follows within a second.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::args::{TargetArgs, TargetOrder};
 use super::table::cell;
 use super::{Exit, adapters, guard, output};
-use crate::config::Config;
-use crate::ops::status::state::{Obstacle, Shown, breaker};
+use crate::config::{self, Config};
+use crate::deliver::breaker::{self, rule::Order};
+use crate::ops::status::state::{self, Obstacle, Shown};
 use crate::ops::status::state_of;
 use crate::store::TargetState;
 use crate::target::Target;
@@ -28,16 +31,18 @@ struct Document {
 }
 
 pub(super) async fn order(config: &Config, order: TargetOrder) -> anyhow::Result<Exit> {
-    let (name, args) = match order {
-        TargetOrder::Pause(args) => ("pause", args),
-        TargetOrder::Resume(args) => ("resume", args),
-        TargetOrder::Enable(args) => ("enable", args),
-        TargetOrder::Disable(args) => ("disable", args),
+    let (order, args) = match order {
+        TargetOrder::Pause(args) => (Order::Pause, args),
+        TargetOrder::Resume(args) => (Order::Resume, args),
+        TargetOrder::Enable(args) => (Order::Enable, args),
+        TargetOrder::Disable(args) => (Order::Disable(args.reason.clone()), args),
         TargetOrder::Approve(args) => return guard::approve(config, args).await,
         TargetOrder::Reject(args) => return guard::reject(config, args).await,
     };
+    let name = order.name();
     let (store, _) = adapters(config, "target")?;
-    store.set_target(args.target, name, args.reason.as_deref(), &by(&args)).await?;
+    let by = by_of(&args);
+    breaker::order(&store, args.target, order, &by, config.breaker).await?;
     let states = store.target_states().await?;
     let is_enabled = config.targets.enabled().contains(&args.target);
     let document = document(name, is_enabled, state_of(&states, args.target)?);
@@ -49,12 +54,20 @@ pub(super) async fn order(config: &Config, order: TargetOrder) -> anyhow::Result
     Ok(Exit::Fine)
 }
 
-/// Who gave the order, as it stands in `sync.target`.
-const BY: &str = "command line";
+/// Who gave the order, as it stands in `sync.target` and the audit trail: the account of this host, as far as the
+/// environment knows it.
+pub(super) fn by(environment: &BTreeMap<String, String>, reason: Option<&str>) -> String {
+    let user = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| environment.get(*name));
+    let who = match user.filter(|user| !user.is_empty()) {
+        Some(user) => format!("command line, {}", user.chars().take(60).collect::<String>()),
+        None => "command line".to_owned(),
+    };
+    reason.map_or_else(|| who.clone(), |reason| format!("{who}: {reason}"))
+}
 
-/// Who gave the order, and why.
-pub(super) fn by(args: &TargetArgs) -> String {
-    args.reason.as_ref().map_or_else(|| BY.to_owned(), |reason| format!("{BY}: {reason}"))
+/// The same of these arguments, here and now.
+pub(super) fn by_of(args: &TargetArgs) -> String {
+    by(&config::environment(), args.reason.as_deref())
 }
 
 fn document(order: &'static str, is_enabled: bool, state: &TargetState) -> Document {
@@ -67,7 +80,7 @@ fn document(order: &'static str, is_enabled: bool, state: &TargetState) -> Docum
         detail: state.disabled_reason.clone(),
         paused: state.paused,
         disabled: state.disabled,
-        breaker: breaker(is_enabled, state),
+        breaker: state::breaker(is_enabled, state),
     }
 }
 

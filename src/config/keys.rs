@@ -77,6 +77,7 @@ static GENERAL: &[Key] = &[
     with_default("sweep.inbound_every", "10m"),
     with_default("retry.max_retries", "3"),
     with_default("retry.base_delay", "1s"),
+    with_default("breaker.disable_after", "24h"),
     with_default("guard.max_deletes", "20"),
     with_default("guard.max_delete_share", "0.02"),
 ];

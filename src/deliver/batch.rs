@@ -38,6 +38,7 @@ use crate::remote::{Action, Look, Push, PushResult, Remote, RemoteIds, Results, 
 use crate::route::Owing;
 use crate::store::{AttemptRecord, FinishReport, Projection, Store, StoreError};
 use crate::target::Target;
+use crate::target_watch::Gate;
 
 /// What a batch is worked with. One per target and process.
 pub struct Worker<R> {
@@ -61,7 +62,9 @@ pub struct Worker<R> {
     pub tokens: Tokens,
     /// Where it counts.
     pub metrics: Arc<Metrics>,
-    /// Stops sending; what was not sent is handed back.
+    /// Stops sending while the target is closed, and when we are told to stop; what was not sent is handed back.
+    pub gate: Gate,
+    /// We are told to stop.
     pub stop: CancellationToken,
 }
 
@@ -88,6 +91,8 @@ struct Decided {
     turns: Vec<Turn>,
     now: Timestamp,
     at: Instant,
+    /// The target is on trial: what it fails burns no attempt.
+    on_trial: bool,
 }
 
 impl Decided {
@@ -116,7 +121,8 @@ struct Round {
     failed: Option<StoreError>,
 }
 
-/// A place among the batches that are under way. One that waits for a slow entity gives it up.
+/// A place among the batches that are under way. One that waits for a slow entity gives it up. The default holds none.
+#[derive(Default)]
 pub struct Slot(Option<OwnedSemaphorePermit>);
 
 impl From<OwnedSemaphorePermit> for Slot {
@@ -147,13 +153,16 @@ impl<R: Remote> Worker<R> {
             if self.stop.is_cancelled() {
                 break;
             }
+            if self.gate.is_closed() {
+                // It is told nothing: it is caught up when it opens.
+                return Ok(());
+            }
             let entities: Vec<_> = wanted.into_iter().collect();
             let round = self.work_once(&entities, unacked, &mut slot).await?;
             if let Some(error) = round.failed {
                 return Err(error);
             }
             if round.closes_target {
-                // It is told nothing: it is caught up when it opens.
                 return Ok(());
             }
             wanted = round.again;
@@ -209,7 +218,7 @@ impl<R: Remote> Worker<R> {
         };
         failpoint!("decided");
         let until = claimed_at + lease;
-        let send_before = SendBefore::new(until - self.remote.request_timeout(), self.stop.clone());
+        let send_before = SendBefore::new(until - self.remote.request_timeout(), self.gate.token());
         Ok(self.push(decided, &Leases { until, send_before }, unacked, slot).await)
     }
 
@@ -257,7 +266,10 @@ impl<R: Remote> Worker<R> {
     async fn decide(&self, claims: Vec<Claim>) -> Result<Decided, StoreError> {
         let target = self.remote.target();
         let at = Instant::now();
-        let now = self.store.now().await?;
+        let moment = self.store.moment(target).await?;
+        // What another process was told counts here before anything is sent.
+        self.gate.see(moment.version, moment.is_open);
+        let now = moment.now;
         let projections = self.read_projections(&claims).await?;
         let parents: BTreeSet<EntityRef> =
             projections.values().flat_map(|p| p.parents.iter().copied()).collect();
@@ -293,7 +305,7 @@ impl<R: Remote> Worker<R> {
                 self.turn(claim, projection, related, &remote_ids, now)
             })
             .collect();
-        Ok(Decided { turns: self.guarded(turns).await?, now, at })
+        Ok(Decided { turns: self.guarded(turns).await?, now, at, on_trial: moment.on_trial })
     }
 
     async fn read_projections(
@@ -428,7 +440,8 @@ impl<R: Remote> Worker<R> {
         let times = self.times(decided.now());
         let took = decided.at.elapsed();
         self.metrics.pushed(self.remote.target(), took);
-        let settled = settle::after_push(&turn.claim, &turn.seen, result, times, self.policy);
+        let after = if decided.on_trial { settle::after_trial } else { settle::after_push };
+        let settled = after(&turn.claim, &turn.seen, result, times, self.policy);
         (Turn { took, ..turn }, settled)
     }
 

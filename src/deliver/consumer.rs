@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::broker::{Broker, Message, Queue, Subscription, ack_all, hand_back_all};
 use crate::deliver::batch::{Slot, Worker};
+use crate::deliver::breaker::rule;
 use crate::deliver::unacked::Unacked;
 use crate::error_chain::chain;
 use crate::limits;
@@ -94,6 +95,30 @@ impl<R: Remote> Consumer<R> {
         Ok(ended)
     }
 
+    /// How many of the places for batches the next one takes: all of them while the target has just opened, so that few
+    /// deliveries are under way, in few batches.
+    fn places(&self) -> u32 {
+        let batches = (self.allowance() / limits::BATCH_DELIVERIES).max(1);
+        u32::try_from(limits::BATCHES_IN_FLIGHT / batches).unwrap_or(1).max(1)
+    }
+
+    /// How many deliveries a batch may take now.
+    fn batch_deliveries(&self) -> usize {
+        self.allowance().min(limits::BATCH_DELIVERIES)
+    }
+
+    /// How many deliveries may be under way now.
+    fn allowance(&self) -> usize {
+        let Some(state) = self.watch.state(self.worker.remote.target()) else { return 1 };
+        let full = limits::BATCH_DELIVERIES * limits::BATCHES_IN_FLIGHT;
+        rule::allowance(state.on_trial, state.open_for, full)
+    }
+
+    fn is_on_trial(&self) -> bool {
+        let state = self.watch.state(self.worker.remote.target());
+        state.is_some_and(|state| state.on_trial)
+    }
+
     async fn take_batches(
         &mut self,
         subscription: &mut Subscription,
@@ -104,11 +129,12 @@ impl<R: Remote> Consumer<R> {
         let target = self.worker.remote.target();
         loop {
             self.beat.beat();
+            let places = Arc::clone(slots).acquire_many_owned(self.places());
             let slot = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ended::Told,
                 () = self.watch.until(target, false) => return Ended::Told,
-                slot = self.beat.while_waiting(Arc::clone(slots).acquire_owned()) => slot,
+                slot = self.beat.while_waiting(places) => slot,
             };
             let Ok(slot) = slot else { return Ended::Told };
             let first = tokio::select! {
@@ -122,14 +148,23 @@ impl<R: Remote> Consumer<R> {
             };
             let Some(first) = first else { return Ended::Lost };
             let mut messages = vec![first];
-            while messages.len() < limits::BATCH_DELIVERIES {
+            while messages.len() < self.batch_deliveries() {
                 match subscription.arrived() {
                     Some(message) => messages.push(message),
                     None => break,
                 }
             }
             let worker = Arc::clone(&self.worker);
-            batches.spawn(async move { work(&worker, messages, slot.into()).await });
+            // Nothing else goes out before a trial has ended, however long it takes.
+            let (slot, kept) = if self.is_on_trial() {
+                (Slot::default(), Some(slot))
+            } else {
+                (slot.into(), None)
+            };
+            batches.spawn(async move {
+                work(&worker, messages, slot).await;
+                drop(kept);
+            });
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::limits;
 use crate::remote::FailureClass;
 
 /// How often and how soon a failed attempt is tried again within a cycle.
@@ -33,18 +34,16 @@ pub enum Action {
     Reject,
     /// The remote id is forgotten and the entity looked up at once.
     Forget,
-    /// The whole target pauses; the record stays owed and no attempt is burnt.
-    PauseTarget(Duration),
+    /// The whole target pauses, for as long as it asked if it said so; the record stays owed and no attempt is burnt.
+    PauseTarget(Option<Duration>),
     /// The target is disabled; the record stays owed and no attempt is burnt.
     DisableTarget,
     /// Tried again after hours; no attempt is burnt.
     Postpone(Duration),
+    /// The target was on trial and has failed it: the record makes way for this long, and no attempt is burnt.
+    Spare(Duration),
 }
 
-/// A remote that asks for a pause without saying how long gets this one.
-const PAUSE_UNSAID: Duration = Duration::from_secs(5);
-/// A pause that a remote asks for is believed up to this.
-const PAUSE_MAX: Duration = Duration::from_secs(15 * 60);
 /// First wait of a postponed entity.
 const POSTPONED: Duration = Duration::from_secs(60 * 60);
 
@@ -59,15 +58,20 @@ pub fn after_failure(
     let again = || next_try(attempts, policy);
     match class {
         FailureClass::Transient | FailureClass::Ambiguous | FailureClass::MissingParent => again(),
-        FailureClass::Throttled => Action::PauseTarget(
-            retry_after.unwrap_or(PAUSE_UNSAID).clamp(Duration::from_secs(1), PAUSE_MAX),
-        ),
+        FailureClass::Throttled => Action::PauseTarget(retry_after),
         FailureClass::Postponed => Action::Postpone(POSTPONED),
         FailureClass::Authentication | FailureClass::Configuration => Action::DisableTarget,
         FailureClass::Rejected => Action::Reject,
         FailureClass::StaleMapping if attempts <= policy.max_retries => Action::Forget,
         FailureClass::StaleMapping | FailureClass::OurFault => Action::DeadLetter,
     }
+}
+
+/// The action after a failure of `class` while the target is on trial: what the target can't serve is no attempt of the
+/// entity's. Everything else is as usual.
+#[must_use]
+pub fn after_failure_on_trial(class: FailureClass, as_usual: Action) -> Action {
+    if counts_for_breaker(class) { Action::Spare(limits::TRIAL_SPARES) } else { as_usual }
 }
 
 /// The next try of the cycle: after 1, 2, 4 … base delays, then none.
@@ -119,13 +123,25 @@ mod tests {
     fn failures_of_the_whole_target_burn_no_attempt() {
         assert_eq!(after(FailureClass::Authentication, 1), Action::DisableTarget);
         assert_eq!(after(FailureClass::Configuration, 1), Action::DisableTarget);
-        assert_eq!(after(FailureClass::Throttled, 9), Action::PauseTarget(PAUSE_UNSAID));
-        let asked = |seconds| {
-            after_failure(FailureClass::Throttled, 1, Some(Duration::from_secs(seconds)), POLICY)
-        };
-        assert_eq!(asked(30), Action::PauseTarget(Duration::from_secs(30)));
-        assert_eq!(asked(0), Action::PauseTarget(Duration::from_secs(1)));
-        assert_eq!(asked(u64::MAX), Action::PauseTarget(PAUSE_MAX));
+        assert_eq!(after(FailureClass::Throttled, 9), Action::PauseTarget(None));
+        let asked = Some(Duration::from_secs(30));
+        let action = after_failure(FailureClass::Throttled, 1, asked, POLICY);
+        assert_eq!(action, Action::PauseTarget(asked));
+    }
+
+    #[test]
+    fn a_failed_trial_burns_no_attempt_whatever_the_entity_has_behind_it() {
+        for class in FailureClass::ALL {
+            for attempts in [1, 4, 9] {
+                let as_usual = after(class, attempts);
+                let action = after_failure_on_trial(class, as_usual);
+                if counts_for_breaker(class) {
+                    assert_eq!(action, Action::Spare(limits::TRIAL_SPARES), "{class} {attempts}");
+                } else {
+                    assert_eq!(action, as_usual, "{class} {attempts}");
+                }
+            }
+        }
     }
 
     #[test]

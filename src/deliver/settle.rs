@@ -44,8 +44,8 @@ pub enum Verdict {
     Unreachable,
     /// It says nothing about the target.
     Neutral,
-    /// The target asked for a pause.
-    Pause(Duration),
+    /// The target asked for a pause, and perhaps said for how long.
+    Pause(Option<Duration>),
     /// The target refuses us: a person must look.
     Refused(Failure),
 }
@@ -141,13 +141,32 @@ pub fn after_push(
                 due: Due::InMillis(millis(settles_in(claim, times))),
                 ..in_doubt(claim, seen, times)
             };
-            settled(finish, Verdict::Served, "unsettled")
+            // It was read, not written: that says little about whether it serves.
+            settled(finish, Verdict::Neutral, "unsettled")
         }
         PushResult::NotSent => {
             let finish = Finish { due: Due::Now, ..untouched(claim, seen) };
             settled(finish, Verdict::Neutral, "not_sent")
         }
-        PushResult::Failed(failure) => failed(claim, seen, failure, times, policy),
+        PushResult::Failed(failure) => failed(claim, seen, failure, times, policy, false),
+    }
+}
+
+/// Settles the result of a push to a target that is on trial: when the target fails it, the entity has lost no attempt.
+#[must_use]
+pub fn after_trial(
+    claim: &Claim,
+    seen: &Seen,
+    result: PushResult,
+    times: Times,
+    policy: RetryPolicy,
+) -> Settled {
+    match result {
+        PushResult::Failed(failure) => failed(claim, seen, failure, times, policy, true),
+        PushResult::Held { .. }
+        | PushResult::Gone
+        | PushResult::Unsettled
+        | PushResult::NotSent => after_push(claim, seen, result, times, policy),
     }
 }
 
@@ -261,11 +280,14 @@ fn failed(
     failure: Failure,
     times: Times,
     policy: RetryPolicy,
+    on_trial: bool,
 ) -> Settled {
     let attempts = claim.attempts.saturating_add(1);
     // The only attempt that a sweep makes for an open dead letter.
     let is_extra = claim.attempts > policy.max_retries;
     let action = retry::after_failure(failure.class, attempts, failure.retry_after, policy);
+    let action =
+        if on_trial { retry::after_failure_on_trial(failure.class, action) } else { action };
     let base = after_failure(claim, seen, &failure, times);
     let counted = Finish { attempts, failures: claim.failures.saturating_add(1), ..base.clone() };
     let reason = Some(failure.class.name().to_owned());
@@ -292,7 +314,7 @@ fn failed(
             ..counted
         },
         Action::PauseTarget(_) | Action::DisableTarget => Finish { due: Due::Now, reason, ..base },
-        Action::Postpone(delay) => {
+        Action::Postpone(delay) | Action::Spare(delay) => {
             Finish { state: State::Parked, reason, due: Due::InMillis(millis(delay)), ..base }
         }
     };
@@ -319,7 +341,8 @@ fn verdict(action: Action, failure: Failure, is_extra: bool) -> Verdict {
         | Action::DeadLetter
         | Action::Reject
         | Action::Forget
-        | Action::Postpone(_) => {
+        | Action::Postpone(_)
+        | Action::Spare(_) => {
             if retry::counts_for_breaker(failure.class) && !is_extra {
                 Verdict::Unreachable
             } else {
@@ -637,6 +660,26 @@ mod tests {
             assert_eq!(finish.reason.as_deref(), Some(reason.name()));
             assert!(!finish.settled && !finish.sent && finish.tombstone && finish.in_doubt);
             assert_eq!((finish.remote_id, finish.attempts), (claim.remote_id.clone(), 0));
+        }
+    }
+
+    #[test]
+    fn a_failed_trial_burns_no_attempt_and_still_says_that_the_target_fails() {
+        let tired = Claim { attempts: 3, failures: 3, ..claim() };
+        for class in [FailureClass::Transient, FailureClass::Ambiguous] {
+            let failed = || PushResult::Failed(Failure::new(class, "503"));
+            let settled = after_trial(&tired, &seen(), failed(), times(), POLICY);
+            assert_eq!((settled.finish.attempts, settled.finish.failures), (3, 3));
+            assert_eq!((settled.finish.state, settled.retry_after), (State::Parked, None));
+            assert!(!settled.finish.dead_letter);
+            assert_eq!(settled.verdict, Verdict::Unreachable);
+            // What may have been applied is in doubt as ever.
+            let usual = after_push(&tired, &seen(), failed(), times(), POLICY).finish;
+            assert_eq!(usual.state, State::DeadLetter);
+            assert_eq!(
+                (settled.finish.in_doubt, settled.finish.intent_on, settled.finish.sent),
+                (usual.in_doubt, usual.intent_on, usual.sent)
+            );
         }
     }
 

@@ -46,6 +46,7 @@ pub struct Metrics {
     queue_messages: Gauge<u64>,
     oldest_unsynced_seconds: Gauge<f64>,
     breaker_state: Gauge<u64>,
+    throttled: Gauge<u64>,
     dead_letters: Gauge<u64>,
     records: Gauge<u64>,
 }
@@ -103,6 +104,7 @@ impl Metrics {
                 "Age of the oldest change that is not pushed",
             ),
             breaker_state: gauge("breaker_state", "0 closed, 1 half open, 2 open, 3 disabled"),
+            throttled: gauge("throttled", "1 while the target has asked to be left alone, else 0"),
             dead_letters: gauge("dead_letters", "Entities whose last cycle ended in a dead letter"),
             records: gauge("records", "Sync records by state"),
             registry,
@@ -172,6 +174,10 @@ impl Metrics {
         self.breaker_state.record(breaker, &[of(target)]);
         self.oldest_unsynced_seconds.record(oldest_seconds, &[of(target)]);
         self.dead_letters.record(dead, &[of(target)]);
+    }
+
+    pub(crate) fn throttled(&self, target: Target, is_throttled: bool) {
+        self.throttled.record(u64::from(is_throttled), &[of(target)]);
     }
 
     pub(crate) fn records(&self, target: Target, state: String, records: u64) {

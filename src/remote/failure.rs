@@ -65,6 +65,21 @@ impl FailureClass {
         }
     }
 
+    /// Nobody can be served, whatever is sent: nothing more may be sent for now.
+    #[must_use]
+    pub const fn closes_target(self) -> bool {
+        match self {
+            Self::Throttled | Self::Authentication | Self::Configuration => true,
+            Self::Transient
+            | Self::Ambiguous
+            | Self::Postponed
+            | Self::Rejected
+            | Self::StaleMapping
+            | Self::MissingParent
+            | Self::OurFault => false,
+        }
+    }
+
     /// What an operator can do about it.
     #[must_use]
     pub const fn advice(self) -> &'static str {

@@ -146,26 +146,19 @@ impl Http {
         })
     }
 
-    /// A failure while the server wants to be left alone. Its pause is shared with all processes through Postgres;
-    /// this one keeps quiet at once, also for the requests that waited for a slot.
-    pub(super) fn quiet(&self) -> Result<(), Failure> {
+    /// Whether the server wants to be left alone. Its pause is shared with all processes through Postgres; this one
+    /// keeps quiet at once, also for the requests that waited for a slot.
+    pub(super) fn is_quiet(&self) -> bool {
         let until = *self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
-        match until.map(|until| until.saturating_duration_since(Instant::now())) {
-            Some(left) if !left.is_zero() => {
-                let text = "The server asked for a pause a moment ago";
-                Err(Failure::new(FailureClass::Throttled, text)
-                    .with_retry_after(Some(left))
-                    .unsent())
-            }
-            _ => Ok(()),
-        }
+        until.is_some_and(|until| Instant::now() < until)
     }
 
     fn keep_quiet(&self, answer: &Answer) {
         let asked = answer.retry_after().filter(|_| answer.status == 429);
         if let Some(asked) = asked {
             let until = Instant::now() + asked.min(QUIET_MAX);
-            *self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+            let mut quiet_until = self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
+            *quiet_until = Some(quiet_until.map_or(until, |before| before.max(until)));
         }
     }
 

@@ -27,8 +27,8 @@ use self::bulk::{RowEnd, Unsettled};
 use self::wire::Resource;
 use super::http::{Answer, Http, Intent, Request, after_sending};
 use super::{
-    Action, Failure, FailureClass, Fields, HttpSettings, Look, Page, Push, PushResult, Remote,
-    RemoteIds, RemoteRecord, Results, SendBefore, TlsError, Unmappable, Wire,
+    Action, Alarms, Failure, FailureClass, Fields, HttpSettings, Look, Page, Push, PushResult,
+    Remote, RemoteIds, RemoteRecord, Results, SendBefore, TlsError, Unmappable, Wire,
 };
 use crate::entity::{EntityRef, EntityType};
 use crate::limits;
@@ -40,6 +40,7 @@ pub struct TagServer {
     login: Login,
     /// Cleared for good when the server answers that it has no bulk endpoint.
     has_bulk: AtomicBool,
+    alarms: Alarms,
 }
 
 impl TagServer {
@@ -56,6 +57,7 @@ impl TagServer {
             http: Http::new(settings)?,
             login: Login::new(username, password),
             has_bulk: AtomicBool::new(true),
+            alarms: Alarms::default(),
         })
     }
 
@@ -79,8 +81,25 @@ impl TagServer {
     }
 
     /// Sends an authorised request: one new login after a 401, then the refusal is final (contract, "Login").
-    /// `Ok(None)` means that nothing was sent because `send_before` has passed.
+    /// `Ok(None)` means that nothing was sent because `send_before` has passed, or the server wants to be left alone.
     async fn call(
+        &self,
+        intent: Intent,
+        send_before: &SendBefore,
+        build: impl Fn(&Http) -> Request + Send + Sync,
+    ) -> Result<Option<Answer>, Failure> {
+        let result = self.authorised(intent, send_before, build).await;
+        match &result {
+            Err(failure) => self.alarms.raise(failure),
+            Ok(Some(answer)) if !answer.is_success() => {
+                self.alarms.raise(&answer::failure(answer, intent));
+            }
+            Ok(_) => {}
+        }
+        result
+    }
+
+    async fn authorised(
         &self,
         intent: Intent,
         send_before: &SendBefore,
@@ -92,16 +111,14 @@ impl TagServer {
             () = send_before.passes() => return Ok(None),
         };
         for is_last in [false, true] {
-            if send_before.has_passed() {
+            if send_before.has_passed() || self.http.is_quiet() {
                 return Ok(None);
             }
-            self.http.quiet()?;
             let token = self.login.token(&self.http, &slot, asked).await;
             let token = token.map_err(|f| if is_last { f } else { f.unsent() })?;
-            if send_before.has_passed() {
+            if send_before.has_passed() || self.http.is_quiet() {
                 return Ok(None);
             }
-            self.http.quiet()?;
             let request = build(&self.http).bearer(token.text());
             let answer = self.http.send(&slot, intent, request).await?;
             if answer.status != 401 {
@@ -114,6 +131,15 @@ impl TagServer {
             asked = Instant::now();
         }
         Err(Failure::new(FailureClass::Authentication, "401 also after a new login"))
+    }
+
+    /// Why a request without a lease was not sent.
+    fn not_sent(&self) -> Failure {
+        if self.http.is_quiet() {
+            let text = "The server asked for a pause a moment ago";
+            return Failure::new(FailureClass::Throttled, text).unsent();
+        }
+        Failure::new(FailureClass::Transient, "No slot in time").unsent()
     }
 
     /// Looks for the record that carries this EMS id. A server that ignores the filter answers with other rows,
@@ -219,12 +245,16 @@ impl Remote for TagServer {
         };
         let no_lease = SendBefore::from(Instant::now() + limits::LEASE_MIN);
         let Some(answer) = self.call(Intent::Read, &no_lease, request).await? else {
-            return Err(Failure::new(FailureClass::Transient, "No slot in time"));
+            return Err(self.not_sent());
         };
         if !answer.is_success() {
             return Err(answer::failure(&answer, Intent::Read));
         }
         answer::page(resource, &answer, &from)
+    }
+
+    fn alarms(&self) -> &Alarms {
+        &self.alarms
     }
 
     async fn probe(&self) -> Result<(), Failure> {
@@ -233,7 +263,7 @@ impl Remote for TagServer {
         match self.call(Intent::Read, &no_lease, request).await? {
             Some(answer) if answer.status == 204 => Ok(()),
             Some(answer) => Err(answer::failure(&answer, Intent::Read)),
-            None => Err(Failure::new(FailureClass::Transient, "No slot in time")),
+            None => Err(self.not_sent()),
         }
     }
 }

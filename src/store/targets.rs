@@ -1,58 +1,58 @@
 //! The shared state of the targets: what people and the breaker decided, read by every process.
 
+use std::future::poll_fn;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_postgres::{AsyncMessage, Row};
 
 use super::{Store, StoreError};
+pub use crate::deliver::breaker::rule::BreakerState;
+use crate::deliver::breaker::rule::{self, Effect, Standing, Window};
+use crate::entity::EntityRef;
+use crate::limits;
 use crate::target::Target;
 
-/// The breaker, as it is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BreakerState {
-    /// Requests go through.
-    Closed,
-    /// No request goes through until its pause is over.
-    Open,
-    /// One process probes.
-    HalfOpen,
-}
-
-impl BreakerState {
-    /// The name in the table and in JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Open => "open",
-            Self::HalfOpen => "half_open",
-        }
-    }
-}
-
-/// The shared state of one target.
+/// The shared state of one target, at one moment of the database's clock.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, any of them may hold at once"
+)]
 pub struct TargetState {
     /// The target.
     pub target: Target,
     /// A person paused it.
     pub paused: bool,
-    /// A person or a refusal disabled it.
+    /// A person, a refusal or lasting failure disabled it.
     pub disabled: bool,
     /// Why, when it is disabled.
     pub disabled_reason: Option<String>,
     /// The breaker.
     pub breaker: BreakerState,
-    /// The breaker's pause is over.
+    /// A probe may go out.
     pub breaker_is_due: bool,
-    /// Consecutive failures, or opened pauses in a row while open.
+    /// Pauses in a row.
     pub breaker_failures: i32,
     /// The target asked for a pause until then; `None` when it is over.
     pub throttled_until: Option<Timestamp>,
     /// When the breaker lets a probe through.
     pub breaker_until: Option<Timestamp>,
+    /// When a probe or a person closed the breaker last.
+    pub closed_on: Option<Timestamp>,
+    /// Closed, but no push was served since.
+    pub on_trial: bool,
+    /// How long it has been open for business again; `None`: for longer than a slow start.
+    pub open_for: Option<Duration>,
+    /// It has failed of late: a success has something to forgive.
+    pub has_blemish: bool,
     /// The last error of the target as a whole.
     pub last_error: Option<String>,
+    /// Grows with every change.
+    pub version: i64,
 }
 
 impl TargetState {
@@ -66,92 +66,295 @@ impl TargetState {
     }
 }
 
+/// The state as the breaker's rule sees it, with what a change of it compares.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standings {
+    /// The target.
+    pub target: Target,
+    /// What the rule sees.
+    pub standing: Standing,
+    /// The version that was read.
+    pub version: i64,
+    /// The database's clock when it was read.
+    pub now: Timestamp,
+}
+
+/// The state just before something is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The database's clock, which leases and due times are measured by.
+    pub now: Timestamp,
+    /// The version that was read.
+    pub version: i64,
+    /// Requests may go out.
+    pub is_open: bool,
+    /// Pushes are a trial: their failures are the target's, not the entity's.
+    pub on_trial: bool,
+}
+
+/// Who changes a state, and what stands in the audit trail for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// Who.
+    pub by: &'a str,
+    /// What follows from it.
+    pub effects: &'a [Effect],
+}
+
+/// Hears at once when the state of any target changes.
+pub struct TargetListener {
+    changed: Arc<Notify>,
+    driver: JoinHandle<()>,
+    /// Kept: without it the connection ends.
+    _client: tokio_postgres::Client,
+}
+
+impl Drop for TargetListener {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl TargetListener {
+    /// Waits for the next change.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// The connection is gone.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.driver.is_finished()
+    }
+}
+
 impl Store {
     /// The shared state of every target.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn target_states(&self) -> Result<Vec<TargetState>, StoreError> {
+        self.target_rows().await?.iter().map(state).collect()
+    }
+
+    /// The state of one target, to be changed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn standing(&self, target: Target) -> Result<Standings, StoreError> {
+        for row in &self.target_rows().await? {
+            if target_of(row)? == target {
+                return standings(row);
+            }
+        }
+        Err(StoreError::Unexpected("sync.target has no row for a target"))
+    }
+
+    async fn target_rows(&self) -> Result<Vec<Row>, StoreError> {
         let client = self.client().await?;
         let query = client.prepare_cached(include_str!("../../sql/queries/targets.sql")).await?;
-        client.query(&query, &[]).await?.iter().map(state).collect()
+        Ok(client.query(&query, &[&limits::SLOW_START.as_secs_f64()]).await?)
     }
 
-    /// A person pauses, resumes, enables or disables a target. Enabling closes the breaker. Returns whether the
-    /// target was enabled before.
+    /// The database's clock, and whether requests may go to the target: for between a claim and its pushes.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn set_target(
+    pub async fn moment(&self, target: Target) -> Result<Moment, StoreError> {
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/target_moment.sql")).await?;
+        let row = client.query_one(&query, &[&target.name()]).await?;
+        Ok(Moment {
+            now: row.try_get("now")?,
+            version: row.try_get("version")?,
+            is_open: row.try_get("is_open")?,
+            on_trial: row.try_get("on_trial")?,
+        })
+    }
+
+    /// Changes what was read to `after`, with its events, unless somebody was quicker. The new version.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn change_target(
         &self,
-        target: Target,
-        order: &str,
-        reason: Option<&str>,
-        by: &str,
-    ) -> Result<bool, StoreError> {
+        before: &Standings,
+        after: &Standing,
+        change: Change<'_>,
+    ) -> Result<Option<i64>, StoreError> {
         let client = self.client().await?;
         let query =
-            client.prepare_cached(include_str!("../../sql/queries/target_order.sql")).await?;
-        let row = client.query_one(&query, &[&target.name(), &order, &reason, &by]).await?;
-        Ok(row.try_get(0)?)
-    }
-
-    /// Every process keeps away from the target for this long.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn throttle(&self, target: Target, pause: Duration) -> Result<(), StoreError> {
-        let client = self.client().await?;
-        let query =
-            client.prepare_cached(include_str!("../../sql/queries/target_throttle.sql")).await?;
-        client.execute(&query, &[&target.name(), &pause.as_secs_f64()]).await?;
-        Ok(())
-    }
-
-    /// Opens the breaker for this long, from `from`; says whether it was there.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn set_breaker(
-        &self,
-        target: Target,
-        from: BreakerState,
-        to: BreakerState,
-        pause: Duration,
-        error: Option<&str>,
-    ) -> Result<bool, StoreError> {
-        let client = self.client().await?;
-        let query =
-            client.prepare_cached(include_str!("../../sql/queries/target_breaker.sql")).await?;
+            client.prepare_cached(include_str!("../../sql/queries/target_change.sql")).await?;
+        let (window, streak) = (&after.window, texts(&after.streak));
+        let names: Vec<&str> = change.effects.iter().map(Effect::name).collect();
+        let reasons: Vec<Option<String>> = change.effects.iter().map(Effect::reason).collect();
         let changed = client
-            .execute(
+            .query_opt(
                 &query,
-                &[&target.name(), &from.name(), &to.name(), &pause.as_secs_f64(), &error],
+                &[
+                    &before.target.name(),
+                    &before.version,
+                    &after.paused,
+                    &after.disabled,
+                    &after.disabled_reason,
+                    &after.breaker.name(),
+                    &after.until,
+                    &integer(after.pauses),
+                    &after.opened_on,
+                    &after.closed_on,
+                    &after.on_trial,
+                    &after.failing_since,
+                    &after.failed_on,
+                    &streak,
+                    &window.since,
+                    &integer(window.served),
+                    &integer(window.failed),
+                    &texts(&window.entities),
+                    &after.throttled_until,
+                    &after.learnt_pause.as_secs_f64(),
+                    &after.last_error,
+                    &change.by,
+                    &names,
+                    &reasons,
+                ],
             )
             .await?;
-        Ok(changed == 1)
+        Ok(changed.map(|row| row.try_get("version")).transpose()?)
+    }
+
+    /// Listens, on a connection of its own, for changes of any target's state; `closes` is called at once with the
+    /// version with which a target has closed. Behind a pooler in transaction mode nothing is heard: whoever uses it
+    /// looks by himself too.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn listen_to_targets(
+        &self,
+        closes: impl Fn(Target, i64) + Send + 'static,
+    ) -> Result<TargetListener, StoreError> {
+        let (client, mut connection) =
+            self.connector.config.connect(self.connector.tls.clone()).await?;
+        let changed = Arc::new(Notify::new());
+        let heard = Arc::clone(&changed);
+        let driver = tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+                if let AsyncMessage::Notification(notification) = message {
+                    if let Some((target, version)) = closing(notification.payload()) {
+                        closes(target, version);
+                    }
+                    heard.notify_one();
+                }
+            }
+            heard.notify_one();
+        });
+        let listener = TargetListener { changed, driver, _client: client };
+        listener._client.batch_execute("listen ems_sync_target").await?;
+        Ok(listener)
     }
 }
 
-fn state(row: &tokio_postgres::Row) -> Result<TargetState, StoreError> {
+/// The target and the version of a notification that says that it has closed.
+fn closing(payload: &str) -> Option<(Target, i64)> {
+    let mut words = payload.split(' ');
+    let (target, version) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    (words.next()? == "closed").then_some((target, version))
+}
+
+fn target_of(row: &Row) -> Result<Target, StoreError> {
     let target: &str = row.try_get("target")?;
+    target.parse().map_err(|_| StoreError::Unexpected("sync.target has a target that is not known"))
+}
+
+fn standings(row: &Row) -> Result<Standings, StoreError> {
     let breaker: &str = row.try_get("breaker")?;
-    Ok(TargetState {
-        target: target
-            .parse()
-            .map_err(|_| StoreError::Unexpected("sync.target has a target that is not known"))?,
+    let standing = Standing {
         paused: row.try_get("paused")?,
         disabled: row.try_get("disabled")?,
         disabled_reason: row.try_get("disabled_reason")?,
-        breaker: match breaker {
-            "open" => BreakerState::Open,
-            "half_open" => BreakerState::HalfOpen,
-            _ => BreakerState::Closed,
+        breaker: BreakerState::ALL
+            .into_iter()
+            .find(|state| state.name() == breaker)
+            .ok_or(StoreError::Unexpected("sync.target has an odd breaker"))?,
+        until: row.try_get("breaker_until")?,
+        pauses: count(row.try_get("breaker_failures")?),
+        opened_on: row.try_get("breaker_opened_on")?,
+        closed_on: row.try_get("closed_on")?,
+        on_trial: row.try_get("on_trial")?,
+        failing_since: row.try_get("failing_since")?,
+        failed_on: row.try_get("failed_on")?,
+        streak: entities(row.try_get("streak")?),
+        window: Window {
+            since: row.try_get("window_since")?,
+            served: count(row.try_get("window_served")?),
+            failed: count(row.try_get("window_failed")?),
+            entities: entities(row.try_get("window_entities")?),
         },
-        breaker_is_due: row.try_get("breaker_is_due")?,
-        breaker_failures: row.try_get("breaker_failures")?,
         throttled_until: row.try_get("throttled_until")?,
-        breaker_until: row.try_get("breaker_until")?,
+        learnt_pause: seconds(row.try_get("learnt_pause")?),
         last_error: row.try_get("last_error")?,
+    };
+    Ok(Standings {
+        target: target_of(row)?,
+        standing,
+        version: row.try_get("version")?,
+        now: row.try_get("now")?,
     })
+}
+
+fn state(row: &Row) -> Result<TargetState, StoreError> {
+    let Standings { target, standing, version, now } = standings(row)?;
+    let open_for: Option<f64> = row.try_get("open_for")?;
+    Ok(TargetState {
+        target,
+        paused: standing.paused,
+        disabled: standing.disabled,
+        breaker: standing.breaker,
+        breaker_is_due: rule::probe_is_due(&standing, now),
+        breaker_failures: integer(standing.pauses),
+        throttled_until: standing.throttled_until.filter(|until| *until > now),
+        breaker_until: standing.until.filter(|_| standing.breaker != BreakerState::Closed),
+        closed_on: standing.closed_on,
+        on_trial: standing.on_trial,
+        has_blemish: rule::has_blemish(&standing),
+        open_for: open_for.map(seconds),
+        disabled_reason: standing.disabled_reason,
+        last_error: standing.last_error,
+        version,
+    })
+}
+
+fn texts(entities: &[EntityRef]) -> Vec<String> {
+    entities.iter().map(EntityRef::to_string).collect()
+}
+
+/// What can't be read is left out: it is evidence, not state.
+fn entities(texts: Vec<String>) -> Vec<EntityRef> {
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+fn integer(n: u32) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
+
+fn count(n: i32) -> u32 {
+    u32::try_from(n).unwrap_or(0)
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_notification_that_says_closed_closes_anything() {
+        assert_eq!(closing("tagserver 7 closed"), Some((Target::TagServer, 7)));
+        for other in ["tagserver 7 open", "tagserver closed", "nobody 7 closed", "", "tagserver 7"]
+        {
+            assert_eq!(closing(other), None, "{other}");
+        }
+    }
 }

@@ -20,6 +20,7 @@
 mod support;
 
 mod backbone;
+mod breaker;
 mod broker_loss;
 mod broker_wiped;
 mod capture;
@@ -33,6 +34,7 @@ mod guard;
 mod isolation;
 mod leaks;
 mod model;
+mod outages;
 mod sweep;
 mod tagserver;
 mod tidy;

@@ -3,6 +3,7 @@
 pub(crate) mod binary;
 pub(crate) mod database;
 pub(crate) mod ems;
+pub(crate) mod fleet;
 pub(crate) mod parity;
 pub(crate) mod process;
 pub(crate) mod random;

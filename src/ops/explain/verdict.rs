@@ -63,7 +63,10 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
     }
     let obstacle = Obstacle::of(evidence.is_enabled, evidence.state);
     if let Some(
-        obstacle @ (Obstacle::NotEnabled | Obstacle::Refused(_) | Obstacle::DisabledByPerson),
+        obstacle @ (Obstacle::NotEnabled
+        | Obstacle::Refused(_)
+        | Obstacle::GivenUp
+        | Obstacle::DisabledByPerson),
     ) = obstacle
     {
         return behind(obstacle, evidence.state);
@@ -83,7 +86,7 @@ fn behind(obstacle: Obstacle, state: &TargetState) -> Verdict {
         Obstacle::NotEnabled => {
             format!("Nothing is sent until `targets.{target}.enabled = true` in the configuration.")
         }
-        Obstacle::Refused(_) | Obstacle::DisabledByPerson => enable,
+        Obstacle::Refused(_) | Obstacle::GivenUp | Obstacle::DisabledByPerson => enable,
         Obstacle::Paused => {
             format!(
                 "Nothing is sent until `ems-sync target resume {target}`; then it is caught up."
@@ -99,7 +102,18 @@ fn behind(obstacle: Obstacle, state: &TargetState) -> Verdict {
             format!("The target asked for a pause; it goes on {}.", when(state.throttled_until))
         }
     };
-    Verdict::new(obstacle.state(), obstacle.reason(), next)
+    let verdict = Verdict::new(obstacle.state(), obstacle.reason(), next);
+    match obstacle {
+        Obstacle::GivenUp => verdict.advising(format!(
+            "See whether the target is up, then `ems-sync target enable {target}`."
+        )),
+        Obstacle::BreakerOpen => verdict.advising(FailureClass::Transient.advice()),
+        Obstacle::Throttled => verdict.advising(FailureClass::Throttled.advice()),
+        Obstacle::NotEnabled
+        | Obstacle::Refused(_)
+        | Obstacle::DisabledByPerson
+        | Obstacle::Paused => verdict,
+    }
 }
 
 /// The target is behind on the entity, or a consumer works on it.

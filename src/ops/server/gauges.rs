@@ -37,6 +37,7 @@ pub(super) fn refresh(
         let breaker = level(breaker(is_enabled, state));
         let oldest = counts.oldest_seconds.unwrap_or(0.0);
         metrics.target(target, breaker, oldest, count(counts.dead_letters));
+        metrics.throttled(target, state.throttled_until.is_some());
         for name in RECORD_STATES {
             let records = counts.by_state.get(name).map_or(0, |counts| counts.0);
             metrics.records(target, name.to_owned(), count(records));
@@ -92,6 +93,7 @@ mod tests {
             r#"ems_sync_oldest_unsynced_seconds{target="tagserver"} 7.5"#,
             r#"ems_sync_breaker_state{target="tagserver"} 0"#,
             r#"ems_sync_breaker_state{target="mautic"} 3"#,
+            r#"ems_sync_throttled{target="tagserver"} 0"#,
             r#"ems_sync_dead_letters{target="tagserver"} 1"#,
             r#"ems_sync_records{state="waiting",target="tagserver"} 4"#,
             r#"ems_sync_records{state="held",target="tagserver"} 0"#,

@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use crate::deliver::breaker::rule::GIVEN_UP;
 use crate::remote::FailureClass;
 use crate::store::{BreakerState, TargetState};
 
@@ -85,6 +86,8 @@ pub enum Obstacle {
     NotEnabled,
     /// The target refused us, and was disabled.
     Refused(FailureClass),
+    /// It did nothing but fail for too long, and was disabled.
+    GivenUp,
     /// A person disabled it.
     DisabledByPerson,
     /// A person paused it.
@@ -103,7 +106,11 @@ impl Obstacle {
             return Some(Self::NotEnabled);
         }
         if state.disabled {
-            let class = state.disabled_reason.as_deref().and_then(refusal);
+            let reason = state.disabled_reason.as_deref();
+            if reason.is_some_and(|reason| is_named(reason, GIVEN_UP)) {
+                return Some(Self::GivenUp);
+            }
+            let class = reason.and_then(refusal);
             return Some(class.map_or(Self::DisabledByPerson, Self::Refused));
         }
         if state.paused {
@@ -119,7 +126,9 @@ impl Obstacle {
     #[must_use]
     pub const fn state(self) -> Shown {
         match self {
-            Self::NotEnabled | Self::Refused(_) | Self::DisabledByPerson => Shown::Disabled,
+            Self::NotEnabled | Self::Refused(_) | Self::GivenUp | Self::DisabledByPerson => {
+                Shown::Disabled
+            }
             Self::Paused => Shown::Parked,
             Self::BreakerOpen => Shown::BreakerOpen,
             Self::Throttled => Shown::Throttled,
@@ -132,6 +141,7 @@ impl Obstacle {
         match self {
             Self::NotEnabled => "not_enabled",
             Self::Refused(class) => class.name(),
+            Self::GivenUp => GIVEN_UP,
             Self::DisabledByPerson => "disabled_by_person",
             Self::Paused => "paused_by_person",
             Self::BreakerOpen => "target_unreachable",
@@ -142,10 +152,13 @@ impl Obstacle {
 
 /// The class of the refusal that disabled a target. Its text is that of a failure: the class, a colon, what happened.
 fn refusal(disabled_reason: &str) -> Option<FailureClass> {
-    let (name, _) = disabled_reason.split_once(':')?;
     [FailureClass::Authentication, FailureClass::Configuration]
         .into_iter()
-        .find(|class| class.name() == name)
+        .find(|class| is_named(disabled_reason, class.name()))
+}
+
+fn is_named(disabled_reason: &str, name: &str) -> bool {
+    disabled_reason.split_once(':').is_some_and(|(first, _)| first == name)
 }
 
 /// The breaker, as it is shown.
@@ -170,11 +183,16 @@ pub(crate) mod tests {
             disabled: false,
             disabled_reason: None,
             breaker: BreakerState::Closed,
-            breaker_is_due: true,
+            breaker_is_due: false,
             breaker_failures: 0,
             throttled_until: None,
             breaker_until: None,
+            closed_on: None,
+            on_trial: false,
+            open_for: None,
+            has_blemish: false,
             last_error: None,
+            version: 1,
         }
     }
 
@@ -183,7 +201,9 @@ pub(crate) mod tests {
         let mut states = Vec::new();
         for bits in 0..8_u8 {
             for breaker in [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen] {
-                for disabled_reason in [None, Some("stop"), Some("authentication: 401")] {
+                for disabled_reason in
+                    [None, Some("stop"), Some("authentication: 401"), Some("given_up: 503")]
+                {
                     states.push(TargetState {
                         paused: bits & 1 != 0,
                         disabled: bits & 2 != 0,
@@ -245,6 +265,8 @@ pub(crate) mod tests {
         let refused = |class| Failure::new(class, "HTTP 401").to_string();
         assert_eq!(disabled(Some(refused(FailureClass::Authentication))), "authentication");
         assert_eq!(disabled(Some(refused(FailureClass::Configuration))), "configuration");
+        let given_up = "given_up: nothing but failures since yesterday";
+        assert_eq!(disabled(Some(given_up.to_owned())), "given_up");
         for by_person in [None, Some("maintenance: until noon"), Some("authentication")] {
             assert_eq!(disabled(by_person.map(str::to_owned)), "disabled_by_person");
         }

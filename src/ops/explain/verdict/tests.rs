@@ -93,7 +93,7 @@ fn every_combination_has_the_one_state_that_the_rules_say() {
             }
         }
     }
-    assert_eq!(cases, 72 * 64 * 11);
+    assert_eq!(cases, 96 * 64 * 11);
     assert_eq!(seen.len(), Shown::ALL.len(), "every state is shown for something: {seen:?}");
 }
 
