@@ -480,8 +480,9 @@ const fn settled(finish: Finish, verdict: Verdict, outcome: &'static str) -> Set
     }
 }
 
+/// Rounded up: what is due in half a millisecond would be due now, and would be looked at in vain until it is over.
 fn millis(duration: Duration) -> u64 {
-    duration.as_millis().try_into().unwrap_or(u64::MAX)
+    duration.as_micros().div_ceil(1_000).try_into().unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -588,6 +589,16 @@ mod tests {
             Claim { intent_on: Some(now().checked_sub(Duration::from_secs(31)).unwrap()), ..young };
         let finish = push(&old, PushResult::Gone).finish;
         assert!(finish.settled && finish.tombstone && finish.intent_on.is_none());
+    }
+
+    /// Found by the simulation: an intent that settles within the millisecond was due at once, again and again.
+    #[test]
+    fn a_look_that_is_too_early_is_not_repeated_before_its_time() {
+        let almost = now().checked_sub(Duration::from_micros(29_999_500)).unwrap();
+        let young = Claim { intent_on: Some(almost), in_doubt: true, ..claim() };
+        for result in [PushResult::Unsettled, PushResult::Gone] {
+            assert_eq!(push(&young, result).finish.due, Due::InMillis(1));
+        }
     }
 
     /// A 503 is answered: the retry after a second looks first, and what it does not find it creates.
