@@ -289,6 +289,17 @@ fn failed(
     let action =
         if on_trial { retry::after_failure_on_trial(failure.class, action) } else { action };
     let base = after_failure(claim, seen, &failure, times);
+    // Also where the cycle is over: whoever tries again must look, or it would meet the same stale id for ever.
+    let base = if failure.class == FailureClass::StaleMapping {
+        Finish {
+            remote_changed: claim.remote_id.is_some(),
+            remote_id: None,
+            intent_on: Some(claim.intent_on.unwrap_or_else(|| settled_long_ago(times))),
+            ..base
+        }
+    } else {
+        base
+    };
     let counted = Finish { attempts, failures: claim.failures.saturating_add(1), ..base.clone() };
     let reason = Some(failure.class.name().to_owned());
     let finish = match action {
@@ -305,23 +316,18 @@ fn failed(
             dead_letter: true,
             ..counted
         },
-        Action::Forget => Finish {
-            due: Due::Now,
-            remote_changed: claim.remote_id.is_some(),
-            remote_id: None,
-            intent_on: Some(claim.intent_on.unwrap_or_else(|| settled_long_ago(times))),
-            reason,
-            ..counted
-        },
+        Action::Forget => Finish { due: Due::Now, reason, ..counted },
         Action::PauseTarget(_) | Action::DisableTarget => Finish { due: Due::Now, reason, ..base },
         Action::Postpone(delay) | Action::Spare(delay) => {
             Finish { state: State::Parked, reason, due: Due::InMillis(millis(delay)), ..base }
         }
     };
+    // Not with every try; but a parent that is missed later than with the first one must be looked at too.
+    let begins_or_ends = claim.attempts == 0 || claim.attempts >= policy.max_retries;
     Settled {
         finish,
         retry_after: if let Action::Retry(delay) = action { Some(delay) } else { None },
-        doubted_parents: if failure.class == FailureClass::MissingParent && claim.attempts == 0 {
+        doubted_parents: if failure.class == FailureClass::MissingParent && begins_or_ends {
             seen.parents.clone()
         } else {
             Vec::new()
@@ -650,6 +656,19 @@ mod tests {
         assert!(finish.intent_on.is_some() && intent_is_settled(finish.intent_on, times()));
     }
 
+    /// Found by the simulation: with the last attempt of a cycle, and with every single one after it, a stale id was kept,
+    /// so that nothing but a person could free it.
+    #[test]
+    fn a_stale_id_is_forgotten_also_when_the_cycle_is_over() {
+        for attempts in [POLICY.max_retries, POLICY.attempts(), 9] {
+            let stale = Claim { remote_id: Some("7".into()), attempts, ..claim() };
+            let finish = fail(&stale, FailureClass::StaleMapping).finish;
+            assert_eq!((finish.state, finish.remote_id), (State::DeadLetter, None));
+            assert!(finish.dead_letter && finish.remote_changed && finish.in_doubt);
+            assert!(finish.intent_on.is_some() && intent_is_settled(finish.intent_on, times()));
+        }
+    }
+
     #[test]
     fn waiting_burns_no_attempt_and_throttling_neither() {
         let wait = WaitFor::Parent(EntityRef::new(EntityType::Person, 2));
@@ -695,10 +714,16 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_parent_is_doubted_once_per_cycle() {
+    fn a_missing_parent_is_doubted_at_the_beginning_of_a_cycle_and_at_its_end() {
         assert_eq!(fail(&claim(), FailureClass::MissingParent).doubted_parents, seen().parents);
         let second = Claim { attempts: 1, ..claim() };
         assert!(fail(&second, FailureClass::MissingParent).doubted_parents.is_empty());
+        // Found by the simulation: after a first failure of another kind nobody looked at the parent, and the dead letter
+        // stayed for ever.
+        for attempts in [POLICY.max_retries, POLICY.attempts(), 9] {
+            let last = Claim { attempts, ..claim() };
+            assert_eq!(fail(&last, FailureClass::MissingParent).doubted_parents, seen().parents);
+        }
     }
 
     #[test]
