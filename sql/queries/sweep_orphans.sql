@@ -6,6 +6,6 @@ select r.entity_id as id,
        and not exists (select 1 from {projection} p where p.id = r.entity_id) as found
 from sync.record r
 where r.target = $1 and r.entity_type = $2 and r.entity_id > $3
-  and (r.remote_id is not null or r.intent_on is not null)
+  and (r.remote_id is not null or r.intent_on is not null or r.owed_gen > r.done_gen)
 order by r.entity_id
 limit $4
