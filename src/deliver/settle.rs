@@ -268,6 +268,8 @@ fn after_failure(claim: &Claim, seen: &Seen, failure: &Failure, times: Times) ->
             remote_changed: true,
             intent_on: None,
             in_doubt: true,
+            // It may still stand there under the parents that it had.
+            parents: None,
             ..base
         },
         Some(_) | None => base,
@@ -761,6 +763,8 @@ mod tests {
         assert_eq!(finish.remote_id.as_deref(), Some("7"));
         assert!(finish.remote_changed && finish.in_doubt && finish.intent_on.is_none());
         assert!(finish.data_hash.is_none() && !finish.settled);
+        // Found by the simulation: the old parent's delete was sent, and refused for as long as the child stood there.
+        assert_eq!(finish.parents, None);
     }
 
     /// What a sweep tries for an open dead letter is tried once, whatever the class, and says nothing about the target.
