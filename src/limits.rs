@@ -126,8 +126,16 @@ pub const TARGET_STATE_EVERY: Duration = Duration::from_millis(500);
 pub const TIDY_TOKENS_EVERY: Duration = Duration::from_secs(10);
 /// Whoever opens a dead letter publishes its token within this; only then it counts as missing.
 pub const TOKEN_GRACE: Duration = Duration::from_secs(5);
-/// Tokens that one walk through a queue of dead letters looks at.
-pub const TOKENS_MAX: i64 = 100_000;
+/// A queue of dead letters is gone through this often even if nothing seems to be odd.
+pub const WALK_TOKENS_EVERY: Duration = Duration::from_secs(60 * 60);
+/// Tokens that one walk through a queue of dead letters takes in hand.
+pub const TOKENS_MAX: usize = 100_000;
+/// Tokens that are taken in hand, or published, between two signs of life.
+pub const TOKENS_AT_ONCE: usize = 1_000;
+/// Open dead letters of a target that are compared with its queue.
+pub const OPEN_DEAD_LETTERS_MAX: usize = 1_000_000;
+/// A process that falls silent while it tidies is relieved after this.
+pub const TIDY_LEASE: Duration = Duration::from_secs(15);
 /// Days that a closed dead letter is kept.
 pub const DEAD_LETTERS_KEPT_DAYS: i32 = 90;
 

@@ -262,7 +262,9 @@ impl Shared {
         let publisher =
             Arc::new(Publisher::new(self.broker.clone(), format!("follow-up {target}")));
         let (store, broker) = (self.store.clone(), self.broker.clone());
-        let tokens = Tokens::new(store, broker, Arc::clone(&publisher), target);
+        // A publisher of its own: a walk through a long queue holds up no batch.
+        let of_tokens = Arc::new(Publisher::new(self.broker.clone(), format!("tokens {target}")));
+        let tokens = Tokens::new(store, broker, of_tokens, target);
         self.spawn("tokens", tokens.clone().keep_tidy(self.stop.clone()));
         let worker = Arc::new(Worker {
             store: self.store.clone(),
@@ -278,12 +280,9 @@ impl Shared {
             gate: self.watch.gate(target),
             stop: self.stop.clone(),
         });
-        let consumer = Consumer {
-            worker: Arc::clone(&worker),
-            broker: self.broker.clone(),
-            watch: self.watch.clone(),
-            beat: self.progress.part(format!("consumer {target}")),
-        };
+        let beat = self.progress.part(format!("consumer {target}"));
+        let consumer =
+            Consumer::new(Arc::clone(&worker), self.broker.clone(), self.watch.clone(), beat);
         let stop = self.stop.clone();
         self.spawn("probe", async move { breaker.run(&worker.remote, stop).await });
         self.spawn("consumer", consumer.run(self.stop.clone()));

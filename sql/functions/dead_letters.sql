@@ -45,7 +45,8 @@ end
 $body$;
 comment on function sync.replay is 'Put open dead letters back: each entity is owed a new cycle.';
 
--- Discards open dead letters: nothing is tried again until the entity changes. Returns those that were discarded.
+-- Discards open dead letters: nothing is tried again until the entity changes. One that is being tried at this moment is
+-- left as it is. Returns those that were discarded.
 create or replace function sync.discard(p_numbers bigint[], p_by text)
 returns table (dead_letter_id bigint)
 language plpgsql
@@ -64,13 +65,18 @@ begin
     with discarded as (
         update sync.dead_letter d set closed_on = clock_timestamp(), closed_by = p_by, outcome = 'discarded'
         where d.dead_letter_id = any (p_numbers) and d.closed_on is null
+          and not exists (
+              select from sync.record r
+              where r.target = d.target and r.entity_type = d.entity_type and r.entity_id = d.entity_id
+                and r.state in ('leased', 'retrying'))
         returning d.*
     ), left_alone as (
         update sync.record r set
             dead_lettered_on = null,
-            state            = case when r.state in ('dead_letter', 'rejected') then 'rejected' else r.state end,
-            state_reason     = case when r.state in ('dead_letter', 'rejected') then 'discarded' else r.state_reason end,
-            due_on           = case when r.state in ('dead_letter', 'rejected') then 'infinity' else r.due_on end
+            state            = case when r.state = 'held' then r.state else 'rejected' end,
+            state_reason     = case when r.state = 'held' then r.state_reason else 'discarded' end,
+            waiting_on       = null,
+            due_on           = 'infinity'
         from discarded d
         where r.target = d.target and r.entity_type = d.entity_type and r.entity_id = d.entity_id
         returning 1

@@ -41,10 +41,10 @@ begin
     select coalesce(array_agg(r.entity_type || ':' || r.entity_id), '{}')
     into v_moved
     from jsonb_to_recordset(p_rows) as x
-         (entity_type text, entity_id bigint, parents text[], remote_id text, intent_on timestamptz)
+         (entity_type text, entity_id bigint, parents text[], remote_id text, intent_on timestamptz, confirmed boolean)
     join sync.record r on r.target = p_target and r.entity_type = x.entity_type and r.entity_id = x.entity_id
     where not r.parents <@ x.parents
-      and (x.remote_id is not null or x.intent_on is null);
+      and (x.confirmed or x.remote_id is null and x.intent_on is null);
 
     -- What is surely not at the remote after this: who waits to be deleted after it need not wait.
     select coalesce(array_agg(x.entity_type || ':' || x.entity_id), '{}')
@@ -116,7 +116,8 @@ begin
                                       when o.remote_hash is null then r.remote_hash else decode(o.remote_hash, 'hex') end,
             rejected_hash      = case when o.settled and o.confirmed then null
                                       when o.rejected_hash is null then r.rejected_hash else decode(o.rejected_hash, 'hex') end,
-            in_doubt           = o.in_doubt or r.doubts > o.doubts,
+            -- A program of the version before this one tells no doubts.
+            in_doubt           = o.in_doubt or coalesce(r.doubts > o.doubts, false),
             intent_on          = o.intent_on,
             last_error         = o.error,
             -- A newer change begins a new cycle.
@@ -130,7 +131,8 @@ begin
             gone               = case when r.owed_gen > o.gen or not o.tombstone and o.modified_on is null then r.gone else o.tombstone end,
             delete_verdict     = case when r.owed_gen > o.gen or o.tombstone or o.modified_on is null then r.delete_verdict end,
             parents            = case when o.parents is null then r.parents
-                                      when o.remote_id is null and o.intent_on is not null
+                                      -- Where it may stand under both, it counts as under both.
+                                      when not o.confirmed and (o.remote_id is not null or o.intent_on is not null)
                                           then array(select distinct unnest(r.parents || o.parents) order by 1)
                                       else o.parents end,
             read_back_on       = case when o.read_back_ms is null then r.read_back_on
@@ -162,16 +164,16 @@ begin
     insert into sync.dead_letter as d
         (target, entity_type, entity_id, reason, error, cause, changed_on, traceparent, attempts, next_try_on)
     select p_target, x.entity_type, x.entity_id, coalesce(x.reason, x.state), x.error, r.cause, r.owed_on, r.traceparent,
-           x.attempts, case when x.state = 'dead_letter' then clock_timestamp() end
+           x.cycle_attempts, case when x.state = 'dead_letter' then clock_timestamp() end
     from jsonb_to_recordset(p_rows) as x
-         (entity_type text, entity_id bigint, state text, reason text, error text, attempts integer, dead boolean)
+         (entity_type text, entity_id bigint, state text, reason text, error text, cycle_attempts integer, dead boolean)
     join sync.record r on r.target = p_target and r.entity_type = x.entity_type and r.entity_id = x.entity_id
     where x.dead and x.entity_type || ':' || x.entity_id = any (v_finished)
     order by x.entity_type, x.entity_id
     on conflict (target, entity_type, entity_id) where closed_on is null and entity_type is not null do update set
         reason         = excluded.reason,
         error          = excluded.error,
-        attempts       = greatest(d.attempts + 1, excluded.attempts),
+        attempts       = d.attempts + excluded.attempts,
         cycles         = d.cycles + 1,
         last_failed_on = clock_timestamp(),
         replayed_on    = null,

@@ -56,7 +56,10 @@ begin
             parents      = case when r.remote_id is not null then r.parents
                                 when r.intent_on is null and excluded.parents <> '{}' then excluded.parents
                                 else array(select distinct unnest(r.parents || excluded.parents) order by 1) end,
-            attempts     = case when r.state in ('rejected', 'dead_letter') then 0 else r.attempts end,
+            attempts     = case when r.state in ('rejected', 'dead_letter')
+                                  or r.dead_lettered_on is not null and r.state in ('pending', 'waiting', 'parked')
+                                     and excluded.cause <> 'sweep' then 0
+                                else r.attempts end,
             waiting_on   = case when r.state = 'waiting' then null else r.waiting_on end,
             gone         = excluded.gone,
             delete_verdict = case when excluded.gone then r.delete_verdict end,

@@ -36,6 +36,9 @@ create unique index dead_letter_open on sync.dead_letter (target, entity_type, e
 create unique index dead_letter_open_message on sync.dead_letter (target, message_digest)
     where closed_on is null and message_digest is not null;
 create index dead_letter_due on sync.dead_letter (target, next_try_on) where closed_on is null;
+create index dead_letter_without_token on sync.dead_letter (target, first_failed_on)
+    where closed_on is null and token_on is null;
+create index dead_letter_entity on sync.dead_letter (target, entity_type, entity_id);
 create index dead_letter_token on sync.dead_letter (target) where token_on is not null and closed_on is not null;
 create index dead_letter_closed on sync.dead_letter (closed_on) where closed_on is not null;
 

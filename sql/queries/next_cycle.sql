@@ -10,7 +10,7 @@ with dead as (
     limit 10000
     for update of r skip locked
 )
-update sync.record r set state = 'pending', attempts = greatest(r.attempts, $2), due_on = clock_timestamp()
+update sync.record r set state = 'pending', state_reason = null, attempts = greatest(r.attempts, $2), due_on = clock_timestamp()
 from dead d
 where r.target = $1 and r.entity_type = d.entity_type and r.entity_id = d.entity_id
 returning r.entity_type, r.entity_id

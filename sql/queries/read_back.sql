@@ -1,4 +1,5 @@
--- Records of target $1 whose ambiguous write is to be looked at again: owed, in doubt, then the next look.
+-- Records of target $1 whose ambiguous write is to be looked at again: owed, in doubt, then the next look. What
+-- stands in a dead letter is tried in its own time: the doubt alone sees to it that it is looked at then.
 -- $2 how many, $3 and $4 the second and third look in seconds.
 with looked_at as (
     select r.entity_type, r.entity_id
@@ -13,13 +14,13 @@ update sync.record r set
     -- Without a known id the look is by our key: a create that was delayed may have landed after all.
     intent_on      = case when r.remote_id is null then coalesce(r.intent_on, clock_timestamp() - interval '1 day')
                           else r.intent_on end,
-    owed_gen       = r.owed_gen + 1,
+    owed_gen       = r.owed_gen + (r.state not in ('rejected', 'dead_letter'))::int,
     owed_on        = coalesce(r.owed_on, clock_timestamp()),
     last_owed_on   = clock_timestamp(),
     cause          = 'sweep',
-    waiting_on     = null,
-    state          = case when r.state in ('retrying', 'held') then r.state else 'pending' end,
-    due_on         = case when r.state in ('retrying', 'held') then r.due_on else clock_timestamp() end,
+    waiting_on     = case when r.state = 'waiting' then null else r.waiting_on end,
+    state          = case when r.state in ('retrying', 'held', 'rejected', 'dead_letter') then r.state else 'pending' end,
+    due_on         = case when r.state in ('retrying', 'held', 'rejected', 'dead_letter') then r.due_on else clock_timestamp() end,
     read_back_step = r.read_back_step + 1,
     read_back_on   = case r.read_back_step
                          when 0 then clock_timestamp() + $3 * interval '1 second'

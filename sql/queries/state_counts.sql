@@ -1,9 +1,12 @@
--- How many records are in which state (`kept`: a person rejected their deletion), and how old the oldest change is that
+-- How many records are in which state (`kept`: a person rejected their deletion; what a person has discarded is skipped),
+-- and how old the oldest change is that
 -- can still be pushed.
-select r.target, r.state, count(*) as records,
+select r.target,
+       case when r.state = 'rejected' and r.state_reason = 'discarded' then 'skipped' else r.state end as state,
+       count(*) as records,
        count(*) filter (where r.owed_gen > r.done_gen) as owed,
        count(*) filter (where r.state = 'held' and r.state_reason = 'delete_rejected') as kept,
        extract(epoch from clock_timestamp() - min(r.owed_on) filter (
            where r.owed_gen > r.done_gen and r.state not in ('rejected', 'held')))::float8 as oldest_seconds
 from sync.record r
-group by r.target, r.state
+group by 1, 2

@@ -1,10 +1,8 @@
 -- Leg 3: target $1, type $2, records after id $3, $4 of them. `found`: its projection row is gone, and it is not
--- owed already, nor held because it is gone; what a person has discarded is left alone, and a dead letter to leg 2, which
--- tries it more and more seldom.
+-- owed already, nor left to a person or to the gap of its dead letter since it was seen to be gone.
 select r.entity_id as id,
        (r.owed_gen = r.done_gen
-        or r.due_on = 'infinity' and r.state <> 'dead_letter' and not (r.state = 'held' and r.gone)
-           and r.state_reason is distinct from 'discarded')
+        or r.due_on = 'infinity' and not r.gone)
        and not exists (select 1 from {projection} p where p.id = r.entity_id) as found
 from sync.record r
 where r.target = $1 and r.entity_type = $2 and r.entity_id > $3

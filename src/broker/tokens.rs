@@ -1,5 +1,7 @@
 //! The queue of dead letters: tokens in, and a walk through what it holds.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use lapin::message::BasicGetMessage;
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions};
@@ -10,7 +12,6 @@ use serde::Serialize;
 use super::{Broker, BrokerError, Queue, bounded};
 use crate::delivery::{BODY_VERSION, Cause};
 use crate::entity::{EntityRef, EntityType};
-use crate::limits;
 use crate::target::Target;
 
 /// The token of a dead letter: the delivery that failed, with what became of it in its headers
@@ -86,76 +87,71 @@ impl Token {
     }
 }
 
-/// All messages of a queue of dead letters, in hand. Dropped, they go back.
+/// The messages of a queue of dead letters, in hand. Dropped, they go back.
 pub struct Walk {
     connection: Connection,
     channel: Channel,
+    queue: String,
     messages: Vec<BasicGetMessage>,
     numbers: Vec<Option<i64>>,
-    is_whole: bool,
 }
 
 impl Broker {
-    /// Takes every message of the target's queue of dead letters in hand, up to a bound.
+    /// Begins to take the messages of the target's queue of dead letters in hand.
     ///
     /// # Errors
-    /// [`BrokerError`]; then they are in the queue again.
+    /// [`BrokerError`].
     pub async fn walk_tokens(&self, target: Target) -> Result<Walk, BrokerError> {
         let connection = self.connect(&format!("dead letters {target}")).await?;
         let channel = bounded("opening a channel", connection.create_channel()).await?;
-        let mut walk = Walk {
-            connection,
-            channel,
-            messages: Vec::new(),
-            numbers: Vec::new(),
-            is_whole: false,
-        };
         let queue = Queue::dead(target).name(self.prefix());
-        while i64::try_from(walk.messages.len()).is_ok_and(|n| n < limits::TOKENS_MAX) {
-            let get =
-                walk.channel.basic_get(queue.as_str().into(), BasicGetOptions { no_ack: false });
-            let Some(mut message) = bounded("taking a dead letter in hand", get).await? else {
-                walk.is_whole = true;
-                break;
-            };
-            message.delivery.data = Vec::new();
-            walk.numbers.push(number(&message));
-            walk.messages.push(message);
-        }
-        Ok(walk)
+        Ok(Walk { connection, channel, queue, messages: Vec::new(), numbers: Vec::new() })
     }
 }
 
 impl Walk {
+    /// Takes at most so many more; whether there may be others.
+    ///
+    /// # Errors
+    /// [`BrokerError`]; then all are in the queue again.
+    pub async fn take(&mut self, most: usize) -> Result<bool, BrokerError> {
+        for _ in 0..most {
+            let options = BasicGetOptions { no_ack: false };
+            let get = self.channel.basic_get(self.queue.as_str().into(), options);
+            let Some(mut message) = bounded("taking a dead letter in hand", get).await? else {
+                return Ok(false);
+            };
+            self.numbers.push(number(&message));
+            message.delivery.data = Vec::new();
+            message.delivery.properties = BasicProperties::default();
+            self.messages.push(message);
+        }
+        Ok(true)
+    }
+
     /// The number that each message carries, if it is a token.
     #[must_use]
     pub fn numbers(&self) -> &[Option<i64>] {
         &self.numbers
     }
 
-    /// Nothing was left in the queue.
-    #[must_use]
-    pub const fn is_whole(&self) -> bool {
-        self.is_whole
-    }
-
     /// Removes the messages at these places, and puts all others back.
     ///
     /// # Errors
     /// [`BrokerError`]; then some that were to be removed may be in the queue again.
-    pub async fn remove(self, places: &[usize]) -> Result<(), BrokerError> {
-        for place in places {
-            if let Some(message) = self.messages.get(*place) {
+    pub async fn remove(self, places: &BTreeSet<usize>) -> Result<(), BrokerError> {
+        let mut kept = None;
+        for (place, message) in self.messages.iter().enumerate() {
+            if places.contains(&place) {
                 let ack = message.delivery.ack(BasicAckOptions { multiple: false });
                 bounded("removing a token", ack).await?;
+            } else {
+                kept = Some(message.delivery.delivery_tag);
             }
         }
-        let kept =
-            self.messages.iter().enumerate().rev().find(|(place, _)| !places.contains(place));
-        if let Some((_, last)) = kept {
+        if let Some(last) = kept {
             let options = BasicNackOptions { multiple: true, requeue: true };
-            let tag = last.delivery.delivery_tag;
-            bounded("putting tokens back", self.channel.basic_nack(tag, options)).await?;
+            bounded("putting tokens back", self.channel.basic_nack(last, options)).await?;
         }
         bounded("closing", self.channel.close(200, "done".into())).await?;
         bounded("closing", self.connection.close(200, "done".into())).await

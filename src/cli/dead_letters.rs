@@ -1,6 +1,7 @@
 //! `ems-sync dead-letters …`: what needs a person, and what a person does about it. Reads and writes Postgres; the queue of
 //! dead letters follows within half a minute.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -32,6 +33,13 @@ struct Changed {
     not_replayable: usize,
     dry_run: bool,
     rows: Vec<Row>,
+}
+
+impl Changed {
+    fn add(&mut self, letters: Vec<DeadLetter>) {
+        self.changed += letters.len();
+        self.rows.extend(letters.into_iter().map(Row::from));
+    }
 }
 
 /// A dead letter with its last attempts.
@@ -103,25 +111,25 @@ async fn replay(store: &Store, publisher: &Publisher, args: ReplayArgs) -> anyho
     let page = rate.clamp(1, 100);
     let mut pace = tokio::time::interval(Duration::from_secs(1) * page / rate);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut letters = Pages::new(store, filter(&which), which.limit);
+    changed.already_replayed = store.count_replayed(&filter(&which)).await?;
+    // What was put back before does not count towards the limit: whoever repeats this goes on where it ended.
+    let fresh = Filter { not_replayed: true, ..filter(&which) };
+    let mut letters = Pages::new(store, fresh, which.limit);
     while let Some(page) = letters.next(page).await? {
-        pace.tick().await;
-        changed.matched += page.len();
-        changed.not_replayable += page.iter().filter(|letter| letter.entity.is_none()).count();
-        let fresh = |l: &&DeadLetter| l.entity.is_some() && l.replayed_on.is_none();
-        let numbers: Vec<i64> = page.iter().filter(fresh).map(|letter| letter.number).collect();
-        changed.already_replayed +=
-            page.iter().filter(|l| l.entity.is_some() && l.replayed_on.is_some()).count();
+        let (page, odd): (Vec<_>, Vec<_>) = page.into_iter().partition(|l| l.entity.is_some());
+        changed.not_replayable += odd.len();
         if dry_run {
-            changed.changed += numbers.len();
-        } else {
-            let replayed = store.replay(&numbers, &by).await?;
-            changed.changed += replayed.len();
-            publish(store, publisher, &replayed).await?;
+            changed.add(page);
+            continue;
         }
-        let is_changed = |letter: &DeadLetter| numbers.contains(&letter.number);
-        changed.rows.extend(page.into_iter().filter(is_changed).map(Row::from));
+        pace.tick().await;
+        let numbers: Vec<i64> = page.iter().map(|letter| letter.number).collect();
+        let replayed = store.replay(&numbers, &by).await?;
+        publish(store, publisher, &replayed).await?;
+        let done: BTreeSet<i64> = replayed.iter().map(|replayed| replayed.number).collect();
+        changed.add(page.into_iter().filter(|letter| done.contains(&letter.number)).collect());
     }
+    changed.matched = changed.changed + changed.already_replayed + changed.not_replayable;
     told(&changed, "put back", which.json)
 }
 
@@ -158,9 +166,12 @@ async fn discard(store: &Store, args: ChangeArgs) -> anyhow::Result<Exit> {
     while let Some(page) = letters.next(PAGE).await? {
         changed.matched += page.len();
         let numbers: Vec<i64> = page.iter().map(|letter| letter.number).collect();
-        changed.changed +=
-            if dry_run { numbers.len() } else { store.discard(&numbers, &by).await?.len() };
-        changed.rows.extend(page.into_iter().map(Row::from));
+        let done: BTreeSet<i64> = if dry_run {
+            numbers.into_iter().collect()
+        } else {
+            store.discard(&numbers, &by).await?.into_iter().collect()
+        };
+        changed.add(page.into_iter().filter(|letter| done.contains(&letter.number)).collect());
     }
     told(&changed, "discarded", which.json)
 }
@@ -230,16 +241,21 @@ fn in_words(changed: &Changed, done: &str) -> String {
     let would = if changed.dry_run { "would be " } else { "" };
     let mut text = format!("{} matched, {} {would}{done}", changed.matched, changed.changed);
     if changed.already_replayed > 0 {
+        let were = if changed.already_replayed == 1 { "was" } else { "were" };
         text.push_str(&format!(
-            ", {} were put back before and are under way",
+            ", {} {were} put back before, not failed since",
             changed.already_replayed
         ));
     }
     if changed.not_replayable > 0 {
         text.push_str(&format!(
-            ", {} are messages that could not be decoded and can only be discarded",
+            ", {} of messages that could not be decoded, which can only be discarded",
             changed.not_replayable
         ));
+    }
+    let left = changed.matched.saturating_sub(changed.changed);
+    if done == "discarded" && left > 0 {
+        text.push_str(&format!(", {left} left as they are: tried at this moment"));
     }
     text.push('.');
     if changed.dry_run && !changed.rows.is_empty() {
@@ -338,7 +354,7 @@ mod tests {
         let changed = Changed { matched: 3, changed: 2, already_replayed: 1, ..Changed::default() };
         assert_eq!(
             in_words(&changed, "put back"),
-            "3 matched, 2 put back, 1 were put back before and are under way."
+            "3 matched, 2 put back, 1 was put back before, not failed since."
         );
         let dry = Changed { matched: 3, changed: 3, dry_run: true, ..Changed::default() };
         assert_eq!(in_words(&dry, "discarded"), "3 matched, 3 would be discarded.");

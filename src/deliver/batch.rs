@@ -10,9 +10,11 @@
 mod guarded;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
@@ -34,7 +36,10 @@ use crate::error_chain::chain;
 use crate::failpoint;
 use crate::limits;
 use crate::ops::metrics::Metrics;
-use crate::remote::{Action, Look, Push, PushResult, Remote, RemoteIds, Results, SendBefore, Wire};
+use crate::remote::{
+    Action, Failure, FailureClass, Look, Push, PushResult, Remote, RemoteIds, Results, SendBefore,
+    Wire,
+};
 use crate::route::Owing;
 use crate::store::{AttemptRecord, FinishReport, Projection, Store, StoreError};
 use crate::target::Target;
@@ -89,6 +94,7 @@ struct Turn {
 /// The turns of a batch, decided at one moment of the database's clock, which is carried on by ours.
 struct Decided {
     turns: Vec<Turn>,
+    /// By the database's clock, and by ours right after it was read.
     now: Timestamp,
     at: Instant,
     /// The target is on trial: what it fails burns no attempt.
@@ -119,6 +125,17 @@ struct Round {
     closes_target: bool,
     /// What could not be written down; its leases run out.
     failed: Option<StoreError>,
+}
+
+/// Ended leases, and what follows from them.
+struct End {
+    settled: Vec<(Turn, Settled)>,
+    /// Those whose dead letters have no token yet.
+    dead: Vec<EntityRef>,
+    /// Others that are due because of them.
+    due: Vec<EntityRef>,
+    /// Those of them that are owed again.
+    again: Vec<EntityRef>,
 }
 
 /// A place among the batches that are under way. One that waits for a slow entity gives it up. The default holds none.
@@ -159,13 +176,18 @@ impl<R: Remote> Worker<R> {
             }
             let entities: Vec<_> = wanted.into_iter().collect();
             let round = self.work_once(&entities, unacked, &mut slot).await?;
-            if let Some(error) = round.failed {
-                return Err(error);
-            }
             if round.closes_target {
-                return Ok(());
+                return round.failed.map_or(Ok(()), Err);
             }
             wanted = round.again;
+            if let Some(error) = round.failed {
+                self.publish_due(wanted.into_iter().collect()).await;
+                return Err(error);
+            }
+            // Whoever has given up its place must not go on beside those that have one.
+            if slot.0.is_none() {
+                break;
+            }
         }
         // An entity that never comes to rest makes way for others, and so does all of it when we stop: it is due,
         // and told so again.
@@ -225,7 +247,9 @@ impl<R: Remote> Worker<R> {
     /// What could not be decided was not sent: its leases end now, not when they run out.
     async fn hand_back(&self, claims: Vec<Claim>) {
         let not_sent = |claim: Claim| {
-            let times = self.times(Timestamp::now());
+            let now = Timestamp::now();
+            let times = self.times(now, now);
+            let claim = settle::taken_over(claim, times);
             settle::after_push(&claim, &Seen::default(), PushResult::NotSent, times, self.policy)
                 .finish
         };
@@ -265,8 +289,8 @@ impl<R: Remote> Worker<R> {
     /// Reads what the decisions need, and decides.
     async fn decide(&self, claims: Vec<Claim>) -> Result<Decided, StoreError> {
         let target = self.remote.target();
-        let at = Instant::now();
         let moment = self.store.moment(target).await?;
+        let at = Instant::now();
         // What another process was told counts here before anything is sent.
         self.gate.see(moment.version, moment.is_open);
         let now = moment.now;
@@ -332,20 +356,26 @@ impl<R: Remote> Worker<R> {
         remote_ids: &RemoteIds,
         now: Timestamp,
     ) -> Turn {
+        let mut unmappable = None;
         let (ems, wire) = match projection {
             None => (Ems::Gone { child: related.child }, None),
-            Some(projection) => self.present(projection, related.older, remote_ids),
+            Some(p) => self.present(p, related.older, remote_ids).unwrap_or_else(|why| {
+                tracing::warn!(entity = %p.entity, error = why, "Not pushed until it changes");
+                unmappable = Some(why);
+                (Ems::Unmappable, None)
+            }),
         };
         let seen = Seen {
             modified_on: projection.map(|projection| projection.modified_on),
             hash: wire.as_ref().map(|wire: &Wire| wire.hash),
             parents: projection.map(|projection| projection.parents.clone()).unwrap_or_default(),
+            unmappable,
         };
-        let claim = settle::taken_over(claim, self.times(now));
+        let claim = settle::taken_over(claim, self.times(now, now));
         let known = Known {
             has_remote_id: claim.remote_id.is_some(),
             has_intent: claim.intent_on.is_some(),
-            intent_is_settled: settle::intent_is_settled(claim.intent_on, self.times(now)),
+            intent_is_settled: settle::intent_is_settled(claim.intent_on, self.times(now, now)),
             in_doubt: claim.in_doubt,
             data_hash: claim.data_hash,
             rejected_hash: claim.rejected_hash,
@@ -355,34 +385,38 @@ impl<R: Remote> Worker<R> {
         Turn { claim, seen, decision, wire, took: Duration::ZERO }
     }
 
-    /// The content of an entity that is there, if it can be written down.
+    /// The content of an entity that is there; else why it can't be written down.
     fn present(
         &self,
         projection: &Projection,
         older: Option<EntityRef>,
         remote_ids: &RemoteIds,
-    ) -> (Ems, Option<Wire>) {
+    ) -> Result<(Ems, Option<Wire>), String> {
         let missing = projection.parents.iter().find(|parent| !remote_ids.contains_key(parent));
         if let Some(parent) = missing {
-            return (Ems::Orphan { parent: *parent }, None);
+            return Ok((Ems::Orphan { parent: *parent }, None));
         }
         if projection.is_odd {
-            return (Ems::Unmappable, None);
+            return Err(
+                "The projection's columns are not those that every projection has".to_owned()
+            );
         }
-        match self.remote.wire(projection.entity, &projection.fields, remote_ids) {
-            Ok(wire) => (Ems::Present { hash: wire.hash, older }, Some(wire)),
-            Err(error) => {
-                tracing::warn!(entity = %projection.entity, error = %error, "Held until it changes");
-                (Ems::Unmappable, None)
-            }
+        // A mapping that panics, which is a bug, costs its own entity only.
+        let map = || self.remote.wire(projection.entity, &projection.fields, remote_ids);
+        match std::panic::catch_unwind(AssertUnwindSafe(map)) {
+            Ok(Ok(wire)) => Ok((Ems::Present { hash: wire.hash, older }, Some(wire))),
+            Ok(Err(unmappable)) => Err(unmappable.to_string()),
+            Err(_panic) => Err("The mapping panicked, which is a bug: report it".to_owned()),
         }
     }
 
-    fn times(&self, now: Timestamp) -> Times {
-        Times { now, request_timeout: self.remote.request_timeout(), settle: self.settle }
+    fn times(&self, now: Timestamp, decided: Timestamp) -> Times {
+        let request_timeout = self.remote.request_timeout();
+        Times { now, decided, request_timeout, settle: self.settle }
     }
 
-    /// Pushes what is to be pushed, and writes the results down as they arrive.
+    /// Pushes what is to be pushed, writes the results down as they arrive, and tells what follows. The three go on beside
+    /// each other: a broker that is unwell keeps no result from being written down.
     async fn push(
         &self,
         mut decided: Decided,
@@ -402,111 +436,137 @@ impl<R: Remote> Worker<R> {
             }
         }
         die_before_sending(&pushes);
+        let began = Instant::now();
         let (results, arrived) = Results::channel();
         let push = async move {
-            // The channel ends when the client is done.
-            if pushes.is_empty() {
-                drop(results);
-            } else {
-                self.remote.push(pushes, results).await;
+            // The channel ends when the client is done, or has panicked.
+            if !pushes.is_empty() {
+                let push = AssertUnwindSafe(self.remote.push(pushes, results)).catch_unwind();
+                if push.await.is_err() {
+                    tracing::error!(
+                        "A client panicked, which is a bug; what it was to push is in doubt"
+                    );
+                }
             }
         };
+        let (ended, follow) = mpsc::unbounded_channel();
         let write_down = async {
-            let mut arriving = Arriving { arrived, slot, began: Instant::now() };
+            let ended = ended;
+            let mut arriving = Arriving { arrived, slot, began };
             let mut round = Round::default();
             loop {
                 let (results, more) = arriving.next(!ready.is_empty()).await;
                 for (entity, result) in results {
                     if let Some(turn) = pushing.remove(&entity) {
-                        ready.push(self.settle_push(turn, result, &decided));
+                        ready.push(self.settle_push(turn, result, &decided, began));
                     }
                 }
                 if !more {
                     // Obligation 1 says that there are none; if there are, their fate is not known.
                     let rest = std::mem::take(&mut pushing).into_values();
-                    ready.extend(rest.map(|t| self.settle_push(t, PushResult::NotSent, &decided)));
+                    ready.extend(rest.map(|t| self.settle_push(t, no_result(), &decided, began)));
                 }
-                self.end(std::mem::take(&mut ready), leases, unacked, &mut round, !more).await;
+                let settled = std::mem::take(&mut ready);
+                match self.end(settled, leases, &mut round, !more).await {
+                    // It listens for as long as this lives.
+                    Ok(end) => drop(end.map(|end| ended.send(end))),
+                    Err(error) => round.failed = Some(error),
+                }
                 if !more {
                     return round;
                 }
             }
         };
-        tokio::join!(push, write_down).1
+        let follow_up = self.follow(follow, unacked);
+        tokio::join!(push, write_down, follow_up).1
     }
 
-    fn settle_push(&self, turn: Turn, result: PushResult, decided: &Decided) -> (Turn, Settled) {
+    fn settle_push(
+        &self,
+        turn: Turn,
+        result: PushResult,
+        decided: &Decided,
+        began: Instant,
+    ) -> (Turn, Settled) {
         die_after_answer(turn.decision);
-        let times = self.times(decided.now());
-        let took = decided.at.elapsed();
+        let times = self.times(decided.now(), decided.now);
+        let took = began.elapsed();
         self.metrics.pushed(self.remote.target(), took);
         let after = if decided.on_trial { settle::after_trial } else { settle::after_push };
         let settled = after(&turn.claim, &turn.seen, result, times, self.policy);
         (Turn { took, ..turn }, settled)
     }
 
-    /// Ends the leases of some of the batch, tells what follows, and acks.
+    /// Ends the leases of some of the batch.
     async fn end(
         &self,
         settled: Vec<(Turn, Settled)>,
         leases: &Leases,
-        unacked: &Unacked,
         round: &mut Round,
         is_last: bool,
-    ) {
+    ) -> Result<Option<End>, StoreError> {
         if settled.is_empty() {
-            return;
+            return Ok(None);
         }
         let verdicts: Vec<_> =
             settled.iter().map(|(turn, s)| (turn.claim.entity, s.verdict.clone())).collect();
         round.closes_target |= verdicts.iter().any(|(_, verdict)| verdict.closes_target());
         // First of all, so that the other processes learn of a pause or a refusal.
         self.breaker.judge(verdicts).await;
-        match self.try_end(&settled, leases, unacked).await {
-            // Those that still push are not waited for.
-            Ok(again) if !is_last => self.publish_due(again).await,
-            Ok(again) => round.again.extend(again),
-            Err(error) => round.failed = Some(error),
-        }
-    }
-
-    async fn try_end(
-        &self,
-        settled: &[(Turn, Settled)],
-        leases: &Leases,
-        unacked: &Unacked,
-    ) -> Result<Vec<EntityRef>, StoreError> {
-        let target = self.remote.target();
+        // Before the attempts are written down: what dies in between is only doubted once more.
+        let mut due = self.doubt_parents(&settled).await?;
         let finishes: Vec<Finish> = settled.iter().map(|(_, s)| s.finish.clone()).collect();
         let read_back = self.remote.request_timeout() + self.settle;
         let report = self.finish(&finishes, read_back, leases.until).await?;
         failpoint!("finish.committed");
-        self.count(settled);
-        if let Err(error) = self.store.record_attempts(target, &attempts(settled)).await {
-            tracing::warn!(error = %chain(&error), "The audit trail has a gap");
-        }
-        self.tokens.publish(&report.dead).await;
-        self.follow_up(settled, report.due).await?;
-        failpoint!("follow_up.published");
-        unacked.ack(settled.iter().map(|(turn, _)| &turn.claim.entity)).await;
-        failpoint!("acked");
-        Ok(report.again)
+        self.count(&settled);
+        let again = if is_last {
+            round.again.extend(&report.again);
+            Vec::new()
+        } else {
+            // Those that still push are not waited for.
+            report.again
+        };
+        due.extend(report.due);
+        Ok(Some(End { settled, dead: report.dead, due, again }))
     }
 
-    /// Publishes what is due because of the batch: woken and owed records, and retries through the delay queues.
-    async fn follow_up(
+    /// The remote says that these parents are not there: no hash proves that they are. Returns what is owed for it.
+    async fn doubt_parents(
         &self,
         settled: &[(Turn, Settled)],
-        due: Vec<EntityRef>,
-    ) -> Result<(), StoreError> {
-        let target = self.remote.target();
+    ) -> Result<Vec<EntityRef>, StoreError> {
         let doubted: BTreeSet<EntityRef> =
             settled.iter().flat_map(|(_, s)| s.doubted_parents.iter().copied()).collect();
-        if !doubted.is_empty() {
-            let owed = self.store.owe(doubt(target, doubted)).await?;
-            let deliveries =
-                owed.iter().flat_map(Owing::deliveries).map(|delivery| delivery.entity_ref());
-            self.publish_due(deliveries.collect()).await;
+        if doubted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let owed = self.store.owe(doubt(self.remote.target(), doubted)).await?;
+        Ok(owed.iter().flat_map(Owing::deliveries).map(|d| d.entity_ref()).collect())
+    }
+
+    /// Tells what follows from ended leases, then acks.
+    async fn follow(&self, mut ended: mpsc::UnboundedReceiver<End>, unacked: &Unacked) {
+        let target = self.remote.target();
+        while let Some(End { settled, dead, mut due, again }) = ended.recv().await {
+            if let Err(error) = self.store.record_attempts(target, &attempts(&settled)).await {
+                tracing::warn!(error = %chain(&error), "The audit trail has a gap");
+            }
+            self.tokens.publish(&dead).await;
+            due.extend(again);
+            self.follow_up(&settled, due).await;
+            failpoint!("follow_up.published");
+            unacked.ack(settled.iter().map(|(turn, _)| &turn.claim.entity)).await;
+            failpoint!("acked");
+        }
+    }
+
+    /// Publishes what is due because of ended leases: woken and owed records, and retries through the delay queues. A closed
+    /// target is told nothing: it is caught up when it opens.
+    async fn follow_up(&self, settled: &[(Turn, Settled)], due: Vec<EntityRef>) {
+        let target = self.remote.target();
+        if self.gate.is_closed() {
+            return;
         }
         let retries = settled.iter().filter_map(|(turn, settled)| {
             let delay = settled.retry_after?;
@@ -516,7 +576,6 @@ impl<R: Remote> Worker<R> {
         });
         self.publish(retries.collect()).await;
         self.publish_due(due).await;
-        Ok(())
     }
 
     /// A queue at its bound is not published to: what is due is found by the republish scan.
@@ -607,6 +666,11 @@ impl Arriving<'_> {
     }
 }
 
+/// What becomes of a push that its client gave no result for.
+fn no_result() -> PushResult {
+    PushResult::Failed(Failure::new(FailureClass::Ambiguous, "The client gave no result"))
+}
+
 /// Where a test kills the process with a write about to be sent.
 fn die_before_sending(pushes: &[Push]) {
     for push in pushes {
@@ -644,7 +708,7 @@ fn push_of(turn: &Turn, send_before: &SendBefore) -> Option<Push> {
     Some(Push {
         entity: turn.claim.entity,
         action,
-        by_itself: turn.claim.attempts > 0,
+        by_itself: turn.claim.attempts > 0 || turn.claim.taken_over,
         send_before: send_before.clone(),
     })
 }

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,13 +27,32 @@ use crate::target_watch::TargetWatch;
 /// The consumer of one target.
 pub struct Consumer<R> {
     /// Does the work.
-    pub worker: Arc<Worker<R>>,
+    worker: Arc<Worker<R>>,
     /// Where the deliveries come from.
-    pub broker: Broker,
+    broker: Broker,
     /// The shared state of the targets.
-    pub watch: TargetWatch,
+    watch: TargetWatch,
     /// Where it shows that it makes progress.
-    pub beat: Beat,
+    beat: Beat,
+    /// What is under way, over whatever subscription it came.
+    batches: TaskTracker,
+    /// Places for batches.
+    slots: Arc<Semaphore>,
+}
+
+impl<R: Remote> Consumer<R> {
+    /// A consumer for `worker`; `beat` is where it shows that it makes progress.
+    #[must_use]
+    pub fn new(worker: Arc<Worker<R>>, broker: Broker, watch: TargetWatch, beat: Beat) -> Self {
+        Self {
+            worker,
+            broker,
+            watch,
+            beat,
+            batches: TaskTracker::new(),
+            slots: Arc::new(Semaphore::new(limits::BATCHES_IN_FLIGHT)),
+        }
+    }
 }
 
 /// Why consuming ended.
@@ -48,6 +66,11 @@ enum Ended {
 impl<R: Remote> Consumer<R> {
     /// Runs until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
+        self.run_until(&stop).await;
+        self.drained().await;
+    }
+
+    async fn run_until(&mut self, stop: &CancellationToken) {
         let target = self.worker.remote.target();
         let mut delay = limits::RECONNECT_MIN;
         while !stop.is_cancelled() {
@@ -56,7 +79,7 @@ impl<R: Remote> Consumer<R> {
                 () = stop.cancelled() => return,
                 () = self.beat.while_waiting(watch.until(target, true)) => {}
             }
-            match self.consume(&stop).await {
+            match self.consume(stop).await {
                 Ok(Ended::Told) => delay = limits::RECONNECT_MIN,
                 Ok(Ended::Lost) => {
                     tracing::warn!(target.name = %target, "The consumer begins anew")
@@ -80,19 +103,25 @@ impl<R: Remote> Consumer<R> {
         let target = self.worker.remote.target();
         let name = format!("consumer {target}");
         let mut subscription = self.broker.subscribe(Queue::outbound(target), &name).await?;
-        let batches = TaskTracker::new();
-        let slots = Arc::new(Semaphore::new(limits::BATCHES_IN_FLIGHT));
-        let ended = self.take_batches(&mut subscription, &batches, &slots, stop).await;
+        let ended = self.take_batches(&mut subscription, stop).await;
+        // A lost subscription is made anew at once: what is under way acks in vain and ends beside the new one.
         if matches!(ended, Ended::Told) {
             subscription.stop_taking().await;
-        }
-        batches.close();
-        let drained = tokio::time::timeout(limits::SHUTDOWN_DEADLINE, batches.wait()).await;
-        if drained.is_err() {
-            tracing::warn!(target.name = %target, "Batches did not end in time; their leases run out");
+            self.drained().await;
         }
         subscription.close().await;
         Ok(ended)
+    }
+
+    /// Waits until the batches that are under way have ended.
+    async fn drained(&self) {
+        self.batches.close();
+        let drained = tokio::time::timeout(limits::SHUTDOWN_DEADLINE, self.batches.wait()).await;
+        self.batches.reopen();
+        if drained.is_err() {
+            let target = self.worker.remote.target();
+            tracing::warn!(target.name = %target, "Batches did not end in time; their leases run out");
+        }
     }
 
     /// How many of the places for batches the next one takes: all of them while the target has just opened, so that few
@@ -122,14 +151,12 @@ impl<R: Remote> Consumer<R> {
     async fn take_batches(
         &mut self,
         subscription: &mut Subscription,
-        batches: &TaskTracker,
-        slots: &Arc<Semaphore>,
         stop: &CancellationToken,
     ) -> Ended {
         let target = self.worker.remote.target();
         loop {
             self.beat.beat();
-            let places = Arc::clone(slots).acquire_many_owned(self.places());
+            let places = Arc::clone(&self.slots).acquire_many_owned(self.places());
             let slot = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ended::Told,
@@ -161,7 +188,7 @@ impl<R: Remote> Consumer<R> {
             } else {
                 (slot.into(), None)
             };
-            batches.spawn(async move {
+            self.batches.spawn(async move {
                 work(&worker, messages, slot).await;
                 drop(kept);
             });
@@ -169,8 +196,8 @@ impl<R: Remote> Consumer<R> {
     }
 }
 
-/// Works on a batch and acks it. When the database fails, the deliveries go back: what was claimed is leased, so
-/// they come again until the leases are over.
+/// Works on a batch and acks it. When the database fails, the deliveries go back. What was claimed and could not be
+/// handed back is leased; the republish scan finds it when its lease is over.
 async fn work<R: Remote>(worker: &Worker<R>, messages: Vec<Message>, slot: Slot) {
     let target = worker.remote.target();
     let (mut deliveries, mut taken, mut odd) = (Vec::new(), Vec::new(), Vec::new());
@@ -185,13 +212,12 @@ async fn work<R: Remote>(worker: &Worker<R>, messages: Vec<Message>, slot: Slot)
     }
     put_aside(worker, odd).await;
     let unacked = Unacked::new(taken);
-    let began = Instant::now();
     let worked = AssertUnwindSafe(worker.work(deliveries, &unacked, slot)).catch_unwind().await;
     match worked {
         Ok(Ok(())) => unacked.ack_rest().await,
         Ok(Err(error)) => {
             tracing::warn!(error = %chain(&error), "The database failed; deliveries are handed back");
-            wait_a_second(began).await;
+            wait_a_second().await;
             unacked.hand_back_rest().await;
         }
         Err(_panic) => {
@@ -208,7 +234,6 @@ async fn put_aside<R: Remote>(worker: &Worker<R>, odd: Vec<Message>) {
     if odd.is_empty() {
         return;
     }
-    let began = Instant::now();
     let (misplaced, undecodable): (Vec<_>, Vec<_>) =
         odd.into_iter().partition(|message| message.delivery.is_ok());
     for message in &misplaced {
@@ -232,13 +257,13 @@ async fn put_aside<R: Remote>(worker: &Worker<R>, odd: Vec<Message>) {
         Ok(()) => ack_all(undecodable).await,
         Err(error) => {
             tracing::warn!(error = %chain(&error), "The database failed; messages are handed back");
-            wait_a_second(began).await;
+            wait_a_second().await;
             hand_back_all(undecodable).await;
         }
     }
 }
 
 /// At least a second between a failure and the next try with the same messages.
-async fn wait_a_second(began: Instant) {
-    tokio::time::sleep(Duration::from_secs(1).saturating_sub(began.elapsed())).await;
+async fn wait_a_second() {
+    tokio::time::sleep(Duration::from_secs(1)).await;
 }

@@ -185,6 +185,8 @@ pub struct Finish {
     pub tombstone: bool,
     /// The record may go: nothing was ever sent for it.
     pub drop: bool,
+    /// The attempts that the dead letter counts more than before.
+    pub cycle_attempts: u32,
     /// A dead letter is opened for it, or the one that is open has failed once more.
     pub dead_letter: bool,
     /// Ask for read-backs, the first after this many milliseconds.

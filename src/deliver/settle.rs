@@ -22,6 +22,8 @@ pub struct Seen {
     pub hash: Option<ContentHash>,
     /// The entities that it names.
     pub parents: Vec<EntityRef>,
+    /// Why it could not be written down, in words that hold nothing personal.
+    pub unmappable: Option<String>,
 }
 
 /// The times that matter.
@@ -29,6 +31,8 @@ pub struct Seen {
 pub struct Times {
     /// The database's clock.
     pub now: Timestamp,
+    /// The same when it was decided; what was looked for and not found was looked for after it.
+    pub decided: Timestamp,
     /// The longest that a request may be under way.
     pub request_timeout: Duration,
     /// The target's settle time: an applied write is visible after it.
@@ -99,6 +103,7 @@ pub fn without_request(claim: &Claim, decision: Decision, seen: &Seen) -> Option
             let finish = Finish {
                 state: State::Rejected,
                 reason: Some(reason.name().to_owned()),
+                error: seen.unmappable.clone(),
                 dead_letter: true,
                 ..untouched(claim, seen)
             };
@@ -172,7 +177,8 @@ pub fn after_trial(
 
 /// A delete found nothing (any more). By key, that proves absence only once the create has settled.
 fn gone(claim: &Claim, seen: &Seen, times: Times) -> Settled {
-    if claim.remote_id.is_none() && !intent_is_settled(claim.intent_on, times) {
+    let looked = Times { now: times.decided, ..times };
+    if claim.remote_id.is_none() && !intent_is_settled(claim.intent_on, looked) {
         let finish = Finish {
             sent: true,
             state: State::Retrying,
@@ -302,7 +308,12 @@ fn failed(
     } else {
         base
     };
-    let counted = Finish { attempts, failures: claim.failures.saturating_add(1), ..base.clone() };
+    let counted = Finish {
+        attempts,
+        cycle_attempts: if is_extra { 1 } else { attempts },
+        failures: claim.failures.saturating_add(1),
+        ..base.clone()
+    };
     let reason = Some(failure.class.name().to_owned());
     let finish = match action {
         Action::Retry(delay) => {
@@ -468,6 +479,7 @@ fn base(claim: &Claim, seen: &Seen) -> Finish {
         tombstone: false,
         drop: false,
         dead_letter: false,
+        cycle_attempts: 0,
         read_back_millis: heir_reads_back(claim),
     }
 }
@@ -511,6 +523,7 @@ mod tests {
     fn times() -> Times {
         Times {
             now: now(),
+            decided: now(),
             request_timeout: Duration::from_secs(20),
             settle: Duration::from_secs(10),
         }
@@ -543,6 +556,7 @@ mod tests {
             modified_on: Some(now()),
             hash: Some(ContentHash::of(Target::TagServer, 1, &json!(1))),
             parents: vec![EntityRef::new(EntityType::Person, 2)],
+            unmappable: None,
         }
     }
 
@@ -607,6 +621,17 @@ mod tests {
         for result in [PushResult::Unsettled, PushResult::Gone] {
             assert_eq!(push(&young, result).finish.due, Due::InMillis(1));
         }
+    }
+
+    /// The create may have landed after the look, while its answer was on its way.
+    #[test]
+    fn absence_is_measured_at_the_look_not_at_its_answer() {
+        let intent_on = now().checked_sub(Duration::from_secs(31)).unwrap();
+        let young = Claim { intent_on: Some(intent_on), in_doubt: true, ..claim() };
+        let decided = now().checked_sub(Duration::from_secs(2)).unwrap();
+        let late = Times { decided, ..times() };
+        let finish = after_push(&young, &seen(), PushResult::Gone, late, POLICY).finish;
+        assert!(!finish.settled && finish.intent_on == Some(intent_on));
     }
 
     /// A 503 is answered: the retry after a second looks first, and what it does not find it creates.

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::broker::{Broker, BrokerError, Publisher, Queue, Token};
-use crate::deliver::dead_letter::reconcile;
+use crate::deliver::dead_letter::{Extent, reconcile};
 use crate::entity::EntityRef;
 use crate::error_chain::chain;
 use crate::failpoint;
 use crate::limits;
-use crate::store::{DeadLetter, Duty, OddMessage, Store, StoreError};
+use crate::store::{DeadLetter, Duty, DutyLease, OddMessage, Store, StoreError};
 use crate::target::Target;
 
 /// The tokens of one target.
@@ -32,6 +33,8 @@ enum TidyError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Broker(#[from] BrokerError),
+    #[error("Another process tidies it now")]
+    TakenOver,
 }
 
 impl Tokens {
@@ -63,6 +66,8 @@ impl Tokens {
     /// [`StoreError`] when there is no row: the messages must not be acked.
     pub async fn undecodable(&self, messages: &[OddMessage]) -> Result<(), StoreError> {
         let letters = self.store.undecodable(self.target, messages).await?;
+        let letters: Vec<DeadLetter> =
+            letters.into_iter().filter(|letter| !letter.has_token).collect();
         for letter in &letters {
             tracing::error!(
                 target.name = %self.target,
@@ -87,46 +92,62 @@ impl Tokens {
 
     /// Brings rows and tokens into agreement again and again, one process at a time, until `stop`.
     pub async fn keep_tidy(self, stop: CancellationToken) {
+        let mut walked = Instant::now();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(limits::TIDY_TOKENS_EVERY / 2) => {}
             }
-            if let Err(error) = self.tidy_in_turn().await {
-                tracing::warn!(target.name = %self.target, error = %chain(&error), "The queue of dead letters can't be tidied now");
+            match self.tidy_in_turn(walked.elapsed() > limits::WALK_TOKENS_EVERY).await {
+                Ok(true) => walked = Instant::now(),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(target.name = %self.target, error = %chain(&error), "The queue of dead letters can't be tidied now");
+                }
             }
         }
     }
 
-    async fn tidy_in_turn(&self) -> Result<(), TidyError> {
+    async fn tidy_in_turn(&self, walk_anyway: bool) -> Result<bool, TidyError> {
         let every = limits::TIDY_TOKENS_EVERY / 2;
         let taken = self.store.take_duty(Duty::TidyTokens, self.target, self.owner, every).await?;
-        let Some(duty) = taken else { return Ok(()) };
-        let tidied = self.tidy().await;
+        let Some(duty) = taken else { return Ok(false) };
+        let tidied = self.tidy(&duty, walk_anyway).await;
         self.store.end_duty(&duty, 0, tidied.is_ok()).await?;
         tidied
     }
 
-    /// One look at the queue, and a walk through it if something is odd.
-    async fn tidy(&self) -> Result<(), TidyError> {
+    /// One look at the queue, and a walk through it if something is odd; whether it was gone through.
+    async fn tidy(&self, duty: &DutyLease, walk_anyway: bool) -> Result<bool, TidyError> {
         let to_tidy = self.store.tokens_to_tidy(self.target).await?;
         let messages = self.publisher.queue_length(Queue::dead(self.target)).await?;
-        if !to_tidy.needs_a_walk(messages) {
-            return Ok(());
+        if !to_tidy.needs_a_walk(messages) && !walk_anyway {
+            return Ok(false);
         }
         let began: Timestamp = self.store.now().await?;
-        let walk = self.broker.walk_tokens(self.target).await?;
+        let mut walk = self.broker.walk_tokens(self.target).await?;
+        let mut more = true;
+        while more && walk.numbers().len() < limits::TOKENS_MAX {
+            more = walk.take(limits::TOKENS_AT_ONCE).await?;
+            if !self.store.keep_duty(duty).await? {
+                return Err(TidyError::TakenOver);
+            }
+        }
         // Read after the messages: whose token was seen has its row.
         let open = self.store.open_tokens(self.target).await?;
-        let is_whole =
-            walk.is_whole() && i64::try_from(open.len()).is_ok_and(|n| n < limits::TOKENS_MAX);
-        let plan = reconcile(&open, walk.numbers(), is_whole);
+        let extent = Extent {
+            all_open: open.len() < limits::OPEN_DEAD_LETTERS_MAX,
+            // What somebody else has in hand at this moment is not in the queue.
+            all_messages: !more && u32::try_from(walk.numbers().len()).is_ok_and(|n| n >= messages),
+        };
+        let plan = reconcile(&open, walk.numbers(), extent);
         walk.remove(&plan.remove).await?;
-        for numbers in plan.publish.chunks(limits::CONFIRM_WINDOW) {
+        self.store.tokens_published(&plan.mark).await?;
+        for numbers in plan.publish.chunks(limits::TOKENS_AT_ONCE) {
             let letters = self.store.dead_letters_by_number(numbers).await?;
             self.publish_letters(&letters).await?;
         }
-        if is_whole {
+        if extent.all_open && extent.all_messages {
             self.store.tokens_removed(self.target, began).await?;
         }
         if !plan.publish.is_empty() || !plan.remove.is_empty() {
@@ -135,7 +156,7 @@ impl Tokens {
                 "The queue of dead letters agrees with Postgres again"
             );
         }
-        Ok(())
+        Ok(true)
     }
 }
 

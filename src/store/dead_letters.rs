@@ -53,6 +53,8 @@ pub struct DeadLetter {
     pub message_digest: Option<Vec<u8>>,
     /// Its size.
     pub message_bytes: Option<i32>,
+    /// The broker has confirmed its token.
+    pub has_token: bool,
     /// The state of the entity's record now, where it was asked for.
     pub record_state: Option<String>,
 }
@@ -139,12 +141,18 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn tokens_published(&self, numbers: &[i64]) -> Result<(), StoreError> {
-        let client = self.client().await?;
-        let query = client
-            .prepare_cached(include_str!("../../sql/queries/dead_letter_tokens_published.sql"))
-            .await?;
-        client.execute(&query, &[&numbers]).await?;
-        Ok(())
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        super::retrying(|| async {
+            let client = self.client().await?;
+            let query = client
+                .prepare_cached(include_str!("../../sql/queries/dead_letter_tokens_published.sql"))
+                .await?;
+            client.execute(&query, &[&numbers]).await?;
+            Ok(())
+        })
+        .await
     }
 
     /// No token of what was closed before `closed_before` is in the queue any more.
@@ -172,13 +180,15 @@ impl Store {
         let client = self.client().await?;
         let query =
             client.prepare_cached(include_str!("../../sql/queries/dead_letters_open.sql")).await?;
-        let (grace, most) = (limits::TOKEN_GRACE.as_secs_f64(), limits::TOKENS_MAX);
+        let grace = limits::TOKEN_GRACE.as_secs_f64();
+        let most = i64::try_from(limits::OPEN_DEAD_LETTERS_MAX).unwrap_or(i64::MAX);
         let rows = client.query(&query, &[&target.name(), &grace, &most]).await?;
         rows.iter()
             .map(|row| {
                 Ok(Open {
                     number: row.try_get("dead_letter_id")?,
                     is_expected: row.try_get("is_expected")?,
+                    is_marked: row.try_get("is_marked")?,
                 })
             })
             .collect()
@@ -230,8 +240,10 @@ impl Store {
         most: i64,
     ) -> Result<Vec<DeadLetter>, StoreError> {
         let client = self.client().await?;
+        let which = if filter.closed_too { "true" } else { "d.closed_on is null" };
         let query =
-            client.prepare_cached(include_str!("../../sql/queries/dead_letters_list.sql")).await?;
+            include_str!("../../sql/queries/dead_letters_list.sql").replace("{which}", which);
+        // Prepared for this once, so that it is planned for what is asked.
         let rows = client
             .query(
                 &query,
@@ -243,7 +255,6 @@ impl Store {
                     &filter.reason,
                     &filter.error,
                     &filter.older_than.map(|age| age.as_secs_f64()),
-                    &filter.closed_too,
                     &most,
                     &after,
                     &filter.not_replayed,
@@ -256,6 +267,30 @@ impl Store {
                 Ok(DeadLetter { record_state, ..dead_letter(row)? })
             })
             .collect()
+    }
+
+    /// How many of the open dead letters that match were put back and have not failed since.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn count_replayed(&self, filter: &Filter) -> Result<usize, StoreError> {
+        let client = self.client().await?;
+        let row = client
+            .query_one(
+                include_str!("../../sql/queries/dead_letters_replayed.sql"),
+                &[
+                    &filter.target.map(Target::name),
+                    &filter.entity.map(EntityType::name),
+                    &filter.id,
+                    &filter.number,
+                    &filter.reason,
+                    &filter.error,
+                    &filter.older_than.map(|age| age.as_secs_f64()),
+                ],
+            )
+            .await?;
+        let count: i64 = row.try_get(0)?;
+        Ok(count.try_into().unwrap_or(0))
     }
 
     /// Puts these dead letters back: each entity is owed a new cycle. Those that were put back already are left alone.
@@ -341,6 +376,7 @@ fn dead_letter(row: &tokio_postgres::Row) -> Result<DeadLetter, StoreError> {
         outcome: row.try_get("outcome")?,
         message_digest: row.try_get("message_digest")?,
         message_bytes: row.try_get("message_bytes")?,
+        has_token: row.try_get::<_, Option<Timestamp>>("token_on")?.is_some(),
         record_state: None,
     })
 }

@@ -31,6 +31,16 @@ impl Duty {
     }
 }
 
+impl Duty {
+    /// After how much silence of its holder another may take it.
+    const fn lease(self) -> std::time::Duration {
+        match self {
+            Self::TidyTokens => limits::TIDY_LEASE,
+            Self::SweepOutbound | Self::KeepAttempts => limits::DUTY_LEASE,
+        }
+    }
+}
+
 /// A duty that is ours until its lease ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DutyLease {
@@ -53,7 +63,7 @@ impl Store {
     ) -> Result<Option<DutyLease>, StoreError> {
         let client = self.client().await?;
         let query = client.prepare_cached(include_str!("../../sql/queries/duty_take.sql")).await?;
-        let lease = limits::DUTY_LEASE.as_secs_f64();
+        let lease = duty.lease().as_secs_f64();
         let taken = client
             .execute(&query, &[&duty.name(), &target.name(), &owner, &every.as_secs_f64(), &lease])
             .await?;
@@ -67,7 +77,7 @@ impl Store {
     pub async fn keep_duty(&self, lease: &DutyLease) -> Result<bool, StoreError> {
         let client = self.client().await?;
         let query = client.prepare_cached(include_str!("../../sql/queries/duty_keep.sql")).await?;
-        let seconds = limits::DUTY_LEASE.as_secs_f64();
+        let seconds = lease.duty.lease().as_secs_f64();
         let kept = client
             .execute(&query, &[&lease.duty.name(), &lease.target.name(), &lease.owner, &seconds])
             .await?;

@@ -443,6 +443,7 @@ struct FinishRow<'a> {
     parents: Option<Vec<String>>,
     tombstone: bool,
     dead: bool,
+    cycle_attempts: u32,
     r#drop: bool,
     read_back_ms: Option<u64>,
 }
@@ -483,6 +484,7 @@ impl<'a> FinishRow<'a> {
             parents: finish.parents.as_ref().map(|p| p.iter().map(EntityRef::to_string).collect()),
             tombstone: finish.tombstone,
             dead: finish.dead_letter,
+            cycle_attempts: finish.cycle_attempts,
             r#drop: finish.drop,
             read_back_ms: finish.read_back_millis,
         }

@@ -20,7 +20,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const POLICY: RetryPolicy = RetryPolicy { max_retries: 1, base_delay: MINUTE };
 
 fn times(now: Timestamp) -> Times {
-    Times { now, request_timeout: MINUTE, settle: MINUTE }
+    Times { now, decided: now, request_timeout: MINUTE, settle: MINUTE }
 }
 
 /// One of three contents.
@@ -41,7 +41,12 @@ pub(super) fn held(
     now: Timestamp,
 ) -> Finish {
     let hash = ContentHash::of(Target::TagServer, 1, &serde_json::json!(1));
-    let seen = Seen { modified_on: Some(now), hash: Some(hash), parents: parents.to_vec() };
+    let seen = Seen {
+        modified_on: Some(now),
+        hash: Some(hash),
+        parents: parents.to_vec(),
+        unmappable: None,
+    };
     let held =
         PushResult::Held { remote_id: remote_id.to_owned(), remote_hash: hash, written: true };
     settle::after_push(claim, &seen, held, times(now), POLICY).finish
@@ -73,6 +78,7 @@ pub(super) fn any(
         modified_on: random.percent(80).then(|| version(random)),
         hash: random.percent(80).then(|| content(random)),
         parents: if random.percent(70) { random.some(others, 2) } else { Vec::new() },
+        unmappable: None,
     };
     let other = *random.pick(others);
     let without_request =

@@ -378,7 +378,7 @@ impl Model {
     fn moves(&self, finish: &Finish) -> bool {
         let before = &self.records[&finish.entity].parents;
         let after = finish.parents.as_ref();
-        (finish.remote_id.is_some() || finish.intent_on.is_none())
+        (finish.confirmed || finish.remote_id.is_none() && finish.intent_on.is_none())
             && after.is_some_and(|after| before.iter().any(|parent| !after.contains(parent)))
     }
 
@@ -434,21 +434,23 @@ impl Model {
             record.delete_verdict = None;
         }
         if let Some(parents) = &finish.parents {
-            let may_be_under_both = finish.remote_id.is_none() && finish.intent_on.is_some();
+            let may_be_there = finish.remote_id.is_some() || finish.intent_on.is_some();
+            let may_be_under_both = !finish.confirmed && may_be_there;
             let before: &[EntityRef] = if may_be_under_both { &record.parents } else { &[] };
             record.parents = union(before, parents);
         }
         if finish.dead_letter {
             let next = (finish.state == State::DeadLetter).then_some(now);
             let failed = |letter: &Letter| Letter {
-                attempts: (letter.attempts + 1).max(finish.attempts as i32),
+                attempts: letter.attempts + finish.cycle_attempts as i32,
                 cycles: letter.cycles + 1,
                 next_try_on: next.map(|now| {
                     let minutes = 5 * 2_u64.pow((letter.cycles - 1).min(20) as u32);
                     now.after(Duration::from_secs(60 * minutes.min(24 * 60)))
                 }),
             };
-            let first = Letter { attempts: finish.attempts as i32, cycles: 1, next_try_on: next };
+            let first =
+                Letter { attempts: finish.cycle_attempts as i32, cycles: 1, next_try_on: next };
             let letter = self.letters.get(&finish.entity).map_or(first, failed);
             self.letters.insert(finish.entity, letter);
         }
@@ -538,12 +540,13 @@ impl Model {
                 let long_ago = now.before(Duration::from_secs(24 * 60 * 60));
                 record.intent_on = record.intent_on.or(Some(long_ago));
             }
-            record.owed_gen += 1;
+            let is_dead = ["rejected", "dead_letter"].contains(&record.state);
+            record.owed_gen += i64::from(!is_dead);
             record.owed_on = record.owed_on.or(Some(now));
             record.last_owed_on = Some(now);
             record.cause = Cause::Sweep.name();
             record.waiting_on = None;
-            if !record.has_its_turn() {
+            if !record.has_its_turn() && !is_dead {
                 record.state = "pending";
                 record.due_on = now;
             }
@@ -562,6 +565,7 @@ impl Model {
             let has_come = letter.is_some_and(|l| l.next_try_on.is_some_and(|on| on.has_come(now)));
             if record.state == "dead_letter" && record.is_owed() && has_come {
                 record.state = "pending";
+                record.state_reason = None;
                 record.attempts = record.attempts.max(attempts as i32);
                 record.due_on = now;
                 begun.insert(*entity);
@@ -610,7 +614,10 @@ fn owe_again(record: &mut Record, now: Between, changed_on: Between, owing: &Owi
     record.cause = owing.cause.name();
     record.in_doubt |= owing.in_doubt;
     record.doubts += i64::from(owing.in_doubt);
-    if ["rejected", "dead_letter"].contains(&record.state) {
+    let is_tried_for_a_dead_letter = record.dead_lettered_on.is_some()
+        && ["pending", "waiting", "parked"].contains(&record.state)
+        && owing.cause != Cause::Sweep;
+    if ["rejected", "dead_letter"].contains(&record.state) || is_tried_for_a_dead_letter {
         record.attempts = 0;
     }
     // What was held because it is gone is decided anew when it is there again, and the other way round.
