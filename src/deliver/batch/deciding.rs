@@ -1,0 +1,173 @@
+//! What of each claimed entity is to be done: read for all of a batch at once, then decided one by one.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{Turn, Worker};
+use crate::deliver::decision::{self, Ems, Known};
+use crate::deliver::record::Claim;
+use crate::deliver::settle::{self, Seen, Times};
+use crate::delivery::Cause;
+use crate::entity::{EntityRef, EntityType};
+use crate::remote::{Remote, RemoteIds, Wire};
+use crate::store::{Projection, StoreError};
+
+/// The turns of a batch, decided at one moment of the database's clock, which is carried on by ours.
+pub(super) struct Decided {
+    pub(super) turns: Vec<Turn>,
+    /// By the database's clock, and by ours right after it was read.
+    pub(super) now: Timestamp,
+    pub(super) at: Instant,
+    /// The target is on trial: what it fails burns no attempt.
+    pub(super) on_trial: bool,
+}
+
+impl Decided {
+    /// The database's clock as it must be by now.
+    pub(super) fn now(&self) -> Timestamp {
+        self.now.checked_add(self.at.elapsed()).unwrap_or(self.now)
+    }
+}
+
+/// Other entities that may have to come first.
+struct Related {
+    /// A child whose record still has a remote id.
+    child: Option<EntityRef>,
+    /// An older one of its kind and parent that is owed.
+    older: Option<EntityRef>,
+}
+
+impl<R: Remote> Worker<R> {
+    /// Reads what the decisions need, and decides.
+    pub(super) async fn decide(&self, claims: Vec<Claim>) -> Result<Decided, StoreError> {
+        let target = self.remote.target();
+        let moment = self.store.moment(target).await?;
+        let at = Instant::now();
+        // What another process was told counts here before anything is sent.
+        self.gate.see(moment.version, moment.is_open);
+        let now = moment.now;
+        let projections = self.read_projections(&claims).await?;
+        let parents: BTreeSet<EntityRef> =
+            projections.values().flat_map(|p| p.parents.iter().copied()).collect();
+        let gone: Vec<EntityRef> = claims
+            .iter()
+            .map(|claim| claim.entity)
+            .filter(|entity| !projections.contains_key(entity))
+            .collect();
+        let parents: Vec<_> = parents.into_iter().collect();
+        let new: Vec<EntityRef> = claims
+            .iter()
+            .filter(|claim| claim.remote_id.is_none())
+            .map(|claim| claim.entity)
+            .filter(|entity| self.remote.wants_older_first(entity.entity_type))
+            .filter(|entity| projections.contains_key(entity))
+            .collect();
+        let older = projections.values().filter(|p| new.contains(&p.entity));
+        let older =
+            older.flat_map(|p| p.parents.iter().map(|parent| (p.entity, *parent))).collect();
+        let (remote_ids, children, older) = tokio::try_join!(
+            self.store.remote_ids(target, &parents),
+            self.store.children_at_remote(target, &gone),
+            self.store.owed_siblings(target, older),
+        )?;
+        let turns = claims
+            .into_iter()
+            .map(|claim| {
+                let projection = projections.get(&claim.entity);
+                let related = Related {
+                    child: children.get(&claim.entity).copied(),
+                    older: older.get(&claim.entity).copied(),
+                };
+                self.turn(claim, projection, related, &remote_ids, now)
+            })
+            .collect();
+        Ok(Decided { turns: self.guarded(turns).await?, now, at, on_trial: moment.on_trial })
+    }
+
+    async fn read_projections(
+        &self,
+        claims: &[Claim],
+    ) -> Result<HashMap<EntityRef, Projection>, StoreError> {
+        let mut by_type: BTreeMap<EntityType, Vec<i64>> = BTreeMap::new();
+        for claim in claims {
+            by_type.entry(claim.entity.entity_type).or_default().push(claim.entity.id);
+        }
+        let target = self.remote.target();
+        let reads = by_type.iter().map(|(entity_type, ids)| async move {
+            self.store.projections(target, *entity_type, ids).await
+        });
+        let projections = futures_util::future::try_join_all(reads).await?;
+        Ok(projections.into_iter().flatten().map(|p| (p.entity, p)).collect())
+    }
+
+    fn turn(
+        &self,
+        claim: Claim,
+        projection: Option<&Projection>,
+        related: Related,
+        remote_ids: &RemoteIds,
+        now: Timestamp,
+    ) -> Turn {
+        let mut unmappable = None;
+        let (ems, wire) = match projection {
+            None => (Ems::Gone { child: related.child }, None),
+            Some(p) => self.present(p, related.older, remote_ids).unwrap_or_else(|why| {
+                tracing::warn!(entity = %p.entity, error = why, "Not pushed until it changes");
+                unmappable = Some(why);
+                (Ems::Unmappable, None)
+            }),
+        };
+        let seen = Seen {
+            modified_on: projection.map(|projection| projection.modified_on),
+            hash: wire.as_ref().map(|wire: &Wire| wire.hash),
+            parents: projection.map(|projection| projection.parents.clone()).unwrap_or_default(),
+            unmappable,
+        };
+        let claim = settle::taken_over(claim, self.times(now, now));
+        let known = Known {
+            has_remote_id: claim.remote_id.is_some(),
+            has_intent: claim.intent_on.is_some(),
+            intent_is_settled: settle::intent_is_settled(claim.intent_on, self.times(now, now)),
+            in_doubt: claim.in_doubt,
+            data_hash: claim.data_hash,
+            rejected_hash: claim.rejected_hash,
+            insisted: matches!(claim.cause, Cause::Replay | Cause::Resync),
+        };
+        let decision = decision::decide(ems, known);
+        Turn { claim, seen, decision, wire, took: Duration::ZERO }
+    }
+
+    /// The content of an entity that is there; else why it can't be written down.
+    fn present(
+        &self,
+        projection: &Projection,
+        older: Option<EntityRef>,
+        remote_ids: &RemoteIds,
+    ) -> Result<(Ems, Option<Wire>), String> {
+        let missing = projection.parents.iter().find(|parent| !remote_ids.contains_key(parent));
+        if let Some(parent) = missing {
+            return Ok((Ems::Orphan { parent: *parent }, None));
+        }
+        if projection.is_odd {
+            return Err(
+                "The projection's columns are not those that every projection has".to_owned()
+            );
+        }
+        // A mapping that panics, which is a bug, costs its own entity only.
+        let map = || self.remote.wire(projection.entity, &projection.fields, remote_ids);
+        match std::panic::catch_unwind(AssertUnwindSafe(map)) {
+            Ok(Ok(wire)) => Ok((Ems::Present { hash: wire.hash, older }, Some(wire))),
+            Ok(Err(unmappable)) => Err(unmappable.to_string()),
+            Err(_panic) => Err("The mapping panicked, which is a bug: report it".to_owned()),
+        }
+    }
+
+    pub(super) fn times(&self, now: Timestamp, decided: Timestamp) -> Times {
+        let request_timeout = self.remote.request_timeout();
+        Times { now, decided, request_timeout, settle: self.settle }
+    }
+}

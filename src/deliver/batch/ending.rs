@@ -1,0 +1,185 @@
+//! The end of turns: leases are ended, then what follows is told, then deliveries are acked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use super::{Leases, Round, Turn, Worker};
+use crate::broker::{Outgoing, Queue};
+use crate::deliver::record::Finish;
+use crate::deliver::settle::Settled;
+use crate::deliver::unacked::Unacked;
+use crate::delivery::{Cause, Delivery};
+use crate::entity::{EntityRef, EntityType};
+use crate::error_chain::chain;
+use crate::failpoint;
+use crate::remote::Remote;
+use crate::route::Owing;
+use crate::store::{AttemptRecord, StoreError};
+use crate::target::Target;
+
+/// Ended leases, and what follows from them.
+pub(super) struct End {
+    settled: Vec<(Turn, Settled)>,
+    /// Those whose dead letters have no token yet.
+    dead: Vec<EntityRef>,
+    /// Others that are due because of them.
+    due: Vec<EntityRef>,
+    /// Those of them that are owed again.
+    again: Vec<EntityRef>,
+}
+
+impl<R: Remote> Worker<R> {
+    /// Ends the leases of some of the batch.
+    pub(super) async fn end(
+        &self,
+        settled: Vec<(Turn, Settled)>,
+        leases: &Leases,
+        round: &mut Round,
+        is_last: bool,
+    ) -> Result<Option<End>, StoreError> {
+        if settled.is_empty() {
+            return Ok(None);
+        }
+        let verdicts: Vec<_> =
+            settled.iter().map(|(turn, s)| (turn.claim.entity, s.verdict.clone())).collect();
+        round.closes_target |= verdicts.iter().any(|(_, verdict)| verdict.closes_target());
+        // First of all, so that the other processes learn of a pause or a refusal.
+        self.breaker.judge(verdicts).await;
+        // Before the attempts are written down: what dies in between is only doubted once more.
+        let mut due = self.doubt_parents(&settled).await?;
+        let finishes: Vec<Finish> = settled.iter().map(|(_, s)| s.finish.clone()).collect();
+        let read_back = self.remote.request_timeout() + self.settle;
+        let report = self.finish(&finishes, read_back, leases.until).await?;
+        failpoint!("finish.committed");
+        self.count(&settled);
+        let again = if is_last {
+            round.again.extend(&report.again);
+            Vec::new()
+        } else {
+            // Those that still push are not waited for.
+            report.again
+        };
+        due.extend(report.due);
+        Ok(Some(End { settled, dead: report.dead, due, again }))
+    }
+
+    /// The remote says that these parents are not there: no hash proves that they are. Returns what is owed for it.
+    async fn doubt_parents(
+        &self,
+        settled: &[(Turn, Settled)],
+    ) -> Result<Vec<EntityRef>, StoreError> {
+        let doubted: BTreeSet<EntityRef> =
+            settled.iter().flat_map(|(_, s)| s.doubted_parents.iter().copied()).collect();
+        if doubted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let owed = self.store.owe(doubt(self.remote.target(), doubted)).await?;
+        Ok(owed.iter().flat_map(Owing::deliveries).map(|d| d.entity_ref()).collect())
+    }
+
+    /// Tells what follows from ended leases, then acks.
+    pub(super) async fn follow(&self, mut ended: mpsc::UnboundedReceiver<End>, unacked: &Unacked) {
+        let target = self.remote.target();
+        while let Some(End { settled, dead, mut due, again }) = ended.recv().await {
+            if let Err(error) = self.store.record_attempts(target, &attempts(&settled)).await {
+                tracing::warn!(error = %chain(&error), "The audit trail has a gap");
+            }
+            self.tokens.publish(&dead).await;
+            due.extend(again);
+            self.follow_up(&settled, due).await;
+            failpoint!("follow_up.published");
+            unacked.ack(settled.iter().map(|(turn, _)| &turn.claim.entity)).await;
+            failpoint!("acked");
+        }
+    }
+
+    /// Publishes what is due because of ended leases: woken and owed records, and retries through the delay queues. A closed
+    /// target is told nothing: it is caught up when it opens.
+    async fn follow_up(&self, settled: &[(Turn, Settled)], due: Vec<EntityRef>) {
+        let target = self.remote.target();
+        if self.gate.is_closed() {
+            return;
+        }
+        let retries = settled.iter().filter_map(|(turn, settled)| {
+            let delay = settled.retry_after?;
+            let mut delivery = delivery_of(target, turn);
+            delivery.attempt = settled.finish.attempts;
+            Some(Outgoing { queue: Queue::delay(target, delay), delivery })
+        });
+        self.publish(retries.collect()).await;
+        self.publish_due(due).await;
+    }
+
+    fn count(&self, settled: &[(Turn, Settled)]) {
+        let target = self.remote.target();
+        for (turn, settled) in settled {
+            let entity_type = turn.claim.entity.entity_type;
+            self.metrics.delivered(target, entity_type, turn.decision.name(), settled.outcome);
+            if settled.finish.confirmed || settled.outcome == "deleted" {
+                let fresh =
+                    turn.claim.owed_on.map(|owed_on| Timestamp::now().duration_since(owed_on));
+                if let Some(fresh) = fresh.and_then(|fresh| Duration::try_from(fresh).ok()) {
+                    self.metrics.fresh(target, fresh);
+                }
+            }
+            if let Some(class) = settled.failure {
+                tracing::warn!(
+                    target.name = %target,
+                    entity.type = %entity_type,
+                    entity.id = turn.claim.entity.id,
+                    delivery.decision = turn.decision.name(),
+                    delivery.attempt = settled.finish.attempts,
+                    failure.class = class.name(),
+                    failure.text = settled.finish.error.as_deref().unwrap_or_default(),
+                    "Attempt failed"
+                );
+            }
+        }
+    }
+}
+
+fn delivery_of(target: Target, turn: &Turn) -> Delivery {
+    let changed_on = turn.claim.owed_on.unwrap_or_else(Timestamp::now);
+    let mut delivery = Delivery::new(target, turn.claim.entity, turn.claim.cause, changed_on);
+    delivery.traceparent.clone_from(&turn.claim.traceparent);
+    delivery
+}
+
+/// The remote says that these are not there: no hash proves that they are.
+fn doubt(target: Target, entities: BTreeSet<EntityRef>) -> Vec<Owing> {
+    let mut by_type: BTreeMap<EntityType, Vec<(i64, Timestamp, Option<String>)>> = BTreeMap::new();
+    for entity in entities {
+        by_type.entry(entity.entity_type).or_default().push((entity.id, Timestamp::now(), None));
+    }
+    let owing = |(entity_type, entities)| Owing {
+        target,
+        entity_type,
+        entities,
+        cause: Cause::Change,
+        bulk: false,
+        in_doubt: true,
+    };
+    by_type.into_iter().map(owing).collect()
+}
+
+/// The audit trail of what was sent.
+fn attempts(settled: &[(Turn, Settled)]) -> Vec<AttemptRecord> {
+    settled
+        .iter()
+        .filter(|(_, settled)| settled.finish.sent || settled.failure.is_some())
+        .map(|(turn, settled)| AttemptRecord {
+            entity_type: turn.claim.entity.entity_type,
+            entity_id: turn.claim.entity.id,
+            decision: turn.decision.name(),
+            outcome: settled.outcome,
+            class: settled.failure.map(crate::remote::FailureClass::name),
+            error: settled.finish.error.clone(),
+            attempt: turn.claim.attempts.saturating_add(1),
+            duration_ms: turn.took.as_millis().try_into().unwrap_or(u32::MAX),
+            fence: turn.claim.fence,
+        })
+        .collect()
+}

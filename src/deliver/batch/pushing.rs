@@ -1,0 +1,188 @@
+//! Pushing, and taking the results as they arrive.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt as _;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::deciding::Decided;
+use super::{Leases, Round, Slot, Turn, Worker};
+use crate::deliver::decision::Decision;
+use crate::deliver::settle::{self, Settled};
+use crate::deliver::unacked::Unacked;
+use crate::entity::EntityRef;
+use crate::failpoint;
+use crate::limits;
+use crate::remote::{
+    Action, Failure, FailureClass, Look, Push, PushResult, Remote, Results, SendBefore,
+};
+
+impl<R: Remote> Worker<R> {
+    /// Pushes what is to be pushed, writes the results down as they arrive, and tells what follows. The three go on beside
+    /// each other: a broker that is unwell keeps no result from being written down.
+    pub(super) async fn push(
+        &self,
+        mut decided: Decided,
+        leases: &Leases,
+        unacked: &Unacked,
+        slot: &mut Slot,
+    ) -> Round {
+        let mut ready = Vec::with_capacity(decided.turns.len());
+        let mut pushing: HashMap<EntityRef, Turn> = HashMap::new();
+        let mut pushes = Vec::new();
+        for turn in std::mem::take(&mut decided.turns) {
+            if let Some(done) = settle::without_request(&turn.claim, turn.decision, &turn.seen) {
+                ready.push((turn, done));
+            } else {
+                pushes.extend(push_of(&turn, &leases.send_before));
+                pushing.insert(turn.claim.entity, turn);
+            }
+        }
+        die_before_sending(&pushes);
+        let began = Instant::now();
+        let (results, arrived) = Results::channel();
+        let push = async move {
+            // The channel ends when the client is done, or has panicked.
+            if !pushes.is_empty() {
+                let push = AssertUnwindSafe(self.remote.push(pushes, results)).catch_unwind();
+                if push.await.is_err() {
+                    tracing::error!(
+                        "A client panicked, which is a bug; what it was to push is in doubt"
+                    );
+                }
+            }
+        };
+        let (ended, follow) = mpsc::unbounded_channel();
+        let write_down = async {
+            let ended = ended;
+            let mut arriving = Arriving { arrived, slot, began };
+            let mut round = Round::default();
+            loop {
+                let (results, more) = arriving.next(!ready.is_empty()).await;
+                for (entity, result) in results {
+                    if let Some(turn) = pushing.remove(&entity) {
+                        ready.push(self.settle_push(turn, result, &decided, began));
+                    }
+                }
+                if !more {
+                    // Obligation 1 says that there are none; if there are, their fate is not known.
+                    let rest = std::mem::take(&mut pushing).into_values();
+                    ready.extend(rest.map(|t| self.settle_push(t, no_result(), &decided, began)));
+                }
+                let settled = std::mem::take(&mut ready);
+                match self.end(settled, leases, &mut round, !more).await {
+                    // It listens for as long as this lives.
+                    Ok(end) => drop(end.map(|end| ended.send(end))),
+                    Err(error) => round.failed = Some(error),
+                }
+                if !more {
+                    return round;
+                }
+            }
+        };
+        let follow_up = self.follow(follow, unacked);
+        tokio::join!(push, write_down, follow_up).1
+    }
+
+    fn settle_push(
+        &self,
+        turn: Turn,
+        result: PushResult,
+        decided: &Decided,
+        began: Instant,
+    ) -> (Turn, Settled) {
+        die_after_answer(turn.decision);
+        let times = self.times(decided.now(), decided.now);
+        let took = began.elapsed();
+        self.metrics.pushed(self.remote.target(), took);
+        let after = if decided.on_trial { settle::after_trial } else { settle::after_push };
+        let settled = after(&turn.claim, &turn.seen, result, times, self.policy);
+        (Turn { took, ..turn }, settled)
+    }
+}
+
+/// The results of a push, as they arrive.
+struct Arriving<'a> {
+    arrived: mpsc::UnboundedReceiver<(EntityRef, PushResult)>,
+    slot: &'a mut Slot,
+    began: Instant,
+}
+
+impl Arriving<'_> {
+    /// What has arrived and is worth a transaction, and whether there is more to come. It lingers for a moment, so that
+    /// results that come one by one share one, but not for the slow; `has_some` when something is ready already.
+    async fn next(&mut self, has_some: bool) -> (Vec<(EntityRef, PushResult)>, bool) {
+        let mut results = Vec::new();
+        let slow_at = self.began + limits::BATCH_SLOW_AFTER;
+        let mut linger = has_some.then(|| Instant::now() + limits::FINISH_LINGER);
+        loop {
+            let lingers_until = linger.unwrap_or_else(|| Instant::now() + limits::LEASE_MIN);
+            tokio::select! {
+                biased;
+                arrived = self.arrived.recv_many(&mut results, limits::BATCH_DELIVERIES) => {
+                    if arrived == 0 {
+                        return (results, false);
+                    }
+                    linger.get_or_insert_with(|| Instant::now() + limits::FINISH_LINGER);
+                }
+                () = tokio::time::sleep_until(slow_at), if self.slot.0.is_some() => {
+                    self.slot.0 = None;
+                }
+                () = tokio::time::sleep_until(lingers_until) => {
+                    if linger.is_some() {
+                        return (results, true);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What becomes of a push that its client gave no result for.
+fn no_result() -> PushResult {
+    PushResult::Failed(Failure::new(FailureClass::Ambiguous, "The client gave no result"))
+}
+
+/// Where a test kills the process with a write about to be sent.
+fn die_before_sending(pushes: &[Push]) {
+    for push in pushes {
+        match push.action {
+            Action::Create { .. } => failpoint!("create.sending"),
+            Action::Update { .. } => failpoint!("update.sending"),
+            Action::Delete { .. } | Action::DeleteByKey => failpoint!("delete.sending"),
+        }
+    }
+}
+
+/// Where a test kills the process with an answer that nobody has written down.
+fn die_after_answer(decision: Decision) {
+    match decision {
+        Decision::Create { .. } => failpoint!("create.answered"),
+        Decision::Update => failpoint!("update.answered"),
+        Decision::Delete { .. } => failpoint!("delete.answered"),
+        Decision::Skip(_) | Decision::Wait(_) | Decision::Hold(_) => {}
+    }
+}
+
+/// The push that a decision asks for, if it asks for one.
+fn push_of(turn: &Turn, send_before: &SendBefore) -> Option<Push> {
+    let remote_id = || turn.claim.remote_id.clone();
+    let action = match turn.decision {
+        Decision::Create { look_first, absence_is_proof } => Action::Create {
+            wire: turn.wire.clone()?,
+            look: if look_first { Look::First { absence_is_proof } } else { Look::IfRefused },
+        },
+        Decision::Update => Action::Update { remote_id: remote_id()?, wire: turn.wire.clone()? },
+        Decision::Delete { id_is_known: true } => Action::Delete { remote_id: remote_id()? },
+        Decision::Delete { id_is_known: false } => Action::DeleteByKey,
+        Decision::Skip(_) | Decision::Wait(_) | Decision::Hold(_) => return None,
+    };
+    Some(Push {
+        entity: turn.claim.entity,
+        action,
+        by_itself: turn.claim.attempts > 0 || turn.claim.taken_over,
+        send_before: send_before.clone(),
+    })
+}
