@@ -6,5 +6,6 @@ pub(crate) mod ems;
 pub(crate) mod fleet;
 pub(crate) mod parity;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod random;
 pub(crate) mod rig;
