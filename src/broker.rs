@@ -32,6 +32,9 @@ pub enum BrokerError {
     /// A call did not return in time; lapin would wait for ever.
     #[error("The broker did not answer in time ({0})")]
     Timeout(&'static str),
+    /// A memory or disk alarm: the broker takes no messages until it is over. Consumers go on.
+    #[error("The broker takes no messages now: it has a memory or disk alarm")]
+    Blocked,
     /// The broker or the connection refused.
     #[error("The broker connection failed ({doing})")]
     Amqp {
@@ -63,7 +66,7 @@ impl BrokerError {
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Url | Self::OtherArguments(_) => false,
-            Self::Timeout(_) | Self::Unconfirmed { .. } => true,
+            Self::Timeout(_) | Self::Blocked | Self::Unconfirmed { .. } => true,
             Self::Amqp { source, .. } => !matches!(
                 source.kind(),
                 lapin::ErrorKind::ProtocolError(e) if matches!(e.get_id(), 403 | 530)

@@ -43,6 +43,10 @@ pub const BROKER_CALL_TIMEOUT: Duration = Duration::from_secs(10);
 pub const BROKER_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Heartbeat that is asked of the broker: a dead network is noticed within two of these.
 pub const BROKER_HEARTBEAT_SECONDS: u16 = 5;
+/// How soon a publisher that awaits a confirm notices that an alarm of the broker blocks it.
+pub const BROKER_BLOCKED_NOTICED: Duration = Duration::from_millis(50);
+/// A consumer to whom nothing came for this long asks the broker whether it still has it.
+pub const CONSUMER_PROVEN_EVERY: Duration = Duration::from_secs(10);
 /// Reconnect delays grow from this …
 pub const RECONNECT_MIN: Duration = Duration::from_millis(100);
 /// … to this.
@@ -164,6 +168,12 @@ pub const POOL_CONNECTIONS: usize = 8;
 pub const POOL_WAIT: Duration = Duration::from_secs(10);
 /// Longest statement of the worker.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait of ours for the answer to a statement: beyond the server's own limit only a dead one is waited for.
+pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(35);
+/// A pooled connection that was idle for longer is proven by a round trip before it is used …
+pub const POOL_IDLE_TRUSTED: Duration = Duration::from_secs(5);
+/// … which may take this long.
+pub const POOL_PROOF_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for a row lock.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// A transaction that idles longer is ended by the server.
@@ -207,6 +217,8 @@ const _: () = {
     assert!(LEASE_MIN.as_secs() >= 30);
     assert!(IDLE_IN_TRANSACTION_TIMEOUT.as_secs() > BROKER_CALL_TIMEOUT.as_secs());
     assert!(STATEMENT_TIMEOUT.as_secs() > LOCK_TIMEOUT.as_secs());
+    assert!(STATEMENT_DEADLINE.as_secs() > STATEMENT_TIMEOUT.as_secs());
+    assert!(READY_SILENCE_MAX.as_secs() > STATEMENT_DEADLINE.as_secs());
     assert!(BREAKER_PAUSE_MIN.as_secs() < BREAKER_PAUSE_MAX.as_secs());
     // What fails again after each probe must not be taken for a new episode.
     assert!(BREAKER_PAUSE_MAX.as_secs() * 2 <= BREAKER_CALM.as_secs());

@@ -207,6 +207,8 @@ impl Shared {
             wake: self.config.capture.wake,
             metrics: Arc::clone(&self.metrics),
             leads: AtomicBool::new(false),
+            unpublished: AtomicBool::new(false),
+            queue_full: limits::QUEUE_FULL,
             beat: self.progress.part("relay"),
         };
         self.spawn("relay", relay.run(self.stop.clone()));

@@ -12,6 +12,7 @@ mod migrate;
 mod outbox;
 mod projections;
 mod records;
+mod session;
 mod status;
 mod sweep;
 mod targets;
@@ -21,7 +22,12 @@ use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use secrecy::{ExposeSecret as _, SecretString};
+use session::{Session, Suspicion};
+use tokio::time::timeout;
+use tokio_postgres::Socket;
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use dead_letters::{DeadLetter, Filter, OddMessage, Replayed};
@@ -36,6 +42,8 @@ pub use sweep::{Chunk, SweepWatermark};
 pub use targets::{BreakerState, Change, Moment, Standings, TargetListener, TargetState};
 
 use crate::limits;
+
+type Tls = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 
 /// What can go wrong with Postgres.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +71,10 @@ pub enum StoreError {
     /// The connection failed.
     #[error("The database connection failed")]
     Connection(#[source] tokio_postgres::Error),
+    /// A statement was not answered in time, nor refused: a backend that hangs, or a dead network. It may have been
+    /// carried out.
+    #[error("The database did not answer in time")]
+    NoAnswer,
     /// Migrations could not be applied.
     #[error("Migrations can't be applied")]
     Migration(#[source] refinery::Error),
@@ -96,17 +108,20 @@ impl StoreError {
         matches!(self, Self::Database { code, .. } if codes.iter().any(|c| c.code() == code))
     }
 
-    /// Whether the server is away, starting or stopping, so that the same may succeed later without anybody's help.
+    /// Whether the server is away, starting, stopping or a standby, so that the same may succeed later without
+    /// anybody's help.
     #[must_use]
     pub fn is_outage(&self) -> bool {
+        // 57P01 to 57P03: the server stops or starts; 53300: too many connections; 25006: it only reads.
+        let passes = |code: &str| code.starts_with("57P") || code == "53300" || code == "25006";
         match self {
-            Self::Connection(_) | Self::Pool(deadpool_postgres::PoolError::Timeout(_)) => true,
-            // 57P01 to 57P03: the server stops or starts; 53300: too many connections.
-            Self::Database { code, .. } => code.starts_with("57P") || code == "53300",
-            Self::Pool(deadpool_postgres::PoolError::Backend(error)) => match error.as_db_error() {
-                Some(db) => db.code().code().starts_with("57P") || db.code().code() == "53300",
-                None => true,
-            },
+            Self::Connection(_)
+            | Self::NoAnswer
+            | Self::Pool(deadpool_postgres::PoolError::Timeout(_)) => true,
+            Self::Database { code, .. } => passes(code),
+            Self::Pool(deadpool_postgres::PoolError::Backend(error)) => {
+                error.as_db_error().is_none_or(|db| passes(db.code().code()))
+            }
             Self::Pool(_)
             | Self::Url
             | Self::Tls(_)
@@ -133,6 +148,7 @@ impl StoreError {
 #[derive(Clone)]
 pub struct Store {
     pool: Pool,
+    suspicion: Suspicion,
     connector: Connector,
 }
 
@@ -166,6 +182,8 @@ impl Store {
             .keepalives_interval(Duration::from_secs(2))
             .keepalives_retries(3)
             .tcp_user_timeout(Duration::from_secs(9))
+            // A standby is no place to work: of several hosts the primary is taken, and one alone is waited for.
+            .target_session_attrs(TargetSessionAttrs::ReadWrite)
             .options(options);
         let tls = MakeRustlsConnect::new(tls_config()?);
         let manager = Manager::from_config(
@@ -173,24 +191,34 @@ impl Store {
             tls.clone(),
             ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
+        let suspicion = Suspicion::default();
         let pool = Pool::builder(manager)
+            .pre_recycle(suspicion.hook())
             .max_size(limits::POOL_CONNECTIONS)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(limits::POOL_WAIT))
             .create_timeout(Some(limits::POOL_WAIT))
             .recycle_timeout(Some(limits::POOL_WAIT))
             .build()?;
-        Ok(Self { pool, connector: Connector { config, tls } })
+        Ok(Self { pool, suspicion, connector: Connector { config, tls } })
     }
 
-    async fn client(&self) -> Result<deadpool_postgres::Object, StoreError> {
-        Ok(self.pool.get().await?)
+    async fn client(&self) -> Result<Session, StoreError> {
+        Session::take(&self.pool, &self.suspicion).await
+    }
+
+    /// A connection outside the pool, and its driver.
+    async fn connect(
+        &self,
+    ) -> Result<(tokio_postgres::Client, tokio_postgres::Connection<Socket, Tls>), StoreError> {
+        // The driver bounds the TCP connection only: a server that accepts and then hangs would hold us for ever.
+        let connect = self.connector.config.connect(self.connector.tls.clone());
+        Ok(timeout(limits::POOL_WAIT, connect).await.map_err(|_| StoreError::NoAnswer)??)
     }
 
     /// A connection of our own, with its driver running in the background until it is dropped.
     async fn own_client(&self) -> Result<tokio_postgres::Client, StoreError> {
-        let (client, connection) =
-            self.connector.config.connect(self.connector.tls.clone()).await?;
+        let (client, connection) = self.connect().await?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error = %StoreError::from(error), "A database connection ended");

@@ -1,5 +1,8 @@
 //! Publishing with confirms and `mandatory`: a message counts as published only when the broker says that a queue
 //! holds it. Whatever is not confirmed is still owed in Postgres, and the republish scan finds it.
+//!
+//! A connection that an alarm of the broker blocks is kept: a new one would be blocked too, and by its first message
+//! only, while the old one is told when the alarm is over.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -46,8 +49,24 @@ struct Live {
 
 impl Live {
     fn is_usable(&self) -> bool {
-        let status = self.connection.status();
-        status.connected() && !status.blocked() && self.channel.status().connected()
+        self.connection.status().connected() && self.channel.status().connected()
+    }
+
+    /// What `call` brings, or that an alarm blocks the connection: then nothing more is sent or answered.
+    async fn unless_blocked<T>(
+        &self,
+        call: impl Future<Output = Result<T, BrokerError>>,
+    ) -> Result<T, BrokerError> {
+        let blocked = async {
+            while !self.connection.status().blocked() {
+                tokio::time::sleep(limits::BROKER_BLOCKED_NOTICED).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = blocked => Err(BrokerError::Blocked),
+            result = call => result,
+        }
     }
 }
 
@@ -98,14 +117,32 @@ impl Publisher {
         }
         let mut slot = self.live.lock().await;
         let live = self.connected(&mut slot).await?;
-        let result = self.publish_on(&live.channel, messages).await;
-        if result.is_err() {
-            // A queue may have been deleted, the channel closed, the connection half open: begin anew.
-            if let Some(live) = slot.take() {
-                abandon(live);
-            }
-        }
-        result
+        let result = live.unless_blocked(self.publish_on(&live.channel, messages)).await;
+        keep_or_abandon(&mut slot, result)
+    }
+
+    /// Proves that the broker takes messages now, by one that no queue wants: it comes back, and leaves nothing.
+    ///
+    /// # Errors
+    /// [`BrokerError`] when it does not come back.
+    pub async fn prove(&self) -> Result<(), BrokerError> {
+        let mut slot = self.live.lock().await;
+        let live = self.connected(&mut slot).await?;
+        let result = live.unless_blocked(self.round_trip(&live.channel)).await;
+        keep_or_abandon(&mut slot, result)
+    }
+
+    async fn round_trip(&self, channel: &Channel) -> Result<(), BrokerError> {
+        let nowhere = format!("{}.no-queue", self.broker.prefix());
+        let publish = channel.basic_publish(
+            ShortString::default(),
+            nowhere.into(),
+            BasicPublishOptions { mandatory: true, immediate: false },
+            &[],
+            BasicProperties::default(),
+        );
+        let confirm = bounded("publishing", publish).await?;
+        bounded("awaiting a confirm", confirm).await.map(|_| ())
     }
 
     async fn publish_on(
@@ -157,13 +194,9 @@ impl Publisher {
     async fn ask_length(&self, queue: Queue) -> Result<u32, BrokerError> {
         let mut slot = self.live.lock().await;
         let live = self.connected(&mut slot).await?;
-        let result = passive_length(&live.connection, queue.name(self.broker.prefix())).await;
-        if result.is_err()
-            && let Some(live) = slot.take()
-        {
-            abandon(live);
-        }
-        result
+        let length = passive_length(&live.connection, queue.name(self.broker.prefix()));
+        let result = live.unless_blocked(length).await;
+        keep_or_abandon(&mut slot, result)
     }
 
     /// Connects now, declares every queue, and so proves the configuration.
@@ -215,6 +248,20 @@ async fn passive_length(connection: &Connection, queue: String) -> Result<u32, B
     let length = bounded("asking a queue's length", declared).await?.message_count();
     bounded("closing a channel", channel.close(200, "done".into())).await?;
     Ok(length)
+}
+
+/// Begins anew after an error: a queue may have been deleted, the channel closed, the connection half open.
+fn keep_or_abandon<T>(
+    slot: &mut Option<Live>,
+    result: Result<T, BrokerError>,
+) -> Result<T, BrokerError> {
+    if let Err(error) = &result
+        && !matches!(error, BrokerError::Blocked)
+        && let Some(live) = slot.take()
+    {
+        abandon(live);
+    }
+    result
 }
 
 /// Closes a connection in the background: it may hang.

@@ -4,10 +4,12 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::message::Delivery as Raw;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+    QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, Consumer};
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 use super::{Broker, BrokerError, Queue, bounded};
 use crate::delivery::{Delivery, DeliveryError};
@@ -39,6 +41,13 @@ pub struct Subscription {
     connection: Connection,
     channel: Channel,
     consumer: Consumer,
+    queue: String,
+    /// When something came last, or the broker said last that it has this consumer.
+    heard: Instant,
+    /// The broker had messages, though none has come since.
+    passed_over: bool,
+    /// The stream of messages has ended.
+    ended: bool,
 }
 
 impl Broker {
@@ -52,14 +61,24 @@ impl Broker {
         let channel = bounded("opening a channel", connection.create_channel()).await?;
         let qos = channel.basic_qos(limits::PREFETCH, BasicQosOptions { global: false });
         bounded("setting the prefetch", qos).await?;
+        let queue = queue.name(self.prefix());
         let consume = channel.basic_consume(
-            queue.name(self.prefix()).into(),
+            queue.as_str().into(),
             "".into(),
             BasicConsumeOptions { no_local: false, no_ack: false, exclusive: false, nowait: false },
             FieldTable::default(),
         );
         let consumer = bounded("consuming", consume).await?;
-        Ok(Subscription { connection, channel, consumer })
+        let heard = Instant::now();
+        Ok(Subscription {
+            connection,
+            channel,
+            consumer,
+            queue,
+            heard,
+            passed_over: false,
+            ended: false,
+        })
     }
 }
 
@@ -67,28 +86,59 @@ impl Subscription {
     /// The next message. `None` when the consumer is lost: the queue was deleted, the channel or the connection
     /// closed. Then everything that was taken and not acked comes again.
     pub async fn next(&mut self) -> Option<Message> {
-        match self.consumer.next().await {
-            Some(Ok(raw)) => Some(message(raw)),
-            Some(Err(error)) => {
-                tracing::warn!(error = %error, "A consumer was lost");
-                None
-            }
-            None => None,
+        if self.ended {
+            return None;
         }
+        let next = self.consumer.next().await;
+        self.taken(next)
     }
 
     /// A message that has arrived already, without waiting.
     pub fn arrived(&mut self) -> Option<Message> {
-        match self.consumer.next().now_or_never() {
-            Some(Some(Ok(raw))) => Some(message(raw)),
-            Some(Some(Err(_)) | None) | None => None,
+        if self.ended {
+            return None;
         }
+        let next = self.consumer.next().now_or_never()?;
+        self.taken(next)
     }
 
-    /// Whether the connection and the channel stand.
-    #[must_use]
-    pub fn is_connected(&self) -> bool {
-        self.connection.status().connected() && self.channel.status().connected()
+    /// The end is told once only, and whoever hears it may have asked for something else.
+    fn taken(&mut self, next: Option<Result<Raw, lapin::Error>>) -> Option<Message> {
+        match next {
+            Some(Ok(raw)) => {
+                (self.heard, self.passed_over) = (Instant::now(), false);
+                return Some(message(raw));
+            }
+            Some(Err(error)) => tracing::warn!(error = %error, "A consumer was lost"),
+            None => {}
+        }
+        self.ended = true;
+        None
+    }
+
+    /// Whether something may still come, for one that waits. Silence proves nothing: a consumer can be lost without a
+    /// word, so after a while the broker is asked what it knows of it. Whoever waits has room for more, so messages
+    /// that stay in the queue from one question to the next are kept from us.
+    pub async fn is_alive(&mut self) -> bool {
+        if self.ended
+            || !(self.connection.status().connected() && self.channel.status().connected())
+        {
+            return false;
+        }
+        if self.heard.elapsed() < limits::CONSUMER_PROVEN_EVERY {
+            return true;
+        }
+        let options = QueueDeclareOptions { passive: true, ..super::topology::options() };
+        let ask =
+            self.channel.queue_declare(self.queue.as_str().into(), options, FieldTable::default());
+        let Ok(found) = bounded("asking for the consumer", ask).await else { return false };
+        let waiting = found.message_count() > 0;
+        if found.consumer_count() == 0 || (waiting && self.passed_over) {
+            tracing::warn!("The broker does not have this consumer any more, and has not said so");
+            return false;
+        }
+        (self.heard, self.passed_over) = (Instant::now(), waiting);
+        true
     }
 
     /// Asks for no more messages. Those that were taken may still be acked; what had arrived and was not taken is

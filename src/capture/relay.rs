@@ -46,6 +46,10 @@ pub struct Relay {
     pub wake: WakeMode,
     /// Whether it leads now; the republish scan of one that stands by is seldom.
     pub leads: AtomicBool,
+    /// What is owed was not published, so the republish scan looks soon.
+    pub unpublished: AtomicBool,
+    /// A queue of this length is not published to: [`limits::QUEUE_FULL`].
+    pub queue_full: u32,
     /// Where it counts.
     pub metrics: Arc<Metrics>,
     /// Where it shows that it makes progress.
@@ -207,26 +211,38 @@ impl Relay {
     /// Tells consumers of what is owed, where the target takes deliveries now and its queue is not full. A failure
     /// is no loss: it stays owed.
     async fn publish(&self, owed: &[Owing]) {
+        if !self.try_publish(owed).await {
+            self.unpublished.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether everything was published that its target takes now.
+    async fn try_publish(&self, owed: &[Owing]) -> bool {
+        let mut all = true;
         for owing in owed.iter().filter(|owing| !owing.entities.is_empty()) {
             let queue = Queue::outbound(owing.target);
             if !self.watch.is_open(owing.target) {
                 continue;
             }
             match self.publisher.queue_length(queue).await {
-                Ok(length) if length >= limits::QUEUE_FULL => continue,
+                Ok(length) if length >= self.queue_full => {
+                    all = false;
+                    continue;
+                }
                 Ok(_) => {}
                 Err(error) => {
                     tracing::warn!(target.name = %owing.target, error = %chain(&error), "Owed, but not published now");
-                    return;
+                    return false;
                 }
             }
             let messages: Vec<_> =
                 owing.deliveries().map(|delivery| Outgoing { queue, delivery }).collect();
             if let Err(error) = self.publisher.publish(&messages).await {
                 tracing::warn!(target.name = %owing.target, error = %chain(&error), "Owed, but not published now");
-                return;
+                return false;
             }
         }
+        all
     }
 }
 

@@ -1,7 +1,7 @@
 //! The republish scan: what is owed and due, and perhaps in no queue, is published again.
 //!
 //! At start, when the next record will be due by itself but at least every 30 s, and soon again while it finds full
-//! batches and the queue has become short. It publishes
+//! batches and the queue has become short, or when the relay could not publish. It publishes
 //! only into short queues: a long one holds what is owed already, and doubles are harmless but useless. This is
 //! what makes queues expendable: purge them, wipe the broker, and everything still arrives.
 
@@ -41,6 +41,10 @@ pub(super) async fn run(relay: &Relay, stop: CancellationToken) {
         .collect();
     let mut watch = relay.watch.clone();
     while !stop.is_cancelled() {
+        if relay.unpublished.swap(false, Ordering::Relaxed) {
+            let soon = Instant::now() + limits::REPUBLISH_SOON * 4;
+            schedules.iter_mut().for_each(|schedule| schedule.next = schedule.next.min(soon));
+        }
         for schedule in &mut schedules {
             let is_open = relay.watch.is_open(schedule.target);
             // A target that takes deliveries again is caught up at once, also when nobody has seen it closed, and a new

@@ -74,7 +74,7 @@ fn of_store(error: &StoreError) -> Option<&'static str> {
         return Some(if names_a_projection(error) { MISSING_PROJECTION } else { MISSING_SCHEMA });
     }
     match error {
-        StoreError::Pool(_) | StoreError::Connection(_) => {
+        StoreError::Pool(_) | StoreError::Connection(_) | StoreError::NoAnswer => {
             Some("See whether Postgres runs and `database.url` is right.")
         }
         StoreError::Migration(_) => Some(
@@ -102,6 +102,9 @@ const fn of_broker(error: &BrokerError) -> Option<&'static str> {
     match error {
         BrokerError::Timeout(_) | BrokerError::Amqp { .. } => {
             Some("See whether RabbitMQ runs and `broker.url` is right.")
+        }
+        BrokerError::Blocked => {
+            Some("See `rabbitmqctl status`: memory and disk, and their limits.")
         }
         BrokerError::Url | BrokerError::OtherArguments(_) | BrokerError::Unconfirmed { .. } => None,
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -79,7 +80,12 @@ impl<R: Remote> Consumer<R> {
                 () = stop.cancelled() => return,
                 () = self.beat.while_waiting(watch.until(target, true)) => {}
             }
-            match self.consume(stop).await {
+            let began = Instant::now();
+            let ended = self.consume(stop).await;
+            if began.elapsed() > limits::RECONNECT_MAX {
+                delay = limits::RECONNECT_MIN;
+            }
+            match ended {
                 Ok(Ended::Told) => delay = limits::RECONNECT_MIN,
                 Ok(Ended::Lost) => {
                     tracing::warn!(target.name = %target, "The consumer begins anew")
@@ -170,7 +176,7 @@ impl<R: Remote> Consumer<R> {
                 () = self.watch.until(target, false) => return Ended::Told,
                 first = subscription.next() => first,
                 () = tokio::time::sleep(limits::RELAY_FALLBACK_POLL) => {
-                    if subscription.is_connected() { continue } else { return Ended::Lost }
+                    if subscription.is_alive().await { continue } else { return Ended::Lost }
                 }
             };
             let Some(first) = first else { return Ended::Lost };

@@ -56,8 +56,10 @@ pub async fn check(
     watch: &TargetWatch,
     enabled: &[Target],
 ) -> Readiness {
-    let (database, broker) =
-        tokio::join!(within_patience(store.ping()), within_patience(publisher.connect()));
+    let (database, broker) = tokio::join!(
+        within_patience(Box::pin(store.ping())),
+        within_patience(Box::pin(publisher.prove()))
+    );
     let open = |target: &Target| Open { target: *target, takes_deliveries: watch.is_open(*target) };
     readiness(database, broker, progress.silent(), enabled.iter().map(open).collect())
 }

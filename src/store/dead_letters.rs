@@ -341,7 +341,7 @@ impl Store {
         let client = self.client().await?;
         let query =
             client.prepare_cached(include_str!("../../sql/queries/dead_letters_purge.sql")).await?;
-        Ok(client.execute(&query, &[&limits::DEAD_LETTERS_KEPT_DAYS]).await?)
+        client.execute(&query, &[&limits::DEAD_LETTERS_KEPT_DAYS]).await
     }
 }
 

@@ -55,8 +55,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when it can't listen.
     pub async fn listen(&self) -> Result<Listener, StoreError> {
-        let (client, mut connection) =
-            self.connector.config.connect(self.connector.tls.clone()).await?;
+        let (client, mut connection) = self.connect().await?;
         let (notified, lost) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (notified_in, lost_in) = (Arc::clone(&notified), Arc::clone(&lost));
         let driver = tokio::spawn(async move {
@@ -75,7 +74,8 @@ impl Store {
             lost_in.notify_one();
         });
         let mut listener = Listener { client, notified, lost, driver, notifies: true };
-        listener.client.batch_execute("listen ems_sync_outbox; notify ems_sync_outbox").await?;
+        let listen = "listen ems_sync_outbox; notify ems_sync_outbox";
+        listener.bounded(listener.client.batch_execute(listen)).await?;
         match listener.wait(limits::LISTENER_PING_TIMEOUT).await {
             Wake::Notified => {}
             Wake::TimedOut | Wake::Lost => {
@@ -84,10 +84,8 @@ impl Store {
                 ));
             }
         }
-        let row = listener
-            .client
-            .query_one("select current_setting('max_prepared_transactions')::integer", &[])
-            .await?;
+        let setting = "select current_setting('max_prepared_transactions')::integer";
+        let row = listener.bounded(listener.client.query_one(setting, &[])).await?;
         listener.notifies = row.try_get::<_, i32>(0)? == 0;
         Ok(listener)
     }
@@ -157,7 +155,7 @@ impl Listener {
     ) -> Result<T, StoreError> {
         match timeout(limits::LISTENER_PING_TIMEOUT, query).await {
             Ok(result) => Ok(result?),
-            Err(_) => Err(StoreError::Unexpected("the listener's connection does not answer")),
+            Err(_) => Err(StoreError::NoAnswer),
         }
     }
 }

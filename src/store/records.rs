@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::session::Transaction;
 use super::{Store, StoreError};
 use crate::deliver::record::{Claim, Due, Finish};
 use crate::delivery::{Cause, Delivery};
@@ -299,7 +299,7 @@ impl Store {
         let client = self.client().await?;
         let query = client.prepare_cached(include_str!("../../sql/queries/read_back.sql")).await?;
         let [first, second] = crate::limits::READ_BACK_AGAIN_AFTER.map(|d| d.as_secs_f64());
-        Ok(client.execute(&query, &[&target.name(), &rows, &first, &second]).await?)
+        client.execute(&query, &[&target.name(), &rows, &first, &second]).await
     }
 
     /// The database's clock, which leases and due times are measured by.

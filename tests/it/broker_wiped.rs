@@ -1,55 +1,14 @@
 //! The broker is expendable (G1): it loses everything, twice, and everything arrives without help. On a broker of this
 //! test's own, since the others share theirs.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use ems_sync::process::Role;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
 
 use crate::support::ems;
 use crate::support::parity::assert_in_sync;
 use crate::support::rig::Rig;
-
-/// A launcher of local services beside the one that runs these tests. It stops when its standard input ends, so also
-/// when the test fails.
-struct PrivateBroker {
-    launcher: Child,
-    dir: String,
-    url: String,
-}
-
-impl PrivateBroker {
-    async fn start() -> Self {
-        let mut launcher = local("with-services")
-            .args(["--", "sh", "-c"])
-            .arg("echo \"$EMS_SYNC_LOCAL_DIR $EMS_SYNC_LOCAL_AMQP_URL\"; exec cat")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(launcher.stdout.take().unwrap()).lines();
-        let line = lines.next_line().await.unwrap().expect("the services start");
-        let (dir, url) = line.split_once(' ').unwrap();
-        Self { dir: dir.to_owned(), url: url.to_owned(), launcher }
-    }
-
-    async fn ctl(&self, verbs: &[&str]) {
-        let mut ctl = local("ctl");
-        ctl.arg("amqp").args(verbs).env("EMS_SYNC_LOCAL_DIR", &self.dir);
-        assert!(ctl.status().await.unwrap().success(), "ctl amqp {verbs:?}");
-    }
-
-    async fn stop(mut self) {
-        drop(self.launcher.stdin.take());
-        assert!(self.launcher.wait().await.unwrap().success());
-    }
-}
-
-fn local(script: &str) -> Command {
-    Command::new(format!("{}/deploy/local/{script}", env!("CARGO_MANIFEST_DIR")))
-}
+use crate::support::services::PrivateServices;
 
 /// Waits until the remote has taken that many writes more, in single requests or in bulk.
 async fn writes(rig: &Rig, more: usize) {
@@ -60,9 +19,9 @@ async fn writes(rig: &Rig, more: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_five_thousand_owed_and_the_broker_wiped_twice_everything_arrives_without_help() {
-    let broker = PrivateBroker::start().await;
+    let broker = PrivateServices::start().await;
     let mut rig = Rig::new().await;
-    rig.set("BROKER__URL", &broker.url);
+    rig.set("BROKER__URL", &broker.amqp_url);
     let relay = rig.start(&[Role::Relay]);
     ems::populate(&rig.ems, 1_800).await;
     rig.until("select count(*) from sync.outbox", "relayed").await;
@@ -71,16 +30,16 @@ async fn with_five_thousand_owed_and_the_broker_wiped_twice_everything_arrives_w
     assert!(rig.count(owed).await > 5_000);
 
     // All of it was published, and nobody is there when the broker loses it.
-    broker.ctl(&["wipe", "start"]).await;
+    broker.ctl(&["amqp", "wipe", "start"]).await;
     rig.sim.set_latency(Duration::from_millis(150));
     let mut process = rig.spawn(&["run", "--roles", "relay,consume"]);
     writes(&rig, 300).await;
 
     // Now a process is there, in the midst of it; the EMS goes on meanwhile.
-    broker.ctl(&["wipe"]).await;
+    broker.ctl(&["amqp", "wipe"]).await;
     ems::change(&rig.ems, 1).await;
     assert!(rig.count(owed).await > 500, "the broker was lost too late to prove anything");
-    broker.ctl(&["start"]).await;
+    broker.ctl(&["amqp", "start"]).await;
     rig.sim.set_latency(Duration::ZERO);
     rig.settled().await;
     assert_in_sync(&rig).await;

@@ -50,9 +50,12 @@ impl Rig {
     }
 
     pub(crate) async fn with(options: TagServerOptions) -> Self {
+        Self::on(Services::get(), options).await
+    }
+
+    pub(crate) async fn on(services: Services, options: TagServerOptions) -> Self {
         rustls::crypto::ring::default_provider().install_default().ok();
         init_logs();
-        let services = Services::get();
         let url = database::create(&services).await;
         let ems = database::connect(&url).await;
         let store = Store::new(&SecretString::from(url.clone()), "test").unwrap();
@@ -136,21 +139,30 @@ impl Rig {
             }
         };
         if tokio::time::timeout(PATIENCE, wait).await.is_err() {
-            let states = self
+            panic!("Not {what} in time; owed: {:#?}", self.owed().await);
+        }
+    }
+
+    /// What is owed, for a message.
+    pub(crate) async fn owed(&self) -> Vec<String> {
+        let rows = self
                 .ems
                 .query(
                     "select concat_ws(' ', count(*), entity_type, state, state_reason, 'due', min(due_on), max(last_error))
                      from sync.record where owed_gen > done_gen group by entity_type, state, state_reason
                      union all
                      select concat_ws(' ', 'the breaker is', breaker, 'until', breaker_until, 'pause', throttled_until)
-                     from sync.target where target = 'tagserver'",
+                     from sync.target where target = 'tagserver'
+                     union all
+                     select concat_ws(' ', 'the outbox has', count(*), 'since', min(changed_on)) from sync.outbox
+                     union all
+                     select concat_ws(' ', application_name, state, 'since', state_change, wait_event, left(query, 120))
+                     from pg_stat_activity where datname = current_database() and application_name like 'ems-sync%'",
                     &[],
                 )
                 .await
                 .unwrap();
-            let states: Vec<String> = states.iter().map(|row| row.get(0)).collect();
-            panic!("Not {what} in time; owed: {states:#?}");
-        }
+        rows.iter().map(|row| row.get(0)).collect()
     }
 
     pub(crate) async fn count(&self, sql: &str) -> i64 {

@@ -1,0 +1,61 @@
+//! Services of one test's own, for tests that stop them: the others share theirs.
+
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use super::database::Services;
+
+/// A launcher of local services beside the one that runs these tests. It stops when its standard input ends, so also
+/// when the test fails.
+pub(crate) struct PrivateServices {
+    launcher: Child,
+    dir: String,
+    database_url: String,
+    pub(crate) amqp_url: String,
+}
+
+impl PrivateServices {
+    pub(crate) async fn start() -> Self {
+        let mut launcher = local("with-services")
+            .args(["--", "sh", "-c"])
+            .arg("echo \"$EMS_SYNC_LOCAL_DIR $EMS_SYNC_LOCAL_DATABASE_URL $EMS_SYNC_LOCAL_AMQP_URL\"; exec cat")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(launcher.stdout.take().unwrap()).lines();
+        let line = lines.next_line().await.unwrap().expect("the services start");
+        let words: Vec<&str> = line.split(' ').collect();
+        let [dir, database_url, amqp_url] = words[..] else { panic!("{line}") };
+        let owned = str::to_owned;
+        Self {
+            dir: owned(dir),
+            database_url: owned(database_url),
+            amqp_url: owned(amqp_url),
+            launcher,
+        }
+    }
+
+    /// Postgres and the broker of these.
+    pub(crate) fn services(&self) -> Services {
+        Services { database_url: self.database_url.clone(), amqp_url: self.amqp_url.clone() }
+    }
+
+    /// `pg` or `amqp`, and what to do with it; `rabbitmqctl` and its arguments.
+    pub(crate) async fn ctl(&self, arguments: &[&str]) {
+        let mut ctl = local("ctl");
+        ctl.args(arguments).env("EMS_SYNC_LOCAL_DIR", &self.dir).stdout(Stdio::null());
+        assert!(ctl.status().await.unwrap().success(), "ctl {arguments:?}");
+    }
+
+    pub(crate) async fn stop(mut self) {
+        drop(self.launcher.stdin.take());
+        assert!(self.launcher.wait().await.unwrap().success());
+    }
+}
+
+fn local(script: &str) -> Command {
+    Command::new(format!("{}/deploy/local/{script}", env!("CARGO_MANIFEST_DIR")))
+}
