@@ -3,6 +3,7 @@
 
 use tokio::process::Command;
 
+use crate::support::binary;
 use crate::support::database::Services;
 use crate::support::load::{UnderLoad, times};
 use crate::support::proxy::Proxy;
@@ -50,9 +51,10 @@ async fn backends_that_are_terminated_at_load_cost_nothing() {
     let mut rig = Rig::new().await;
     let under_load = UnderLoad::start(&mut rig).await;
     for _ in 0..times(5, 40) {
-        let all = "select count(pg_terminate_backend(pid)) from pg_stat_activity
-            where datname = current_database() and application_name like 'ems-sync%'";
-        assert!(rig.count(all).await > 0, "nobody was connected");
+        let ours = "from pg_stat_activity where datname = current_database()
+            and application_name like 'ems-sync%'";
+        rig.until(&format!("select greatest(0, 3 - count(*)) {ours}"), "connected").await;
+        rig.exec(&format!("select pg_terminate_backend(pid) {ours}")).await;
         under_load.load.commits(3).await;
     }
     under_load.turns(200).await;
@@ -98,6 +100,12 @@ async fn a_listener_whose_backend_hangs_is_replaced() {
     let listener = pids(&rig, LISTENER).await;
     signal(&listener, "STOP").await;
     // It keeps the leader's lock, so its successor stands by, and drains what grows old.
+    let replaced = format!(
+        "select 1 - count(*) from pg_stat_activity where datname = current_database() and pid <> {}
+         and application_name like 'ems-sync%' and query like 'select pg_try_advisory_lock%'",
+        listener[0]
+    );
+    rig.until(&replaced, "replaced").await;
     under_load.moves(&rig).await;
     assert_eq!(pids(&rig, LISTENER).await, listener);
     signal(&listener, "CONT").await;
@@ -167,14 +175,9 @@ async fn a_database_that_only_reads_is_waited_for() {
     rig.exec(ended).await;
     let red = under_load.turns(503).await;
     assert_eq!(red["database"], "can't be reached");
-    let (code, said) = {
-        let ended =
-            crate::support::binary::ended(crate::support::binary::of(&rig, &["status", "--check"]));
-        let ended = ended.await;
-        (ended.code, ended.stderr)
-    };
-    assert_eq!(code, Some(1));
-    assert!(said.contains("does not allow writes"), "{said}");
+    let ended = binary::ended(binary::of(&rig, &["status", "--check"])).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("does not allow writes"), "{ended:?}");
     rig.exec(&format!("set default_transaction_read_only = off; {}", only_reads("off"))).await;
     under_load.turns(200).await;
     under_load.moves(&rig).await;

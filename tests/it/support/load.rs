@@ -68,9 +68,9 @@ impl Load {
         tokio::time::timeout(PATIENCE, committed).await.expect("the EMS works");
     }
 
-    pub(crate) async fn stop(self) -> u64 {
+    async fn stop(&mut self) -> u64 {
         self.stop.cancel();
-        self.task.await.unwrap();
+        (&mut self.task).await.unwrap();
         self.committed.load(Ordering::Relaxed)
     }
 }
@@ -144,11 +144,7 @@ impl UnderLoad {
         rig.ems = database::connect(&rig.url).await;
         rig.settled().await;
         assert_in_sync(rig).await;
-        let readiness = {
-            let turned = binary::get(self.port, "/readyz", None).await;
-            turned.expect("the process serves").0
-        };
-        assert_eq!(readiness, 200);
+        self.turns(200).await;
         assert!(rig.sim.overlaps().iter().all(|overlap| overlap.abandoned));
         assert_eq!(self.process.try_wait().unwrap(), None, "the process healed by itself");
         self.process.kill().await.unwrap();
