@@ -801,7 +801,8 @@ stop_pg() {
 }
 
 kill_pg() { # as a power cut: the postmaster first, then every backend
-  send pg KILL
+  # Until it has gone, a start would take it for alive.
+  send pg KILL && wait_gone pg 5
   kill_found pg_processes
 }
 
