@@ -20,6 +20,7 @@
 mod support;
 
 mod backbone;
+mod binding;
 mod breaker;
 mod broker_loss;
 mod broker_wiped;
@@ -38,4 +39,5 @@ mod outages;
 mod sweep;
 mod tagserver;
 mod tidy;
+mod verify;
 mod wake;
