@@ -41,7 +41,8 @@ async fn what_was_done_behind_our_back_is_found_and_repaired_and_foreign_rows_ar
         rig.sim.plant(Resource::Organisation, foreign).unwrap();
     }
     // What is owed already is no surprise: it waits.
-    assert_eq!(rig.run(&["target", "pause", "tagserver"]).await.0, 0);
+    running.stop().await;
+    let relay = rig.start(&[Role::Relay]);
     rig.exec("update ems.person set first_name = 'Waits' where id = 9").await;
     rig.until("select count(*) from sync.outbox", "relayed").await;
 
@@ -83,7 +84,7 @@ async fn what_was_done_behind_our_back_is_found_and_repaired_and_foreign_rows_ar
     let bulk =
         "select count(*) from sync.record where owed_gen > done_gen and lane = 'bulk' and in_doubt";
     assert_eq!(rig.count(bulk).await, 3);
-    assert_eq!(rig.run(&["target", "resume", "tagserver"]).await.0, 0);
+    let consumer = rig.start(&[Role::Consume]);
     rig.settled().await;
     assert_eq!(rig.sim.row_by_id(Resource::Person, orphan), None);
     let (code, out) = rig.run(&VERIFY).await;
@@ -97,7 +98,8 @@ async fn what_was_done_behind_our_back_is_found_and_repaired_and_foreign_rows_ar
         }
     }
     assert_in_sync(&rig).await;
-    running.stop().await;
+    consumer.stop().await;
+    relay.stop().await;
 }
 
 /// 200 with nothing, a page for people, half a page: on the last type, when all others are read.
