@@ -4,6 +4,7 @@
 //! anew, every call is bounded in time, and publishers and consumers have connections of their own, so that a
 //! memory alarm (which blocks publishers) stops no ack.
 
+mod epoch;
 mod publisher;
 mod subscription;
 mod tokens;
@@ -16,6 +17,7 @@ use lapin::{Connection, ConnectionProperties};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::timeout;
 
+pub use epoch::EpochLock;
 pub use publisher::{Outgoing, Publisher};
 pub use subscription::{Message, Subscription, Undecodable, ack_all, hand_back_all};
 pub use tokens::{Token, Walk};

@@ -10,12 +10,14 @@ mod explain;
 mod guard;
 mod migrate;
 mod output;
+mod rebind;
 mod report;
 mod run;
 mod status;
 mod sweep;
 mod table;
 mod target;
+mod verify;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -87,6 +89,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Status(args) => status::status(&config?, args).await,
         Command::Explain(args) => explain::explain(&config?, args).await,
         Command::DeadLetters(command) => dead_letters::dead_letters(&config?, command).await,
+        Command::Verify(args) => verify::verify(&config?, args).await,
         Command::Target(order) => target::order(&config?, order).await,
     }
 }

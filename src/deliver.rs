@@ -1,9 +1,12 @@
 //! Bringing a target up to date: claim, read, decide, push, finish.
 //!
-//! [`decision`], [`guard`], [`retry`], [`settle`] and [`dead_letter`] are pure: total functions over plain values, which a
-//! simulation can drive. [`consumer`] takes deliveries from the broker, [`batch`] carries a batch of them through the stages.
+//! [`binding`], [`decision`], [`guard`], [`retry`], [`settle`] and [`dead_letter`] are pure: total functions over plain
+//! values, which a simulation can drive. [`consumer`] takes deliveries from the broker, [`batch`] carries a batch of them
+//! through the stages, [`bound`] sees that they go where they belong.
 
 pub mod batch;
+pub mod binding;
+pub mod bound;
 pub mod breaker;
 pub mod consumer;
 pub mod dead_letter;

@@ -34,6 +34,12 @@ impl ContentHash {
         bytes.try_into().ok().map(Self)
     }
 
+    /// Its bytes, as a sync record holds them.
+    #[must_use]
+    pub fn to_bytes(self) -> Vec<u8> {
+        self.0.to_vec()
+    }
+
     /// Lower-case hexadecimal digits.
     #[must_use]
     pub fn to_hex(self) -> String {

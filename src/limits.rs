@@ -143,6 +143,18 @@ pub const TIDY_LEASE: Duration = Duration::from_secs(15);
 /// Days that a closed dead letter is kept.
 pub const DEAD_LETTERS_KEPT_DAYS: i32 = 90;
 
+// --- Binding -----------------------------------------------------------------------------------
+
+/// How often a process compares where it is with what its targets are bound to, besides whenever a connection or a
+/// breaker came back.
+pub const BINDING_CHECK_EVERY: Duration = Duration::from_secs(60);
+/// After a comparison that could not be made, the first pause; it doubles up to [`RECONNECT_MAX`].
+pub const BINDING_RETRY_MIN: Duration = Duration::from_millis(200);
+/// How often the epoch is raised while processes run: a backup that is at least so old is noticed.
+pub const EPOCH_EVERY: Duration = Duration::from_secs(2 * 60);
+/// Pause between two tries to get the lock of the broker's epoch.
+pub const EPOCH_LOCK_POLL: Duration = Duration::from_millis(50);
+
 // --- HTTP --------------------------------------------------------------------------------------
 
 /// Longest wait for a TCP and TLS connection to a remote.
@@ -195,6 +207,19 @@ pub const WATERMARK_MARGIN: Duration = Duration::from_secs(60);
 pub const WATERMARK_SAMPLES_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// A duty whose holder fell silent is taken over after this.
 pub const DUTY_LEASE: Duration = Duration::from_secs(60);
+
+/// Days that a record outlives its entity, so that nothing that comes late brings it back.
+pub const TOMBSTONES_KEPT_DAYS: u16 = 90;
+/// How often old tombstones are looked for.
+pub const TOMBSTONES_PURGED_EVERY: Duration = Duration::from_secs(60 * 60);
+/// Tombstones that one statement drops.
+pub const TOMBSTONES_PURGED_AT_ONCE: i64 = 5_000;
+/// Batches of tombstones that one run drops at most; the rest goes with the next.
+pub const TOMBSTONE_BATCHES_MAX: u32 = 200;
+/// Rows that `verify` shows; what it counts is not bounded by it.
+pub const VERIFY_ROWS_SHOWN: i64 = 10_000;
+/// Findings that a repair owes in one transaction.
+pub const VERIFY_REPAIR_ROWS: i64 = 1_000;
 
 // --- Operations --------------------------------------------------------------------------------
 

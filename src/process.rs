@@ -16,6 +16,7 @@ use crate::broker::{Broker, Publisher};
 use crate::capture::relay::Relay;
 use crate::config::Config;
 use crate::deliver::batch::Worker;
+use crate::deliver::bound::Binding;
 use crate::deliver::breaker::Breaker;
 use crate::deliver::consumer::Consumer;
 use crate::deliver::guard;
@@ -282,9 +283,18 @@ impl Shared {
             gate: self.watch.gate(target),
             stop: self.stop.clone(),
         });
+        let (clearance, cleared) = tokio::sync::watch::channel(None);
+        let binding = Binding {
+            worker: Arc::clone(&worker),
+            broker: self.broker.clone(),
+            breaker: Arc::clone(&breaker),
+            watch: self.watch.clone(),
+            clearance,
+        };
+        self.spawn("binding", binding.run(self.stop.clone()));
+        let watch = self.watch.cleared_by(cleared);
         let beat = self.progress.part(format!("consumer {target}"));
-        let consumer =
-            Consumer::new(Arc::clone(&worker), self.broker.clone(), self.watch.clone(), beat);
+        let consumer = Consumer::new(Arc::clone(&worker), self.broker.clone(), watch, beat);
         let stop = self.stop.clone();
         self.spawn("probe", async move { breaker.run(&worker.remote, stop).await });
         self.spawn("consumer", consumer.run(self.stop.clone()));

@@ -28,6 +28,8 @@
 //!    entity has several, those that are known.
 //! 10. **The whole target's trouble is told at once.** A pause that the remote asks for and a refusal of us go to
 //!     [`Remote::alarms`] when the answer arrives, whatever else is under way.
+//! 11. **Ids belong to one remote.** After [`Remote::stay_with`] nothing is written to a remote that has become another
+//!     one since: pushes are [`PushResult::NotSent`] and [`Remote::changed`] returns, until it is told to stay with that.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -43,10 +45,12 @@ use crate::entity::{EntityRef, EntityType};
 use crate::hash::ContentHash;
 use crate::target::Target;
 
+mod account;
 pub mod failure;
 mod http;
 pub mod tagserver;
 
+pub use account::Account;
 pub use failure::{Failure, FailureClass};
 pub use http::{HttpSettings, TlsError};
 
@@ -326,6 +330,15 @@ pub trait Remote: Send + Sync + 'static {
 
     /// Where it raises an alarm (obligation 10).
     fn alarms(&self) -> &Alarms;
+
+    /// Who the remote is and who we are to it. Changes nothing there.
+    fn account(&self) -> impl Future<Output = Result<Account, Failure>> + Send;
+
+    /// From now on nothing is written to any other account (obligation 11).
+    fn stay_with(&self, account: Account);
+
+    /// Returns when the remote is found to be another one than the account to stay with.
+    fn changed(&self) -> impl Future<Output = ()> + Send;
 
     /// Whether the remote answers and accepts our credentials. Changes nothing there.
     fn probe(&self) -> impl Future<Output = Result<(), Failure>> + Send;

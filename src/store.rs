@@ -4,6 +4,7 @@
 //! No connection is held while a remote or the broker is waited for: every method takes one from the pool, runs
 //! one statement or one short transaction, and gives it back.
 
+mod binding;
 mod dead_letters;
 mod duty;
 mod guard;
@@ -16,6 +17,7 @@ mod session;
 mod status;
 mod sweep;
 mod targets;
+mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub use binding::BindingFacts;
 pub use dead_letters::{DeadLetter, Filter, OddMessage, Replayed};
 pub use duty::{Duty, DutyLease};
 pub use guard::{DeleteVerdict, Guarded};
@@ -40,6 +43,7 @@ pub use records::{AttemptRecord, FinishReport};
 pub use status::{AttemptRow, DutyRow, RecordRow, StateCount};
 pub use sweep::{Chunk, SweepWatermark};
 pub use targets::{BreakerState, Change, Moment, Standings, TargetListener, TargetState};
+pub use verify::{Found, VerifyRecord};
 
 use crate::limits;
 

@@ -14,6 +14,8 @@
 //! run in full. One process at a time sweeps a target; two would only do the work twice.
 
 pub mod schedule;
+pub mod verify;
+pub mod walk;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -15,6 +15,7 @@ mod gate;
 
 pub use gate::Gate;
 
+use crate::deliver::bound::Clearance;
 use crate::error_chain::chain;
 use crate::limits;
 use crate::store::{Store, StoreError, TargetListener, TargetState};
@@ -28,6 +29,8 @@ pub struct TargetWatch {
     states: watch::Receiver<Arc<States>>,
     gates: Arc<HashMap<Target, Gate>>,
     stop: CancellationToken,
+    /// Where this process must have found that a target is where it belongs: for which database it was.
+    clearance: Option<watch::Receiver<Clearance>>,
 }
 
 /// The side that reads Postgres.
@@ -56,7 +59,7 @@ pub async fn start(
         states => states?,
     };
     let (sender, receiver) = watch::channel(Arc::new(states));
-    let watch = TargetWatch { states: receiver, gates: Arc::clone(&gates), stop };
+    let watch = TargetWatch { states: receiver, gates: Arc::clone(&gates), stop, clearance: None };
     Ok((watch, TargetWatcher { store, sender, gates }))
 }
 
@@ -147,7 +150,18 @@ impl TargetWatch {
     /// Whether deliveries may be consumed and published now.
     #[must_use]
     pub fn is_open(&self, target: Target) -> bool {
-        self.states.borrow().get(&target).is_some_and(TargetState::is_open_for_business)
+        let states = self.states.borrow();
+        let Some(state) = states.get(&target) else { return false };
+        let is_cleared = |clearance: &watch::Receiver<Clearance>| {
+            clearance.borrow().as_ref() == Some(&state.database)
+        };
+        state.is_open_for_business() && self.clearance.as_ref().is_none_or(is_cleared)
+    }
+
+    /// A handle for whoever writes to a target: open only while it is cleared for the database that is there.
+    #[must_use]
+    pub fn cleared_by(&self, clearance: watch::Receiver<Clearance>) -> Self {
+        Self { clearance: Some(clearance), ..self.clone() }
     }
 
     /// The state, as read last.
@@ -172,8 +186,40 @@ impl TargetWatch {
 
     /// Waits until the target is open, or not open, for business.
     pub async fn until(&mut self, target: Target, open: bool) {
+        loop {
+            self.states.borrow_and_update();
+            if let Some(clearance) = &mut self.clearance {
+                clearance.borrow_and_update();
+            }
+            if self.is_open(target) == open {
+                return;
+            }
+            let cleared = async {
+                match &mut self.clearance {
+                    Some(clearance) => clearance.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let moved = tokio::select! {
+                moved = self.states.changed() => moved,
+                moved = cleared => moved,
+            };
+            if moved.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Waits until the database is another one than `database`, or was restarted, or the target is closed for business
+    /// for more than a pause that it asked for: whatever was found out about its place must be found out again.
+    pub async fn until_place_is_doubtful(&mut self, target: Target, database: &str) {
         let is = |states: &Arc<States>| {
-            states.get(&target).is_some_and(TargetState::is_open_for_business) == open
+            states.get(&target).is_some_and(|state| {
+                let is_paused_only = state.throttled_until.is_some()
+                    && TargetState { throttled_until: None, ..state.clone() }
+                        .is_open_for_business();
+                state.database != database || !(state.is_open_for_business() || is_paused_only)
+            })
         };
         if self.states.wait_for(is).await.is_err() {
             std::future::pending::<()>().await;

@@ -19,7 +19,7 @@ set search_path = pg_catalog, pg_temp
 as $body$
 begin
     perform pg_notify('ems_sync_target', concat_ws(' ', new.target, new.version,
-        case when new.paused_on is null and new.disabled_on is null and new.breaker = 'closed'
+        case when new.paused_on is null and new.disabled_on is null and new.held_on is null and new.breaker = 'closed'
                   and coalesce(new.throttled_until <= clock_timestamp(), true)
              then 'open' else 'closed' end));
     return null;
@@ -33,6 +33,7 @@ create or replace trigger target_tells after update on sync.target
     for each row
     when (old.paused_on is distinct from new.paused_on
        or old.disabled_on is distinct from new.disabled_on
+       or old.held_on is distinct from new.held_on
        or old.breaker is distinct from new.breaker
        or old.on_trial is distinct from new.on_trial
        or old.closed_on is distinct from new.closed_on

@@ -21,8 +21,13 @@ select t.target,
        t.throttled_until,
        t.learnt_pause,
        t.last_error,
+       t.held_on is not null as held,
+       coalesce(b.held_parts, '{}') as held_parts,
+       d.oid::text || ' since ' || pg_postmaster_start_time() as database,
        case when opened.on > now.now - $1::double precision * interval '1 second'
             then greatest(extract(epoch from now.now - opened.on), 0)::double precision end as open_for
 from (select clock_timestamp() as now) now
 cross join sync.target t
+join pg_database d on d.datname = current_database()
+left join sync.binding b on b.target = t.target
 cross join lateral (select greatest(t.closed_on, case when t.throttled_until <= now.now then t.throttled_until end) as on) opened

@@ -113,6 +113,23 @@ pub(super) fn arguments(queue: Queue, prefix: &str) -> FieldTable {
     arguments
 }
 
+/// The queue of the epoch (`super::epoch`).
+pub(super) fn epoch_queue(prefix: &str) -> String {
+    format!("{prefix}.epoch")
+}
+
+/// One message: a new one pushes the old one out.
+pub(super) fn epoch_arguments() -> FieldTable {
+    let text = |text: &str| AMQPValue::LongString(text.into());
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), text("quorum"));
+    arguments.insert("x-overflow".into(), text("drop-head"));
+    arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(1));
+    arguments
+        .insert("x-delivery-limit".into(), AMQPValue::LongLongInt(limits::BROKER_DELIVERY_LIMIT));
+    arguments
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -52,9 +52,12 @@ pub(super) enum Command {
     /// List, show, replay or discard what needs a person
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
-    /// Pause, resume, enable or disable a target; takes effect in every process within seconds
+    /// Pause, resume, enable, disable or rebind a target, decide about held deletes; takes effect in every process within
+    /// seconds
     #[command(subcommand)]
     Target(TargetOrder),
+    /// Read a whole target and say what differs from the EMS; exits with 1 if anything does
+    Verify(VerifyArgs),
     /// Check the configuration: every problem at once, none of the secrets
     CheckConfig(Json),
 }
@@ -98,6 +101,19 @@ pub(super) struct SweepArgs {
     /// Only this target
     #[arg(long)]
     pub(super) target: Option<Target>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// The target
+    #[arg(long)]
+    pub(super) target: Target,
+    /// Owe what is missing, different or orphaned, so that the running processes put it right
+    #[arg(long)]
+    pub(super) repair: bool,
     /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,
@@ -266,6 +282,9 @@ pub(super) enum TargetOrder {
     Approve(ApproveArgs),
     /// Leave at the target what is held to be deleted, until the EMS has it again or it is approved after all
     Reject(TargetArgs),
+    /// Say that the target is where it belongs now: verify it, trust nothing that was known of it, bind it to this database
+    /// and this account, and let it go on
+    Rebind(TargetArgs),
 }
 
 #[derive(Debug, Args)]

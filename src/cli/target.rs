@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::args::{TargetArgs, TargetOrder};
 use super::table::cell;
-use super::{Exit, adapters, guard, output};
+use super::{Exit, adapters, guard, output, rebind};
 use crate::config::{self, Config};
 use crate::deliver::breaker::{self, rule::Order};
 use crate::ops::status::state::{self, Obstacle, Shown};
@@ -38,6 +38,10 @@ pub(super) async fn order(config: &Config, order: TargetOrder) -> anyhow::Result
         TargetOrder::Disable(args) => (Order::Disable(args.reason.clone()), args),
         TargetOrder::Approve(args) => return guard::approve(config, args).await,
         TargetOrder::Reject(args) => return guard::reject(config, args).await,
+        TargetOrder::Rebind(args) => {
+            let by = by_of(&args);
+            return rebind::rebind(config, args, &by).await;
+        }
     };
     let name = order.name();
     let (store, _) = adapters(config, "target")?;

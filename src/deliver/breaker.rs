@@ -90,6 +90,15 @@ impl Breaker {
         }
     }
 
+    /// Takes the failure of a request that concerned no entity, while the target was open for business.
+    pub async fn met(&self, failure: &Failure) {
+        if failure.class.closes_target() {
+            self.tell_closing(failure).await;
+        } else {
+            self.tell(&Event::Met(failure.to_string())).await;
+        }
+    }
+
     fn is_throttled(&self) -> bool {
         self.watch.state(self.target).is_some_and(|state| state.throttled_until.is_some())
     }

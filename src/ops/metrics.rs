@@ -48,6 +48,7 @@ pub struct Metrics {
     breaker_state: Gauge<u64>,
     throttled: Gauge<u64>,
     dead_letters: Gauge<u64>,
+    target_held: Gauge<u64>,
     records: Gauge<u64>,
 }
 
@@ -106,6 +107,10 @@ impl Metrics {
             breaker_state: gauge("breaker_state", "0 closed, 1 half open, 2 open, 3 disabled"),
             throttled: gauge("throttled", "1 while the target has asked to be left alone, else 0"),
             dead_letters: gauge("dead_letters", "Entities whose last cycle ended in a dead letter"),
+            target_held: gauge(
+                "target_held",
+                "1 while a target is not where it was bound, so that nothing is sent to it",
+            ),
             records: gauge("records", "Sync records by state"),
             registry,
             _provider: provider,
@@ -178,6 +183,11 @@ impl Metrics {
 
     pub(crate) fn throttled(&self, target: Target, is_throttled: bool) {
         self.throttled.record(u64::from(is_throttled), &[of(target)]);
+    }
+
+    /// Whether it is held because it is not where it was bound.
+    pub(crate) fn held(&self, target: Target, is_held: bool) {
+        self.target_held.record(u64::from(is_held), &[of(target)]);
     }
 
     pub(crate) fn records(&self, target: Target, state: String, records: u64) {

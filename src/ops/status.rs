@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::broker::{BrokerError, Publisher, Queue, QueueKind};
+use crate::deliver::{binding, bound};
 use crate::entity::EntityType;
 use crate::store::{BreakerState, Duty, DutyRow, StateCount, Store, StoreError, TargetState};
 use crate::target::Target;
@@ -331,7 +332,7 @@ fn row(
         target: state.target,
         state: shown,
         reason,
-        detail: detail(state).cloned(),
+        detail: detail(state),
         breaker: state::breaker(is_enabled, state),
         queues,
         dead_letters: counts.dead_letters,
@@ -346,12 +347,16 @@ fn row(
     }
 }
 
-/// What was said when the target was disabled, or its breaker opened.
-fn detail(state: &TargetState) -> Option<&String> {
+/// What was said when the target was disabled, held, or its breaker opened.
+fn detail(state: &TargetState) -> Option<String> {
+    if state.disabled_reason.is_none() && !state.held_parts.is_empty() {
+        let (what, advice) = (binding::words(&state.held_parts), bound::advice(state.target));
+        return Some(format!("{what}. {advice}"));
+    }
     match state.breaker {
-        BreakerState::Closed => state.disabled_reason.as_ref(),
+        BreakerState::Closed => state.disabled_reason.clone(),
         BreakerState::Open | BreakerState::HalfOpen => {
-            state.disabled_reason.as_ref().or(state.last_error.as_ref())
+            state.disabled_reason.clone().or_else(|| state.last_error.clone())
         }
     }
 }
@@ -389,6 +394,9 @@ pub fn needs(state: &TargetState, counts: &Counts) -> Vec<&'static str> {
     let mut needs = Vec::new();
     if state.disabled {
         needs.push("disabled");
+    }
+    if !state.held_parts.is_empty() {
+        needs.push("binding");
     }
     if state.breaker != BreakerState::Closed {
         needs.push("breaker_open");

@@ -162,6 +162,11 @@ impl Http {
         }
     }
 
+    /// Where the contract's paths begin.
+    pub(super) fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
     pub(super) const fn timeout(&self) -> Duration {
         self.timeout
     }

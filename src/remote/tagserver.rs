@@ -11,9 +11,11 @@
 mod answer;
 mod auth;
 mod bulk;
+mod identity;
 mod single;
 mod wire;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -22,22 +24,28 @@ use futures_util::stream::FuturesUnordered;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
-use self::auth::Login;
+use self::auth::{Login, Token};
 use self::bulk::{RowEnd, Unsettled};
+use self::identity::Identity;
 use self::wire::Resource;
-use super::http::{Answer, Http, Intent, Request, after_sending};
+use super::http::{Answer, Http, Intent, Request, Slot, after_sending};
 use super::{
-    Action, Alarms, Failure, FailureClass, Fields, HttpSettings, Look, Page, Push, PushResult,
-    Remote, RemoteIds, RemoteRecord, Results, SendBefore, TlsError, Unmappable, Wire,
+    Account, Action, Alarms, Failure, FailureClass, Fields, HttpSettings, Look, Page, Push,
+    PushResult, Remote, RemoteIds, RemoteRecord, Results, SendBefore, TlsError, Unmappable, Wire,
 };
 use crate::entity::{EntityRef, EntityType};
+use crate::hash::ContentHash;
 use crate::limits;
 use crate::target::Target;
+
+/// Raised when an account's digests are made of something else; the target is then held until it is rebound.
+const ACCOUNT_VERSION: u32 = 1;
 
 /// The client of one `TagServer`.
 pub struct TagServer {
     http: Http,
     login: Login,
+    identity: Identity,
     /// Cleared for good when the server answers that it has no bulk endpoint.
     has_bulk: AtomicBool,
     alarms: Alarms,
@@ -56,6 +64,7 @@ impl TagServer {
         Ok(Self {
             http: Http::new(settings)?,
             login: Login::new(username, password),
+            identity: Identity::new(),
             has_bulk: AtomicBool::new(true),
             alarms: Alarms::default(),
         })
@@ -81,7 +90,8 @@ impl TagServer {
     }
 
     /// Sends an authorised request: one new login after a 401, then the refusal is final (contract, "Login").
-    /// `Ok(None)` means that nothing was sent because `send_before` has passed, or the server wants to be left alone.
+    /// `Ok(None)` means that nothing was sent: `send_before` has passed, the server wants to be left alone, or it is another
+    /// one by now.
     async fn call(
         &self,
         intent: Intent,
@@ -115,12 +125,26 @@ impl TagServer {
                 return Ok(None);
             }
             let token = self.login.token(&self.http, &slot, asked).await;
-            let token = token.map_err(|f| if is_last { f } else { f.unsent() })?;
+            let unsent = |f: Failure| if is_last { f } else { f.unsent() };
+            let token = token.map_err(unsent)?;
+            match self.is_the_same(&slot, &token, asked, is_last).await.map_err(unsent)? {
+                Some(true) => {}
+                Some(false) => return Ok(None),
+                None => {
+                    self.login.forget(&token).await;
+                    asked = Instant::now();
+                    continue;
+                }
+            }
             if send_before.has_passed() || self.http.is_quiet() {
                 return Ok(None);
             }
             let request = build(&self.http).bearer(token.text());
-            let answer = self.http.send(&slot, intent, request).await?;
+            let sent = self.http.send(&slot, intent, request).await;
+            if sent.as_ref().map_or(true, |answer| matches!(answer.status, 502..=504)) {
+                self.identity.doubt();
+            }
+            let answer = sent?;
             if answer.status != 401 {
                 return Ok(Some(answer));
             }
@@ -140,6 +164,61 @@ impl TagServer {
             return Failure::new(FailureClass::Throttled, text).unsent();
         }
         Failure::new(FailureClass::Transient, "No slot in time").unsent()
+    }
+
+    /// Whether the server is still the one whose ids we know; asked once after each login and each lost connection.
+    /// `None`: the token was refused.
+    async fn is_the_same(
+        &self,
+        slot: &Slot<'_>,
+        token: &Arc<Token>,
+        asked: Instant,
+        is_last: bool,
+    ) -> Result<Option<bool>, Failure> {
+        if self.identity.is_proven(token) {
+            return Ok(Some(true));
+        }
+        let _one_at_a_time = self.identity.asking.lock().await;
+        if self.identity.is_proven(token) || self.identity.is_another() {
+            return Ok(Some(!self.identity.is_another()));
+        }
+        if let Some(failure) = self.identity.failure_since(asked) {
+            return Err(failure);
+        }
+        let answer = match self.ask_who(slot, token).await {
+            Ok(answer) if answer.status == 401 && !is_last => return Ok(None),
+            Ok(answer) => answer::instance(&answer),
+            Err(failure) => Err(failure),
+        };
+        match answer {
+            Ok(instance) => {
+                let account = self.account_at(instance.as_deref());
+                Ok(Some(self.identity.asked(token, account)))
+            }
+            Err(failure) => {
+                self.identity.failed(&failure);
+                Err(failure)
+            }
+        }
+    }
+
+    async fn ask_who(&self, slot: &Slot<'_>, token: &Arc<Token>) -> Result<Answer, Failure> {
+        let request = self.http.request(super::http::Method::Get, "/management/info");
+        self.http.send(slot, Intent::Read, request.bearer(token.text())).await
+    }
+
+    /// The account of a server that says it is this instance. Where it does not say so, its address is a part of it.
+    fn account_at(&self, instance: Option<&str>) -> Account {
+        let print = |value| ContentHash::of(Target::TagServer, ACCOUNT_VERSION, &value);
+        let username = self.login.username();
+        let login = match instance {
+            Some(_) => serde_json::json!({ "username": username }),
+            None => serde_json::json!({ "username": username, "address": self.http.base_url() }),
+        };
+        Account {
+            login: print(login),
+            instance: instance.map(|instance| print(serde_json::json!({ "instance": instance }))),
+        }
     }
 
     /// Looks for the record that carries this EMS id. A server that ignores the filter answers with other rows,
@@ -207,7 +286,7 @@ impl Remote for TagServer {
     /// settle go on as single calls.
     async fn push(&self, batch: Vec<Push>, results: Results) {
         let (rows, singles) = if self.has_bulk.load(Ordering::Relaxed) {
-            bulk::split(batch)
+            bulk::split(batch, self.identity.reads_first())
         } else {
             (Vec::new(), batch)
         };
@@ -255,6 +334,42 @@ impl Remote for TagServer {
 
     fn alarms(&self) -> &Alarms {
         &self.alarms
+    }
+
+    async fn account(&self) -> Result<Account, Failure> {
+        let mut asked = Instant::now();
+        let until = SendBefore::from(asked + limits::LEASE_MIN);
+        let slot = tokio::select! {
+            slot = self.http.slot() => slot,
+            () = until.passes() => {
+                return Err(Failure::new(FailureClass::Transient, "No slot in time").unsent());
+            }
+        };
+        for is_last in [false, true] {
+            if self.http.is_quiet() {
+                return Err(self.not_sent());
+            }
+            let token = self.login.token(&self.http, &slot, asked).await?;
+            let answer = self.ask_who(&slot, &token).await?;
+            if answer.status == 401 && !is_last {
+                self.login.forget(&token).await;
+                asked = Instant::now();
+                continue;
+            }
+            let instance = answer::instance(&answer)?;
+            let account = self.account_at(instance.as_deref());
+            self.identity.asked(&token, account);
+            return Ok(account);
+        }
+        Err(Failure::new(FailureClass::Authentication, "401 also after a new login"))
+    }
+
+    fn stay_with(&self, account: Account) {
+        self.identity.stay_with(account);
+    }
+
+    async fn changed(&self) {
+        self.identity.changed().await;
     }
 
     async fn probe(&self) -> Result<(), Failure> {

@@ -17,6 +17,8 @@ pub enum Duty {
     TidyTokens,
     /// Making and dropping the partitions of the audit trail.
     KeepAttempts,
+    /// Dropping what is left of entities that went long ago.
+    PurgeTombstones,
 }
 
 impl Duty {
@@ -27,6 +29,7 @@ impl Duty {
             Self::SweepOutbound => "sweep_outbound",
             Self::TidyTokens => "tidy_tokens",
             Self::KeepAttempts => "keep_attempts",
+            Self::PurgeTombstones => "purge_tombstones",
         }
     }
 }
@@ -36,7 +39,7 @@ impl Duty {
     const fn lease(self) -> std::time::Duration {
         match self {
             Self::TidyTokens => limits::TIDY_LEASE,
-            Self::SweepOutbound | Self::KeepAttempts => limits::DUTY_LEASE,
+            Self::SweepOutbound | Self::KeepAttempts | Self::PurgeTombstones => limits::DUTY_LEASE,
         }
     }
 }

@@ -12,7 +12,7 @@ mod embedded {
 const MIGRATION_LOCK: (i32, i32) = (4_541_779, 3);
 
 /// Functions, re-applied in this order.
-const FUNCTIONS: [&str; 8] = [
+const FUNCTIONS: [&str; 9] = [
     include_str!("../../sql/functions/capture.sql"),
     include_str!("../../sql/functions/owe.sql"),
     include_str!("../../sql/functions/claim.sql"),
@@ -21,6 +21,7 @@ const FUNCTIONS: [&str; 8] = [
     include_str!("../../sql/functions/guard.sql"),
     include_str!("../../sql/functions/attempts.sql"),
     include_str!("../../sql/functions/target.sql"),
+    include_str!("../../sql/functions/place.sql"),
 ];
 
 /// What a migration did.

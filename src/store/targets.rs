@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{AsyncMessage, Row};
 
 use super::{Store, StoreError};
+use crate::deliver::binding::Part;
 pub use crate::deliver::breaker::rule::BreakerState;
 use crate::deliver::breaker::rule::{self, Effect, Standing, Window};
 use crate::entity::EntityRef;
@@ -53,13 +54,18 @@ pub struct TargetState {
     pub last_error: Option<String>,
     /// Grows with every change.
     pub version: i64,
+    /// What differs from the place that it is bound to; while anything does, it is held.
+    pub held_parts: Vec<Part>,
+    /// Which database this was read from, and since when its server runs.
+    pub database: String,
 }
 
 impl TargetState {
     /// Whether deliveries may be consumed and published now.
     #[must_use]
     pub const fn is_open_for_business(&self) -> bool {
-        !self.paused
+        self.held_parts.is_empty()
+            && !self.paused
             && !self.disabled
             && self.throttled_until.is_none()
             && matches!(self.breaker, BreakerState::Closed)
@@ -269,6 +275,7 @@ fn target_of(row: &Row) -> Result<Target, StoreError> {
 fn standings(row: &Row) -> Result<Standings, StoreError> {
     let breaker: &str = row.try_get("breaker")?;
     let standing = Standing {
+        held: row.try_get("held")?,
         paused: row.try_get("paused")?,
         disabled: row.try_get("disabled")?,
         disabled_reason: row.try_get("disabled_reason")?,
@@ -305,6 +312,11 @@ fn standings(row: &Row) -> Result<Standings, StoreError> {
 fn state(row: &Row) -> Result<TargetState, StoreError> {
     let Standings { target, standing, version, now } = standings(row)?;
     let open_for: Option<f64> = row.try_get("open_for")?;
+    let held: Vec<&str> = row.try_get("held_parts")?;
+    let held_parts = held.into_iter().map(|name| {
+        Part::from_name(name)
+            .ok_or(StoreError::Unexpected("sync.binding has a part that is not known"))
+    });
     Ok(TargetState {
         target,
         paused: standing.paused,
@@ -321,6 +333,8 @@ fn state(row: &Row) -> Result<TargetState, StoreError> {
         disabled_reason: standing.disabled_reason,
         last_error: standing.last_error,
         version,
+        held_parts: held_parts.collect::<Result<_, _>>()?,
+        database: row.try_get("database")?,
     })
 }
 

@@ -9,7 +9,7 @@ use super::{Extent, Found, SweepError, Sweeper};
 use crate::error_chain::chain;
 use crate::limits;
 use crate::remote::Remote;
-use crate::store::{Duty, StoreError};
+use crate::store::{Duty, DutyLease, StoreError};
 
 impl<R: Remote> Sweeper<R> {
     /// Sweeps every `every`, until `stop`.
@@ -31,6 +31,9 @@ impl<R: Remote> Sweeper<R> {
             }
             if let Err(error) = self.keep_attempts(owner).await {
                 tracing::warn!(error = %chain(&error), "The audit trail's partitions can't be kept; tried again");
+            }
+            if let Err(error) = self.purge_tombstones(owner).await {
+                tracing::warn!(target.name = %target, error = %chain(&error), "Old tombstones can't be dropped; tried again");
             }
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -54,6 +57,34 @@ impl<R: Remote> Sweeper<R> {
         let result = result.await;
         self.store.end_duty(&duty, 0, result.is_ok()).await?;
         result
+    }
+
+    /// Once an hour, by one process: what is left of entities that went long ago.
+    async fn purge_tombstones(&self, owner: Uuid) -> Result<(), StoreError> {
+        let (duty, target) = (Duty::PurgeTombstones, self.remote.target());
+        let every = limits::TOMBSTONES_PURGED_EVERY;
+        let Some(duty) = self.store.take_duty(duty, target, owner, every).await? else {
+            return Ok(());
+        };
+        let result = self.drop_tombstones(&duty).await;
+        let found = result.as_ref().copied().unwrap_or(0);
+        self.store
+            .end_duty(&duty, i64::try_from(found).unwrap_or(i64::MAX), result.is_ok())
+            .await?;
+        result.map(|_| ())
+    }
+
+    async fn drop_tombstones(&self, duty: &DutyLease) -> Result<u64, StoreError> {
+        let mut dropped = 0;
+        for _ in 0..limits::TOMBSTONE_BATCHES_MAX {
+            let batch = self.store.purge_tombstones(self.remote.target()).await?;
+            dropped += batch;
+            self.beat.beat();
+            if batch == 0 || !self.store.keep_duty(duty).await? {
+                break;
+            }
+        }
+        Ok(dropped)
     }
 
     async fn sweep_if_due(

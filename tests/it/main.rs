@@ -20,6 +20,7 @@
 mod support;
 
 mod backbone;
+mod binding;
 mod breaker;
 mod broker_faults;
 mod broker_loss;
@@ -42,4 +43,5 @@ mod proxy;
 mod sweep;
 mod tagserver;
 mod tidy;
+mod verify;
 mod wake;

@@ -3,6 +3,7 @@
 
 mod bench;
 
+mod identity;
 mod login;
 
 mod create;

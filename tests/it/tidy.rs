@@ -77,6 +77,7 @@ fn pure_modules_know_no_runtime_no_broker_no_http_and_no_database() {
         "src/limits.rs",
         "src/route.rs",
         "src/capture/change.rs",
+        "src/deliver/binding.rs",
         "src/deliver/breaker/evidence.rs",
         "src/deliver/breaker/pause.rs",
         "src/deliver/breaker/rule.rs",
@@ -85,6 +86,7 @@ fn pure_modules_know_no_runtime_no_broker_no_http_and_no_database() {
         "src/deliver/retry.rs",
         "src/deliver/settle.rs",
         "src/remote/failure.rs",
+        "src/sweep/verify.rs",
         "src/remote/tagserver/wire.rs",
     ];
     for path in pure {

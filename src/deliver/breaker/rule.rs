@@ -49,7 +49,10 @@ impl BreakerState {
 
 /// What is known of a target as a whole. Its default is a healthy target.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Standing {
+    /// It is not where it was bound. Whoever binds says so; nothing here changes it.
+    pub held: bool,
     /// A person paused it.
     pub paused: bool,
     /// A person, a refusal or lasting failure disabled it.
@@ -143,6 +146,8 @@ pub enum Event {
     Refused(String),
     /// Somebody would probe it, and needs no longer than this.
     ProbeBegins(Duration),
+    /// A request failed that concerned no entity: the target can't be reached.
+    Met(String),
     /// A probe ended.
     Probed(Probed),
     /// A person ordered something.
@@ -232,6 +237,7 @@ pub fn step(
         Event::Throttled(asked) => turn.throttled(*asked),
         Event::Refused(reason) => turn.disable(reason.clone()),
         Event::ProbeBegins(at_most) => turn.probe_begins(*at_most),
+        Event::Met(error) => turn.met(error),
         Event::Probed(probed) => turn.probed(probed),
     }
     (turn.s, turn.effects)
@@ -251,6 +257,7 @@ pub fn probe_is_due(standing: &Standing, now: Timestamp) -> bool {
     let is_over = |until: Option<Timestamp>| until.is_none_or(|until| until <= now);
     standing.breaker != BreakerState::Closed
         && !standing.disabled
+        && !standing.held
         && !standing.paused
         && is_over(standing.until)
         && is_over(standing.throttled_until)
@@ -260,6 +267,7 @@ pub fn probe_is_due(standing: &Standing, now: Timestamp) -> bool {
 #[must_use]
 pub fn is_open_for_business(standing: &Standing, now: Timestamp) -> bool {
     !standing.paused
+        && !standing.held
         && !standing.disabled
         && standing.breaker == BreakerState::Closed
         && standing.throttled_until.is_none_or(|until| until <= now)
@@ -432,6 +440,17 @@ impl Turn {
         }
     }
 
+    fn met(&mut self, error: &str) {
+        if self.s.breaker != BreakerState::Closed {
+            return;
+        }
+        self.s.last_error = Some(error.to_owned());
+        self.failed();
+        if !self.give_up() {
+            self.open();
+        }
+    }
+
     /// Closed, on trial.
     fn close(&mut self) {
         self.s.breaker = BreakerState::Closed;
@@ -465,8 +484,8 @@ impl Turn {
             Order::Pause => self.s.paused = true,
             Order::Resume => self.s.paused = false,
             Order::Enable => {
-                let paused = self.s.paused;
-                self.s = Standing { paused, ..Standing::default() };
+                let Standing { paused, held, .. } = self.s;
+                self.s = Standing { paused, held, ..Standing::default() };
                 self.close();
             }
             Order::Disable(reason) => {

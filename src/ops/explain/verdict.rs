@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::deliver::{binding, bound};
 use crate::entity::EntityRef;
 use crate::ops::status::state::{Obstacle, Shown};
 use crate::remote::FailureClass;
@@ -66,7 +67,8 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
         obstacle @ (Obstacle::NotEnabled
         | Obstacle::Refused(_)
         | Obstacle::GivenUp
-        | Obstacle::DisabledByPerson),
+        | Obstacle::DisabledByPerson
+        | Obstacle::NotBoundHere),
     ) = obstacle
     {
         return behind(obstacle, evidence.state);
@@ -87,6 +89,12 @@ fn behind(obstacle: Obstacle, state: &TargetState) -> Verdict {
             format!("Nothing is sent until `targets.{target}.enabled = true` in the configuration.")
         }
         Obstacle::Refused(_) | Obstacle::GivenUp | Obstacle::DisabledByPerson => enable,
+        Obstacle::NotBoundHere => {
+            format!(
+                "Nothing is sent until `ems-sync target rebind {target}`: {}.",
+                binding::words(&state.held_parts)
+            )
+        }
         Obstacle::Paused => {
             format!(
                 "Nothing is sent until `ems-sync target resume {target}`; then it is caught up."
@@ -107,6 +115,7 @@ fn behind(obstacle: Obstacle, state: &TargetState) -> Verdict {
         Obstacle::GivenUp => verdict.advising(format!(
             "See whether the target is up, then `ems-sync target enable {target}`."
         )),
+        Obstacle::NotBoundHere => verdict.advising(bound::advice(target)),
         Obstacle::BreakerOpen => verdict.advising(FailureClass::Transient.advice()),
         Obstacle::Throttled => verdict.advising(FailureClass::Throttled.advice()),
         Obstacle::NotEnabled

@@ -38,6 +38,7 @@ pub(super) fn refresh(
         let oldest = counts.oldest_seconds.unwrap_or(0.0);
         metrics.target(target, breaker, oldest, count(counts.dead_letters));
         metrics.throttled(target, state.throttled_until.is_some());
+        metrics.held(target, is_enabled && !state.held_parts.is_empty());
         for name in RECORD_STATES {
             let records = counts.by_state.get(name).map_or(0, |counts| counts.0);
             metrics.records(target, name.to_owned(), count(records));

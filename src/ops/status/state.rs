@@ -90,6 +90,8 @@ pub enum Obstacle {
     GivenUp,
     /// A person disabled it.
     DisabledByPerson,
+    /// It is not where it was bound.
+    NotBoundHere,
     /// A person paused it.
     Paused,
     /// The breaker is open, or half open.
@@ -113,6 +115,9 @@ impl Obstacle {
             let class = reason.and_then(refusal);
             return Some(class.map_or(Self::DisabledByPerson, Self::Refused));
         }
+        if !state.held_parts.is_empty() {
+            return Some(Self::NotBoundHere);
+        }
         if state.paused {
             return Some(Self::Paused);
         }
@@ -129,6 +134,7 @@ impl Obstacle {
             Self::NotEnabled | Self::Refused(_) | Self::GivenUp | Self::DisabledByPerson => {
                 Shown::Disabled
             }
+            Self::NotBoundHere => Shown::Held,
             Self::Paused => Shown::Parked,
             Self::BreakerOpen => Shown::BreakerOpen,
             Self::Throttled => Shown::Throttled,
@@ -143,6 +149,7 @@ impl Obstacle {
             Self::Refused(class) => class.name(),
             Self::GivenUp => GIVEN_UP,
             Self::DisabledByPerson => "disabled_by_person",
+            Self::NotBoundHere => "binding",
             Self::Paused => "paused_by_person",
             Self::BreakerOpen => "target_unreachable",
             Self::Throttled => "target_asked_for_pause",
@@ -172,6 +179,7 @@ pub(crate) mod tests {
     use jiff::Timestamp;
 
     use super::*;
+    use crate::deliver::binding::Part;
     use crate::remote::Failure;
     use crate::target::Target;
 
@@ -193,18 +201,21 @@ pub(crate) mod tests {
             has_blemish: false,
             last_error: None,
             version: 1,
+            held_parts: Vec::new(),
+            database: String::new(),
         }
     }
 
     /// Every combination of what can be wrong with a target.
     pub(crate) fn every_target_state() -> Vec<TargetState> {
         let mut states = Vec::new();
-        for bits in 0..8_u8 {
+        for bits in 0..16_u8 {
             for breaker in [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen] {
                 for disabled_reason in
                     [None, Some("stop"), Some("authentication: 401"), Some("given_up: 503")]
                 {
                     states.push(TargetState {
+                        held_parts: if bits & 8 == 0 { Vec::new() } else { vec![Part::Epoch] },
                         paused: bits & 1 != 0,
                         disabled: bits & 2 != 0,
                         throttled_until: (bits & 4 != 0).then_some(Timestamp::UNIX_EPOCH),
@@ -243,6 +254,8 @@ pub(crate) mod tests {
             let shown = Obstacle::of(true, &state).map(Obstacle::state);
             let expected = if state.disabled {
                 Some(Shown::Disabled)
+            } else if !state.held_parts.is_empty() {
+                Some(Shown::Held)
             } else if state.paused {
                 Some(Shown::Parked)
             } else if state.breaker != BreakerState::Closed {

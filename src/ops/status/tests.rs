@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::state::tests::{every_target_state, open_target};
 use super::*;
+use crate::deliver::binding::Part;
 
 /// The states that stand in records, and what each shows where nothing is more urgent, the most urgent first.
 const URGENCY: [(&str, Shown); 9] = [
@@ -78,6 +79,11 @@ fn a_person_is_needed_for_what_does_not_move_by_itself_and_for_nothing_else() {
     let again = Counts { dead_letters: 1, ..counts(&["pending"]) };
     assert_eq!(needs(&open_target(), &again), ["dead_letters"]);
     assert_eq!(needs(&TargetState { disabled: true, ..open_target() }, &counts(&[])), ["disabled"]);
+    let held = TargetState { held_parts: vec![Part::Instance], ..open_target() };
+    assert_eq!(needs(&held, &counts(&[])), ["binding"]);
+    assert_eq!(target_state(true, &held, &counts(&["pending"])), (Shown::Held, "binding"));
+    let detail = detail(&held).unwrap();
+    assert!(detail.contains("target rebind tagserver"), "{detail}");
     for breaker in [BreakerState::Open, BreakerState::HalfOpen] {
         let state = TargetState { breaker, ..open_target() };
         assert_eq!(needs(&state, &counts(&[])), ["breaker_open"]);
@@ -185,5 +191,5 @@ fn an_error_of_the_past_is_no_detail_of_a_target_that_works() {
     let closed = TargetState { last_error: Some("HTTP 503".to_owned()), ..open_target() };
     assert_eq!(detail(&closed), None);
     let open = TargetState { breaker: BreakerState::Open, ..closed };
-    assert_eq!(detail(&open).map(String::as_str), Some("HTTP 503"));
+    assert_eq!(detail(&open).as_deref(), Some("HTTP 503"));
 }

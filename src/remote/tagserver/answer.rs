@@ -219,6 +219,33 @@ pub(super) fn record(resource: &Resource, row: &Value) -> Option<RemoteRecord> {
     Some(RemoteRecord { remote_id: id.to_string(), entity, hash: held.hash })
 }
 
+/// What the server says it is; `Ok(None)` where it does not say so. Where it can't be told now, an error.
+pub(super) fn instance(answer: &Answer) -> Result<Option<String>, Failure> {
+    if answer.is_success() {
+        let info = json_of_read(answer)?;
+        let instance = info.get("build").and_then(|build| build.get("instance"));
+        return Ok(instance.and_then(Value::as_str).map(str::to_owned));
+    }
+    if matches!(answer.status, 401 | 403 | 404 | 405) && !is_page(answer) {
+        return Ok(None);
+    }
+    let failure = failure(answer, Intent::Read);
+    let class = match failure.class {
+        FailureClass::Throttled => FailureClass::Throttled,
+        FailureClass::Transient
+        | FailureClass::Ambiguous
+        | FailureClass::Postponed
+        | FailureClass::Authentication
+        | FailureClass::Configuration
+        | FailureClass::Rejected
+        | FailureClass::StaleMapping
+        | FailureClass::MissingParent
+        | FailureClass::OurFault => FailureClass::Transient,
+    };
+    let text = format!("The server can't say who it is: {}", failure.text);
+    Err(Failure::new(class, text).with_retry_after(failure.retry_after))
+}
+
 /// The rows of a list, every one of them readable; anything else is no answer.
 pub(super) fn rows(resource: &Resource, answer: &Answer) -> Result<Vec<RemoteRecord>, Failure> {
     let not_a_list =

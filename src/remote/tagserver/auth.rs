@@ -59,6 +59,10 @@ impl Login {
         Self { username, password, state: Mutex::const_new(State { token: None, failed: None }) }
     }
 
+    pub(super) fn username(&self) -> &str {
+        &self.username
+    }
+
     /// The token, logged in anew when there is none or it is due. `asked` is since when the caller wants it: a login
     /// that failed after that is its answer too, or a batch would try a wrong password once per entity.
     pub(super) async fn token(

@@ -18,14 +18,15 @@ pub(super) struct Rows {
     rows: Vec<Push>,
 }
 
-/// Takes out of a batch what can go in bulk: replaces, and creates that need no look first, of types with more
-/// than one of them. What has failed before goes by itself.
-pub(super) fn split(batch: Vec<Push>) -> (Vec<Rows>, Vec<Push>) {
+/// Takes out of a batch what can go in bulk: replaces, unless each row is to be read first, and creates that need no look
+/// first, of types with more than one of them. What has failed before goes by itself.
+pub(super) fn split(batch: Vec<Push>, reads_first: bool) -> (Vec<Rows>, Vec<Push>) {
     let mut by_type: BTreeMap<_, Vec<Push>> = BTreeMap::new();
     let mut singles = Vec::new();
     for push in batch {
         match push.action {
             _ if push.by_itself => singles.push(push),
+            Action::Update { .. } if reads_first => singles.push(push),
             Action::Create { look: Look::IfRefused, .. } | Action::Update { .. } => {
                 by_type.entry(push.entity.entity_type).or_default().push(push);
             }

@@ -26,7 +26,7 @@ impl TagServer {
         let call = Call { client: self, resource, entity, send_before: &push.send_before, wrote };
         let result = match push.action {
             Action::Create { wire, look } => call.create(&wire, look).await,
-            Action::Update { remote_id, wire } => call.replace(&remote_id, &wire).await,
+            Action::Update { remote_id, wire } => call.update(&remote_id, &wire).await,
             Action::Delete { remote_id } => call.delete(&remote_id).await,
             Action::DeleteByKey => call.delete_by_key().await,
         };
@@ -122,6 +122,21 @@ impl Call<'_> {
         }
     }
 
+    /// Where the server does not say who it is, the id may belong to another row by now: that row is not replaced.
+    async fn update(&self, remote_id: &str, wire: &Wire) -> Result<PushResult, Ended> {
+        if self.client.identity.reads_first() {
+            match self.not_ours(remote_id).await? {
+                None => {}
+                Some(PushResult::Gone) => {
+                    let text = "The record is gone";
+                    return Ok(PushResult::Failed(Failure::new(FailureClass::StaleMapping, text)));
+                }
+                Some(ended) => return Ok(ended),
+            }
+        }
+        self.replace(remote_id, wire).await
+    }
+
     async fn replace(&self, remote_id: &str, wire: &Wire) -> Result<PushResult, Ended> {
         let body = with_id(&wire.body, remote_id);
         let path = self.path_of(remote_id);
@@ -137,11 +152,22 @@ impl Call<'_> {
         Ok(PushResult::Failed(failure))
     }
 
-    /// 204 is done, 404 is done; older servers answer 500 for an unknown id, so that is confirmed by a read.
+    /// What is not there under the id that we know may stand under another one by now.
     async fn delete(&self, remote_id: &str) -> Result<PushResult, Ended> {
-        if let Some(ended) = self.not_ours(remote_id).await? {
-            return Ok(ended);
+        match self.not_ours(remote_id).await? {
+            None => self.delete_row(remote_id).await,
+            Some(PushResult::Gone) => match self.find().await? {
+                Some(found) if found.remote_id != remote_id => {
+                    self.delete_row(&found.remote_id).await
+                }
+                Some(_) | None => Ok(PushResult::Gone),
+            },
+            Some(ended) => Ok(ended),
         }
+    }
+
+    /// 204 is done, 404 is done; older servers answer 500 for an unknown id, so that is confirmed by a read.
+    async fn delete_row(&self, remote_id: &str) -> Result<PushResult, Ended> {
         let path = self.path_of(remote_id);
         let answer = self.send(Intent::Write, |http| http.request(Method::Delete, &path)).await?;
         if answer.status == 204 || answer::is_not_found(&answer) {
@@ -184,7 +210,10 @@ impl Call<'_> {
 
     async fn delete_by_key(&self) -> Result<PushResult, Ended> {
         match self.find().await? {
-            Some(found) => self.delete(&found.remote_id).await,
+            Some(found) => match self.not_ours(&found.remote_id).await? {
+                None => self.delete_row(&found.remote_id).await,
+                Some(ended) => Ok(ended),
+            },
             None => Ok(PushResult::Gone),
         }
     }

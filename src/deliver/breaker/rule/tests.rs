@@ -416,3 +416,18 @@ proptest! {
         prop_assert_eq!(standing.breaker, BreakerState::Open);
     }
 }
+
+/// A target that can't say who it is can't be reached, whatever pushes say; and a hold is no business of the breaker.
+#[test]
+fn a_request_that_concerns_no_entity_opens_and_an_order_ends_no_hold() {
+    let held = Standing { held: true, ..Standing::default() };
+    assert!(!is_open_for_business(&held, at(0)) && !probe_is_due(&held, at(0)));
+    let patience = Patience { disable_after: Duration::from_secs(86_400) };
+    let enable = Event::Ordered(Order::Enable);
+    assert!(step(&held, &enable, at(1), 0.5, patience).0.held);
+    let met = Event::Met("transient: 503".to_owned());
+    let (open, effects) = step(&Standing::default(), &met, at(0), 0.5, patience);
+    assert_eq!(open.breaker, BreakerState::Open);
+    assert!(matches!(effects[..], [Effect::Opened { alert: true, .. }]), "{effects:?}");
+    assert_eq!(step(&open, &met, at(1), 0.5, patience), (open.clone(), Vec::new()));
+}

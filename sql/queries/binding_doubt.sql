@@ -1,0 +1,35 @@
+-- A rebind trusts nothing about target $1: its records of type $2 after id $3, $4 of them, are owed, in doubt. Where the
+-- entity is there, the remote id is forgotten too, so that it is looked up by its EMS id before anything names it as a
+-- parent. Where it is gone, the id is kept: a delete looks whose row it is. Records without an id are looked up by key.
+with chunk as (
+    select r.entity_type, r.entity_id, exists (select 1 from {projection} p where p.id = r.entity_id) as is_shown
+    from sync.record r
+    where r.target = $1 and r.entity_type = $2 and r.entity_id > $3
+    order by r.entity_id
+    limit $4
+    for update of r
+), doubted as (
+    update sync.record r set
+        in_doubt     = true,
+        doubts       = r.doubts + 1,
+        gone         = not c.is_shown,
+        remote_id    = case when not c.is_shown then r.remote_id end,
+        data_hash    = case when not c.is_shown then r.data_hash end,
+        remote_hash  = case when not c.is_shown then r.remote_hash end,
+        intent_on    = coalesce(r.intent_on, clock_timestamp() - interval '1 day'),
+        owed_gen     = r.owed_gen + 1,
+        owed_on      = case when r.owed_gen > r.done_gen then r.owed_on else clock_timestamp() end,
+        last_owed_on = clock_timestamp(),
+        cause        = 'resync',
+        lane         = 'bulk',
+        attempts     = 0,
+        waiting_on   = null,
+        state        = case when r.state = 'leased' or r.state = 'held' and not c.is_shown then r.state else 'pending' end,
+        state_reason = case when r.state = 'leased' or r.state = 'held' and not c.is_shown then r.state_reason end,
+        due_on       = case when r.state = 'leased' or r.state = 'held' and not c.is_shown then r.due_on
+                            else clock_timestamp() end
+    from chunk c
+    where r.target = $1 and r.entity_type = c.entity_type and r.entity_id = c.entity_id
+    returning r.entity_id
+)
+select count(*) as doubted, max(entity_id) as last from doubted

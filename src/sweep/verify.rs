@@ -1,0 +1,218 @@
+//! What a target holds against what it should hold, row by row: the rules of `ems-sync verify`. Pure.
+
+use serde::Serialize;
+
+use crate::hash::ContentHash;
+
+/// How an entity stands at the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// The target holds what the EMS has, under the id that we know.
+    Matched,
+    /// The EMS has it, the target has not.
+    Missing,
+    /// The target holds something else, or under another id than we know.
+    Different,
+    /// The target has it under our key, the EMS has it not.
+    Orphaned,
+    /// It differs, and that is owed or was pushed while we looked.
+    Waiting,
+}
+
+impl Finding {
+    /// Every finding.
+    pub const ALL: [Self; 5] =
+        [Self::Matched, Self::Missing, Self::Different, Self::Orphaned, Self::Waiting];
+
+    /// The name in documents and in the scratch table.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Matched => "matched",
+            Self::Missing => "missing",
+            Self::Different => "different",
+            Self::Orphaned => "orphaned",
+            Self::Waiting => "waiting",
+        }
+    }
+
+    /// The finding of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|finding| finding.name() == name)
+    }
+}
+
+/// What the sync record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The id at the target that we know.
+    pub remote_id: Option<String>,
+    /// The target is owed something for it.
+    pub is_owed: bool,
+    /// Something was pushed for it since the target was asked.
+    pub was_pushed_since: bool,
+}
+
+impl Known {
+    const fn is_moving(&self) -> bool {
+        self.is_owed || self.was_pushed_since
+    }
+}
+
+/// What this side has of an entity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ours {
+    /// The EMS shows it to the target.
+    pub is_shown: bool,
+    /// What the target should hold; `None` where that can't be said: a parent has no remote id, a column is odd.
+    pub wanted: Option<ContentHash>,
+    /// Its record, if there is one.
+    pub known: Option<Known>,
+}
+
+/// A row of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row<'a> {
+    /// Its id there.
+    pub remote_id: &'a str,
+    /// What it holds.
+    pub hash: ContentHash,
+    /// It carries the entity's EMS id; otherwise only our record says that it is the entity's.
+    pub has_our_key: bool,
+}
+
+/// Judges an entity that the target may have. Total; the reason is in `snake_case`.
+#[must_use]
+pub fn judge(ours: &Ours, row: Option<Row<'_>>) -> (Finding, &'static str) {
+    let is_moving = ours.known.as_ref().is_some_and(Known::is_moving);
+    let known_id = ours.known.as_ref().and_then(|known| known.remote_id.as_deref());
+    let Some(row) = row else {
+        return match (ours.is_shown, is_moving) {
+            (false, _) => (Finding::Matched, "gone"),
+            (true, true) => (Finding::Waiting, "owed"),
+            (true, false) => (Finding::Missing, "not_there"),
+        };
+    };
+    let same_content = ours.wanted == Some(row.hash);
+    if ours.is_shown && row.has_our_key && same_content && known_id == Some(row.remote_id) {
+        return (Finding::Matched, "up_to_date");
+    }
+    if is_moving {
+        return (Finding::Waiting, "owed");
+    }
+    if !ours.is_shown {
+        return (Finding::Orphaned, "not_in_ems");
+    }
+    let reason = if !row.has_our_key {
+        "key_lost"
+    } else if ours.wanted.is_none() {
+        "not_comparable"
+    } else if !same_content {
+        "content"
+    } else if known_id.is_none() {
+        "id_not_known"
+    } else {
+        "other_id"
+    };
+    (Finding::Different, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::target::Target;
+
+    fn print(n: u32) -> ContentHash {
+        ContentHash::of(Target::TagServer, 1, &json!(n))
+    }
+
+    /// Every entity against every row, by the sentences of the findings: 2 × 3 × 13 × 9 cases.
+    #[test]
+    fn every_combination_has_the_finding_that_its_words_say() {
+        let mut known: Vec<Option<Known>> = vec![None];
+        for remote_id in [None, Some("1"), Some("2")] {
+            for bits in 0..4_u8 {
+                known.push(Some(Known {
+                    remote_id: remote_id.map(str::to_owned),
+                    is_owed: bits & 1 != 0,
+                    was_pushed_since: bits & 2 != 0,
+                }));
+            }
+        }
+        let mut rows = vec![None];
+        for remote_id in ["1", "2"] {
+            for hash in [1, 2].map(print) {
+                for has_our_key in [true, false] {
+                    rows.push(Some(Row { remote_id, hash, has_our_key }));
+                }
+            }
+        }
+        let mut cases = 0;
+        for is_shown in [false, true] {
+            for wanted in [None, Some(print(1)), Some(print(2))] {
+                for known in &known {
+                    for row in &rows {
+                        cases += 1;
+                        let ours = Ours { is_shown, wanted, known: known.clone() };
+                        let (finding, reason) = judge(&ours, *row);
+                        let moves = known.as_ref().is_some_and(|k| k.is_owed || k.was_pushed_since);
+                        let is_right = is_shown
+                            && row.is_some_and(|row| {
+                                row.has_our_key
+                                    && wanted == Some(row.hash)
+                                    && known.as_ref().is_some_and(|k| {
+                                        k.remote_id.as_deref() == Some(row.remote_id)
+                                    })
+                            });
+                        let nothing_anywhere = !is_shown && row.is_none();
+                        let expected = if is_right || nothing_anywhere {
+                            Finding::Matched
+                        } else if moves {
+                            Finding::Waiting
+                        } else if row.is_none() {
+                            Finding::Missing
+                        } else if is_shown {
+                            Finding::Different
+                        } else {
+                            Finding::Orphaned
+                        };
+                        assert_eq!(finding, expected, "{ours:?} {row:?} {reason}");
+                    }
+                }
+            }
+        }
+        assert_eq!(cases, 2 * 3 * 13 * 9);
+    }
+
+    #[test]
+    fn the_reason_says_what_is_different() {
+        let ours = |remote_id: Option<&str>| Ours {
+            is_shown: true,
+            wanted: Some(print(1)),
+            known: Some(Known {
+                remote_id: remote_id.map(str::to_owned),
+                is_owed: false,
+                was_pushed_since: false,
+            }),
+        };
+        let row = |hash, has_our_key| Some(Row { remote_id: "1", hash: print(hash), has_our_key });
+        assert_eq!(judge(&ours(Some("1")), row(2, true)).1, "content");
+        assert_eq!(judge(&ours(Some("2")), row(1, true)).1, "other_id");
+        assert_eq!(judge(&ours(None), row(1, true)).1, "id_not_known");
+        assert_eq!(judge(&ours(Some("1")), row(1, false)).1, "key_lost");
+        let unknown = Ours { wanted: None, ..ours(Some("1")) };
+        assert_eq!(judge(&unknown, row(1, true)).1, "not_comparable");
+    }
+
+    #[test]
+    fn findings_are_read_back_by_their_names() {
+        for finding in Finding::ALL {
+            assert_eq!(Finding::from_name(finding.name()), Some(finding));
+            assert_eq!(serde_json::to_value(finding).unwrap(), finding.name());
+        }
+    }
+}

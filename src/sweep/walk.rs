@@ -1,0 +1,239 @@
+//! `ems-sync verify`: walks over everything that a target holds, page by page, and over everything that it should hold,
+//! chunk by chunk, and says what differs. What was seen stands in a scratch table, so that memory stays bounded.
+//!
+//! Nothing is owed before the whole walk has come to its end: a list that is short, odd or ends early is an error, and
+//! then nothing is repaired.
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::verify::{self, Finding, Known, Ours, Row};
+use crate::delivery::Cause;
+use crate::entity::{EntityRef, EntityType};
+use crate::hash::ContentHash;
+use crate::remote::{Failure, Remote, RemoteRecord};
+use crate::route::Owing;
+use crate::store::{Found, Store, StoreError, VerifyRecord};
+
+/// Why a walk ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The target could not be read to the end.
+    #[error("The {entity_type} records of the target can't be read to the end: {failure}")]
+    Remote {
+        /// What was read.
+        entity_type: EntityType,
+        /// What went wrong.
+        failure: Failure,
+    },
+    /// The list did not move on.
+    #[error("The list of {0} records does not move on: nothing is proven by it")]
+    Stuck(EntityType),
+}
+
+/// What a walk came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Walked {
+    /// Names its rows in the scratch table.
+    pub run: Uuid,
+    /// Records of the target that are not ours: they are counted and never touched.
+    pub foreign: u64,
+}
+
+/// The comparison of one target.
+pub struct Verifier<R> {
+    /// The database.
+    pub store: Store,
+    /// The target's client; it is only read.
+    pub remote: R,
+}
+
+impl<R: Remote> Verifier<R> {
+    /// Walks over all types. [`Store::verify_end`] takes away what it wrote.
+    ///
+    /// # Errors
+    /// [`VerifyError`]; what was written until then is taken away.
+    pub async fn walk(&self) -> Result<Walked, VerifyError> {
+        let run = Uuid::now_v7();
+        self.store.verify_begin().await?;
+        let mut foreign = 0;
+        for entity_type in self.remote.target().outbound_types() {
+            match self.walk_type(run, *entity_type).await {
+                Ok(of_type) => foreign += of_type,
+                Err(error) => {
+                    self.store.verify_end(run).await?;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Walked { run, foreign })
+    }
+
+    async fn walk_type(&self, run: Uuid, entity_type: EntityType) -> Result<u64, VerifyError> {
+        let began = self.store.now().await?;
+        let (mut foreign, mut from) = (0, None);
+        loop {
+            let since = self.store.now().await?;
+            let listed = self.remote.list(entity_type, from.as_deref()).await;
+            let page = listed.map_err(|failure| VerifyError::Remote { entity_type, failure })?;
+            foreign += self.compare_page(run, entity_type, page.records, since).await?;
+            match page.next {
+                None => break,
+                Some(next) if Some(&next) == from.as_ref() => {
+                    return Err(VerifyError::Stuck(entity_type));
+                }
+                Some(next) => from = Some(next),
+            }
+        }
+        self.compare_rest(run, entity_type, began).await?;
+        Ok(foreign)
+    }
+
+    /// One page of the target against the EMS; how many of its rows are foreign.
+    async fn compare_page(
+        &self,
+        run: Uuid,
+        entity_type: EntityType,
+        rows: Vec<RemoteRecord>,
+        since: Timestamp,
+    ) -> Result<u64, VerifyError> {
+        let target = self.remote.target();
+        let keys: Vec<i64> = rows.iter().filter_map(|row| row.entity).map(|e| e.id).collect();
+        let without_key: Vec<String> = rows
+            .iter()
+            .filter(|row| row.entity.is_none())
+            .map(|row| row.remote_id.clone())
+            .collect();
+        let records =
+            self.store.verify_records(target, entity_type, &keys, &without_key, since).await?;
+        let by_remote_id: HashMap<&str, i64> = records
+            .iter()
+            .filter_map(|record| Some((record.remote_id.as_deref()?, record.id)))
+            .collect();
+        let (mut foreign, mut ours) = (0, Vec::with_capacity(rows.len()));
+        for row in &rows {
+            let known = || by_remote_id.get(row.remote_id.as_str()).copied();
+            match row.entity.map_or_else(known, |entity| Some(entity.id)) {
+                Some(id) => ours.push((id, row)),
+                None => foreign += 1,
+            }
+        }
+        let ids: Vec<i64> = ours.iter().map(|(id, _)| *id).collect();
+        let wanted = self.wanted(entity_type, &ids).await?;
+        let known: HashMap<i64, &VerifyRecord> = records.iter().map(|r| (r.id, r)).collect();
+        let found = ours.into_iter().map(|(id, row)| {
+            let record = known.get(&id).copied();
+            let ours = Ours {
+                is_shown: wanted.contains_key(&id),
+                wanted: wanted.get(&id).copied().flatten(),
+                known: record.map(known_of),
+            };
+            let has_our_key = row.entity.is_some();
+            let there = Row { remote_id: &row.remote_id, hash: row.hash, has_our_key };
+            let (finding, reason) = verify::judge(&ours, Some(there));
+            found(id, record, Some(&row.remote_id), finding, reason)
+        });
+        self.store.verify_note(run, entity_type, &found.collect::<Vec<_>>()).await?;
+        Ok(foreign)
+    }
+
+    /// What the target should hold of the entities that the EMS shows; `None` where that can't be said.
+    async fn wanted(
+        &self,
+        entity_type: EntityType,
+        ids: &[i64],
+    ) -> Result<HashMap<i64, Option<ContentHash>>, StoreError> {
+        let target = self.remote.target();
+        let projections = self.store.projections(target, entity_type, ids).await?;
+        let parents: HashSet<EntityRef> =
+            projections.iter().flat_map(|p| p.parents.iter().copied()).collect();
+        let parents: Vec<EntityRef> = parents.into_iter().collect();
+        let remote_ids = self.store.remote_ids(target, &parents).await?;
+        let wanted = projections.iter().map(|projection| {
+            let wire = self.remote.wire(projection.entity, &projection.fields, &remote_ids);
+            let hash = wire.ok().filter(|_| !projection.is_odd).map(|wire| wire.hash);
+            (projection.entity.id, hash)
+        });
+        Ok(wanted.collect())
+    }
+
+    /// What the EMS shows and no page of the target had.
+    async fn compare_rest(
+        &self,
+        run: Uuid,
+        entity_type: EntityType,
+        since: Timestamp,
+    ) -> Result<(), StoreError> {
+        let target = self.remote.target();
+        let mut after = i64::MIN;
+        loop {
+            let rest = self.store.verify_unseen(run, target, entity_type, since, after).await?;
+            let Some(last) = rest.last().map(|(id, _)| *id) else { return Ok(()) };
+            let found = rest.iter().map(|(id, record)| {
+                let record = record.as_ref();
+                let ours = Ours { is_shown: true, wanted: None, known: record.map(known_of) };
+                let (finding, reason) = verify::judge(&ours, None);
+                found(*id, record, None, finding, reason)
+            });
+            self.store.verify_note(run, entity_type, &found.collect::<Vec<_>>()).await?;
+            after = last;
+        }
+    }
+
+    /// Owes what a complete walk found to be missing, different or orphaned: in doubt and in the bulk lane, the normal
+    /// way. It deletes nothing by itself. Returns how much.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what was owed until then is owed, and doing it again does no harm.
+    pub async fn repair(&self, walked: Walked) -> Result<u64, StoreError> {
+        let target = self.remote.target();
+        let mut owed = 0;
+        for entity_type in target.outbound_types().iter().copied() {
+            owed += self.store.verify_owe_orphans(walked.run, target, entity_type).await?;
+            let mut after = i64::MIN;
+            loop {
+                let ids = self.store.verify_to_owe(walked.run, entity_type, after).await?;
+                let Some(last) = ids.last().copied() else { break };
+                owed += u64::try_from(ids.len()).unwrap_or(0);
+                let now = self.store.now().await?;
+                let owing = Owing {
+                    target,
+                    entity_type,
+                    entities: ids.into_iter().map(|id| (id, now, None)).collect(),
+                    cause: Cause::Resync,
+                    bulk: true,
+                    in_doubt: true,
+                };
+                self.store.owe(vec![owing]).await?;
+                after = last;
+            }
+        }
+        Ok(owed)
+    }
+}
+
+fn known_of(record: &VerifyRecord) -> Known {
+    Known {
+        remote_id: record.remote_id.clone(),
+        is_owed: record.is_owed,
+        was_pushed_since: record.was_pushed_since,
+    }
+}
+
+fn found(
+    id: i64,
+    record: Option<&VerifyRecord>,
+    remote_id: Option<&str>,
+    finding: Finding,
+    reason: &'static str,
+) -> Found {
+    let remote_id =
+        remote_id.map(str::to_owned).or_else(|| record.and_then(|record| record.remote_id.clone()));
+    let state = record.map_or("pending", |record| record.state.as_str()).to_owned();
+    Found { id, remote_id, finding, state, reason: reason.to_owned() }
+}
