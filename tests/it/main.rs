@@ -24,6 +24,7 @@ mod breaker;
 mod broker_loss;
 mod broker_wiped;
 mod capture;
+mod checker;
 mod cli;
 mod contention;
 mod convergence;
