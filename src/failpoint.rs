@@ -6,13 +6,46 @@
 //! The name is written to standard error first, so that a test knows where it died.
 
 /// The points, in the order in which a delivery meets them. A test goes through all of them.
-pub const ALL: &[&str] = &[];
+pub const ALL: &[&str] = &[
+    // What changed: in the transaction, committed, published.
+    "relay.claimed",
+    "relay.owed",
+    "relay.published",
+    // What was owed and in no queue.
+    "republish.read_back",
+    "republish.found",
+    "republish.published",
+    // A batch.
+    "claim.committed",
+    "decided",
+    "create.sending",
+    "update.sending",
+    "delete.sending",
+    // The answer is here, and nothing is written down.
+    "create.answered",
+    "update.answered",
+    "delete.answered",
+    "finish.committed",
+    "dead_letter.committed",
+    "dead_letter.published",
+    "retry.published",
+    "follow_up.published",
+    "acked",
+    // What was missed.
+    "sweep.owed",
+    "sweep.published",
+    "sweep.compared",
+    "sweep.next_cycle",
+];
 
-/// Dies here if a test asks for it.
+/// Dies here if a test asks for it (and the condition holds).
 #[macro_export]
 macro_rules! failpoint {
     ($name:expr) => {
         fail::fail_point!($name, |_| $crate::failpoint::die($name))
+    };
+    ($name:expr, $condition:expr) => {
+        fail::fail_point!($name, $condition, |_| $crate::failpoint::die($name))
     };
 }
 

@@ -269,6 +269,8 @@ impl Shared {
         let of_tokens = Arc::new(Publisher::new(self.broker.clone(), format!("tokens {target}")));
         let tokens = Tokens::new(store, broker, of_tokens, target);
         self.spawn("tokens", tokens.clone().keep_tidy(self.stop.clone()));
+        let owner = Uuid::new_v4();
+        tracing::info!(target.name = %target, lease.owner = %owner, "Consuming");
         let worker = Arc::new(Worker {
             store: self.store.clone(),
             publisher,

@@ -120,6 +120,7 @@ impl<R: Remote> Sweeper<R> {
             found.changed += self.changed(*entity_type, extent, mark, duty).await?;
             orphans.extend(self.orphaned(*entity_type, extent, &mut mark, duty).await?);
             found.different += self.different(*entity_type, extent, &mut mark, duty).await?;
+            crate::failpoint!("sweep.compared");
             // The watermark moves only after everything before it was compared.
             mark.modified_on = safe.max(mark.modified_on);
             self.store.set_watermark(target, *entity_type, mark).await?;
@@ -176,6 +177,7 @@ impl<R: Remote> Sweeper<R> {
     async fn owed(&self) -> Result<usize, SweepError> {
         let target = self.remote.target();
         self.store.begin_next_cycle(target, self.policy.attempts()).await?;
+        crate::failpoint!("sweep.next_cycle");
         let due = self.store.due(target, limits::REPUBLISH_BATCH_ROWS, true).await?;
         let found = due.len();
         let queue = Queue::outbound(target);
@@ -301,7 +303,10 @@ impl<R: Remote> Sweeper<R> {
         }
         let owing = sweep_owing(self.remote.target(), entity_type, entities);
         let owed = self.store.owe(vec![owing]).await?;
-        Ok(self.publish(owed).await?)
+        crate::failpoint!("sweep.owed", !owed.is_empty());
+        let found = self.publish(owed).await?;
+        crate::failpoint!("sweep.published", found > 0);
+        Ok(found)
     }
 
     /// Publishes where the target takes deliveries and its queue has room; how much is owed, published or not.

@@ -185,7 +185,9 @@ impl Relay {
             floor = changes.iter().map(|change| change.position).max().unwrap_or(floor);
             drained += changes.len();
             self.metrics.relayed(changes.len());
+            crate::failpoint!("relay.owed", !changes.is_empty());
             self.publish(&owed).await;
+            crate::failpoint!("relay.published", !changes.is_empty());
             self.owe_truncated(&changes).await?;
             self.beat.beat();
             if i64::try_from(changes.len()).is_ok_and(|n| n < limits::RELAY_BATCH_ROWS) {

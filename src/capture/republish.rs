@@ -87,6 +87,7 @@ async fn try_scan(
     target: Target,
 ) -> Result<Duration, Box<dyn std::error::Error + Send + Sync>> {
     relay.store.read_back(target, limits::REPUBLISH_BATCH_ROWS).await?;
+    crate::failpoint!("republish.read_back");
     let queue = Queue::outbound(target);
     let length = relay.publisher.queue_length(queue).await.map_err(|e| chain(&e))?;
     if length >= limits::QUEUE_SHORT {
@@ -99,7 +100,9 @@ async fn try_scan(
         due.into_iter().map(|delivery| Outgoing { queue, delivery }).collect();
     messages.sort_by_key(|message| message.delivery.entity_ref());
     relay.metrics.republished(target, messages.len());
+    crate::failpoint!("republish.found", !messages.is_empty());
     relay.publisher.publish(&messages).await.map_err(|e| chain(&e))?;
+    crate::failpoint!("republish.published", !messages.is_empty());
     if !found_all {
         return Ok(limits::REPUBLISH_SOON);
     }

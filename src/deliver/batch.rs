@@ -185,7 +185,7 @@ impl<R: Remote> Worker<R> {
         let claimed_at = Instant::now();
         let lease = self.lease();
         let claims = self.store.claim(target, self.owner, lease, entities).await?;
-        failpoint!("claim.committed");
+        failpoint!("claim.committed", !claims.is_empty());
         let claimed: BTreeSet<EntityRef> = claims.iter().map(|claim| claim.entity).collect();
         unacked.ack(entities.iter().filter(|entity| !claimed.contains(entity))).await;
         if claims.is_empty() {

@@ -91,7 +91,7 @@ impl Store {
         let (database, login) = (to.database.to_bytes(), to.account.login.to_bytes());
         let row: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
             [&target.name(), &database.as_slice(), &login.as_slice(), &instance, &by];
-        Ok(client.execute(&query, &row).await?)
+        client.execute(&query, &row).await
     }
 
     /// Holds a target whose place differs; every bound target when this database went back in time. Returns those that
@@ -185,6 +185,6 @@ impl Store {
             client.prepare_cached(include_str!("../../sql/queries/tombstones_purge.sql")).await?;
         let (days, rows) =
             (f64::from(limits::TOMBSTONES_KEPT_DAYS), limits::TOMBSTONES_PURGED_AT_ONCE);
-        Ok(client.execute(&query, &[&target.name(), &days, &rows]).await?)
+        client.execute(&query, &[&target.name(), &days, &rows]).await
     }
 }

@@ -28,6 +28,7 @@ impl Store {
             let taken = transaction.query(&take, &[&floor, &rows]).await?;
             let changes = taken.iter().map(change).collect::<Result<Vec<_>, _>>()?;
             let owed = super::records::owe_all(&mut transaction, route(&changes)).await?;
+            crate::failpoint!("relay.claimed", !changes.is_empty());
             transaction.commit().await?;
             Ok((changes, owed))
         })

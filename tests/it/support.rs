@@ -1,6 +1,8 @@
 //! What the tests share: a database and a broker prefix of their own, a simulator, and processes of ems-sync.
 
 pub(crate) mod binary;
+pub(crate) mod campaign;
+pub(crate) mod checker;
 pub(crate) mod database;
 pub(crate) mod ems;
 pub(crate) mod fleet;

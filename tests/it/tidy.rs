@@ -154,6 +154,19 @@ fn modules_begin_with_what_they_are_and_have_names_that_say_it() {
     }
 }
 
+/// The points at which tests kill the process: those in the code are those that the campaign goes through.
+#[test]
+fn the_failpoints_in_the_code_are_the_listed_ones() {
+    let listed: BTreeSet<&str> = ems_sync::failpoint::ALL.iter().copied().collect();
+    assert_eq!(listed.len(), ems_sync::failpoint::ALL.len(), "one is listed twice");
+    let sources: String = files("src", &[".rs"]).iter().map(|path| code(path)).collect();
+    let placed: Vec<&str> =
+        sources.split("failpoint!(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let distinct: BTreeSet<&str> = placed.iter().copied().collect();
+    assert_eq!(distinct.len(), placed.len(), "one stands in two places");
+    assert_eq!(distinct, listed);
+}
+
 /// Every guarantee of the README names tests that exist.
 #[test]
 fn the_guarantees_name_tests_that_exist() {

@@ -110,6 +110,7 @@ impl<R: Remote> Worker<R> {
             Some(Outgoing { queue: Queue::delay(target, delay), delivery })
         });
         self.publish(retries.collect()).await;
+        failpoint!("retry.published", settled.iter().any(|(_, s)| s.retry_after.is_some()));
         self.publish_due(due).await;
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use ems_sync_remotes::tagserver::{Resource, Row};
 use serde_json::{Value, json};
+use tokio_postgres::Client;
 
 use super::rig::Rig;
 
@@ -60,48 +61,134 @@ fn relation(field: &str) -> Option<Resource> {
     })
 }
 
-/// Every difference between the EMS and the simulated TagServer.
-pub(crate) async fn differences(rig: &Rig) -> Vec<String> {
-    rig.exec("set timezone = 'UTC'").await;
-    let rows: BTreeMap<&str, Vec<Row>> =
-        Resource::ALL.iter().map(|r| (r.segment(), rig.sim.rows(*r))).collect();
-    let external: HashMap<(&str, i64), String> = rows
-        .iter()
-        .flat_map(|(segment, rows)| {
-            rows.iter().map(|row| ((*segment, row.id), row.external_id.clone().unwrap_or_default()))
-        })
-        .collect();
-    let mut differences = Vec::new();
-    for (resource, sql) in EXPECTED {
-        let mut held: HashMap<String, Vec<&Row>> = HashMap::new();
-        for row in &rows[resource.segment()] {
-            held.entry(row.external_id.clone().unwrap_or_default()).or_default().push(row);
+/// An entity that one side holds otherwise than the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Difference {
+    pub(crate) resource: Resource,
+    /// The EMS id, as the remote carries it.
+    pub(crate) id: String,
+    pub(crate) what: What,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum What {
+    /// The EMS has it, the remote has not.
+    Missing,
+    /// The remote has another value: field, EMS, remote.
+    Field(String, Value, Value),
+    /// The remote has it twice.
+    Twice,
+    /// The remote has it, the EMS has not.
+    Orphaned,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = format!("{}/{}", self.resource.segment(), self.id);
+        match &self.what {
+            What::Missing => write!(f, "{name} is missing"),
+            What::Field(field, ems, remote) => {
+                write!(f, "{name}.{field}: EMS {ems}, TagServer {remote}")
+            }
+            What::Twice => write!(f, "{name} is there twice"),
+            What::Orphaned => write!(f, "{name} is orphaned"),
         }
-        for expected in rig.ems.query(sql, &[]).await.unwrap() {
-            let (id, expected): (i64, Value) = (expected.get(0), expected.get(1));
-            let name = format!("{}/{id}", resource.segment());
-            match held.remove(&id.to_string()).as_deref() {
-                None => differences.push(format!("{name} is missing")),
+    }
+}
+
+/// What the remote should hold of a resource, by EMS id, relations as the EMS id of their target.
+pub(crate) type Expected = Vec<(i64, Value)>;
+
+/// Rows of the simulator, parents first.
+pub(crate) type Held = Vec<(Resource, Vec<Row>)>;
+
+/// What the EMS wants of every resource.
+pub(crate) async fn wanted(ems: &Client) -> Vec<(Resource, Expected)> {
+    ems.batch_execute("set timezone = 'UTC'").await.unwrap();
+    let mut wanted = Vec::new();
+    for (resource, sql) in EXPECTED {
+        let rows = ems.query(sql, &[]).await.unwrap();
+        wanted.push((resource, rows.iter().map(|row| (row.get(0), row.get(1))).collect()));
+    }
+    wanted
+}
+
+/// What the EMS wanted of one resource at other times: the same mapping over the table that `source` names.
+pub(crate) async fn wanted_from(ems: &Client, resource: Resource, source: &str) -> Expected {
+    let (_, sql) = EXPECTED.into_iter().find(|(of, _)| *of == resource).unwrap();
+    let (fields, _) = sql.split_once(" from ").unwrap();
+    let rows = ems.query(&format!("{fields} from {source}"), &[]).await.unwrap();
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+/// What the simulator holds.
+pub(crate) fn held(rig: &Rig) -> Held {
+    Resource::ALL.iter().map(|resource| (*resource, rig.sim.rows(*resource))).collect()
+}
+
+/// The EMS ids of the simulator's rows.
+pub(crate) fn external_ids(held: &Held) -> ExternalIds {
+    let rows = held.iter().flat_map(|(resource, rows)| rows.iter().map(move |row| (resource, row)));
+    rows.map(|(resource, row)| {
+        ((resource.segment(), row.id), row.external_id.clone().unwrap_or_default())
+    })
+    .collect()
+}
+
+pub(crate) type ExternalIds = HashMap<(&'static str, i64), String>;
+
+/// Every difference between what is wanted and what is held.
+pub(crate) fn compare(wanted: &[(Resource, Expected)], held: &Held) -> Vec<Difference> {
+    let external = external_ids(held);
+    let mut differences = Vec::new();
+    for (resource, wanted) in wanted {
+        let mut rows: BTreeMap<String, Vec<&Row>> = BTreeMap::new();
+        for row in held.iter().filter(|(of, _)| of == resource).flat_map(|(_, rows)| rows) {
+            rows.entry(row.external_id.clone().unwrap_or_default()).or_default().push(row);
+        }
+        let mut differs = |id, what| differences.push(Difference { resource: *resource, id, what });
+        for (id, wanted) in wanted {
+            let id = id.to_string();
+            match rows.remove(&id).as_deref() {
+                None => differs(id, What::Missing),
                 Some([row]) => {
-                    for (field, expected) in expected.as_object().unwrap() {
-                        let actual = actual(row, field, &external);
-                        if *expected != actual && !same_instant(expected, &actual) {
-                            differences.push(format!(
-                                "{name}.{field}: EMS {expected}, TagServer {actual}"
-                            ));
-                        }
+                    for (field, wanted, actual) in fields_that_differ(wanted, row, &external) {
+                        differs(id.clone(), What::Field(field, wanted, actual));
                     }
                 }
-                Some(_) => differences.push(format!("{name} is there twice")),
+                Some(_) => differs(id, What::Twice),
             }
         }
-        differences
-            .extend(held.keys().map(|id| format!("{}/{id} is orphaned", resource.segment())));
+        for (id, rows) in rows {
+            differs(id.clone(), What::Orphaned);
+            if rows.len() > 1 {
+                differs(id, What::Twice);
+            }
+        }
     }
     differences
 }
 
-fn actual(row: &Row, field: &str, external: &HashMap<(&str, i64), String>) -> Value {
+/// The fields in which a row is not what is wanted: name, wanted, actual.
+pub(crate) fn fields_that_differ(
+    wanted: &Value,
+    row: &Row,
+    external: &ExternalIds,
+) -> Vec<(String, Value, Value)> {
+    let fields = wanted.as_object().unwrap().iter();
+    fields
+        .map(|(field, wanted)| (field.clone(), wanted.clone(), actual(row, field, external)))
+        .filter(|(_, wanted, actual)| wanted != actual && !same_instant(wanted, actual))
+        .collect()
+}
+
+/// Every difference between the EMS and the simulated TagServer.
+pub(crate) async fn differences(rig: &Rig) -> Vec<String> {
+    let differences = compare(&wanted(&rig.ems).await, &held(rig));
+    differences.iter().map(ToString::to_string).collect()
+}
+
+fn actual(row: &Row, field: &str, external: &ExternalIds) -> Value {
     let value = row.body.get(field).cloned().unwrap_or(Value::Null);
     match relation(field) {
         None => value,
