@@ -35,6 +35,7 @@ mod isolation;
 mod leaks;
 mod model;
 mod outages;
+mod sim;
 mod sweep;
 mod tagserver;
 mod tidy;
