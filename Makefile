@@ -11,7 +11,7 @@ SERVICES := deploy/local/with-services --
 FEATURES := --features ems-sync/failpoints
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help toolchain build demo test campaign check fmt lint bench up down clean
+.PHONY: help toolchain build demo test sim campaign check fmt lint bench up down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,11 @@ else
 	cargo test --workspace --locked $(FEATURES) --no-run
 	$(SERVICES) cargo test --workspace --locked $(FEATURES) $(TEST_ARGS)
 endif
+
+sim: toolchain ## Simulate the protocol with 100,000 seeds on all cores (SIM_SEEDS; EMS_SYNC_SIM_SEED=n repeats one)
+	cargo test --locked -p ems-sync $(FEATURES) --test it --no-run
+	EMS_SYNC_SIM_SEEDS=$(or $(SIM_SEEDS),100000) EMS_SYNC_SIM_THREADS=$(or $(SIM_THREADS),$(shell nproc)) \
+		cargo test --locked -p ems-sync $(FEATURES) --test it -- --nocapture sim::
 
 campaign: toolchain ## The fault tests at full length, about an hour (CAMPAIGN_ARGS, e.g. a test's name)
 	cargo test --locked -p ems-sync $(FEATURES) --test it --no-run

@@ -6,7 +6,7 @@ mod guard;
 mod observed;
 mod outcome;
 mod races;
-mod rules;
+pub(crate) mod rules;
 
 use ems_sync::entity::{EntityRef, EntityType};
 use ems_sync::store::Store;

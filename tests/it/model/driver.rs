@@ -9,10 +9,9 @@ use ems_sync::entity::EntityRef;
 use ems_sync::route::Owing;
 use ems_sync::store::DeleteVerdict;
 use ems_sync::target::Target;
-use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::rules::{Between, Model, Record, Report};
+use super::rules::{Between, Model, Record, Report, claim_of};
 use super::{Bench, TYPES, guard, observed, outcome};
 use crate::support::random::Random;
 
@@ -459,29 +458,5 @@ fn owing(random: &mut Random, entity_type: ems_sync::entity::EntityType) -> Owin
         cause: *random.pick(&Cause::ALL),
         bulk: random.percent(30),
         in_doubt: random.percent(10),
-    }
-}
-
-/// What a claim returns of a record that stood like this before it.
-fn claim_of(entity: EntityRef, fence: i64, before: Record) -> Claim {
-    let time = |at: Option<Between>| at.map(|at| Timestamp::from_microsecond(at.low).unwrap());
-    Claim {
-        entity,
-        fence,
-        owed_gen: before.owed_gen,
-        owed_on: time(before.owed_on),
-        cause: Cause::from_name(before.cause),
-        traceparent: before.traceparent,
-        remote_id: before.remote_id,
-        data_hash: before.data_hash,
-        rejected_hash: before.rejected_hash,
-        in_doubt: before.in_doubt,
-        intent_on: time(before.intent_on),
-        taken_over: before.lease_owner.is_some(),
-        lost_until: time(before.lease_until),
-        doubts: before.doubts,
-        attempts: before.attempts as u32,
-        failures: before.failures as u32,
-        tombstoned: before.tombstoned_on.is_some(),
     }
 }

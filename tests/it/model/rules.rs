@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ems_sync::deliver::record::{Due, Finish, State, WaitFor};
+use ems_sync::deliver::record::{Claim, Due, Finish, State, WaitFor};
 use ems_sync::delivery::Cause;
 use ems_sync::entity::EntityRef;
 use ems_sync::hash::ContentHash;
@@ -18,19 +18,19 @@ use uuid::Uuid;
 
 /// A number that lies between these: microseconds of the database's clock, or a fence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Between {
-    pub(super) low: i64,
-    pub(super) high: i64,
+pub(crate) struct Between {
+    pub(crate) low: i64,
+    pub(crate) high: i64,
 }
 
 impl Between {
-    pub(super) const NEVER: Self = Self::exactly(i64::MAX);
+    pub(crate) const NEVER: Self = Self::exactly(i64::MAX);
 
-    pub(super) const fn exactly(n: i64) -> Self {
+    pub(crate) const fn exactly(n: i64) -> Self {
         Self { low: n, high: n }
     }
 
-    pub(super) fn at(timestamp: Timestamp) -> Self {
+    pub(crate) fn at(timestamp: Timestamp) -> Self {
         Self::exactly(timestamp.as_microsecond())
     }
 
@@ -52,7 +52,7 @@ impl Between {
         other.map_or(self, |o| Self { low: self.low.max(o.low), high: self.high.max(o.high) })
     }
 
-    pub(super) const fn holds(self, n: i64) -> bool {
+    pub(crate) const fn holds(self, n: i64) -> bool {
         self.low <= n && n <= self.high
     }
 
@@ -66,41 +66,41 @@ impl Between {
 
 /// A sync record.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Record {
-    pub(super) remote_id: Option<String>,
-    pub(super) data_hash: Option<ContentHash>,
-    pub(super) remote_hash: Option<ContentHash>,
-    pub(super) rejected_hash: Option<ContentHash>,
-    pub(super) entity_synced_on: Option<Between>,
-    pub(super) entity_modified_on: Option<Between>,
-    pub(super) seen_modified_on: Option<Between>,
-    pub(super) owed_gen: i64,
-    pub(super) done_gen: i64,
-    pub(super) owed_on: Option<Between>,
-    pub(super) last_owed_on: Option<Between>,
-    pub(super) cause: &'static str,
-    pub(super) lane: &'static str,
-    pub(super) traceparent: Option<String>,
-    pub(super) state: &'static str,
-    pub(super) state_reason: Option<String>,
-    pub(super) last_error: Option<String>,
-    pub(super) attempts: i32,
-    pub(super) failures: i32,
-    pub(super) dead_lettered_on: Option<Between>,
-    pub(super) due_on: Between,
-    pub(super) read_back_on: Option<Between>,
-    pub(super) read_back_step: i16,
-    pub(super) lease_owner: Option<Uuid>,
-    pub(super) lease_until: Option<Between>,
-    pub(super) fence: Option<Between>,
-    pub(super) in_doubt: bool,
-    pub(super) doubts: i64,
-    pub(super) intent_on: Option<Between>,
-    pub(super) parents: Vec<EntityRef>,
-    pub(super) waiting_on: Option<EntityRef>,
-    pub(super) tombstoned_on: Option<Between>,
-    pub(super) gone: bool,
-    pub(super) delete_verdict: Option<&'static str>,
+pub(crate) struct Record {
+    pub(crate) remote_id: Option<String>,
+    pub(crate) data_hash: Option<ContentHash>,
+    pub(crate) remote_hash: Option<ContentHash>,
+    pub(crate) rejected_hash: Option<ContentHash>,
+    pub(crate) entity_synced_on: Option<Between>,
+    pub(crate) entity_modified_on: Option<Between>,
+    pub(crate) seen_modified_on: Option<Between>,
+    pub(crate) owed_gen: i64,
+    pub(crate) done_gen: i64,
+    pub(crate) owed_on: Option<Between>,
+    pub(crate) last_owed_on: Option<Between>,
+    pub(crate) cause: &'static str,
+    pub(crate) lane: &'static str,
+    pub(crate) traceparent: Option<String>,
+    pub(crate) state: &'static str,
+    pub(crate) state_reason: Option<String>,
+    pub(crate) last_error: Option<String>,
+    pub(crate) attempts: i32,
+    pub(crate) failures: i32,
+    pub(crate) dead_lettered_on: Option<Between>,
+    pub(crate) due_on: Between,
+    pub(crate) read_back_on: Option<Between>,
+    pub(crate) read_back_step: i16,
+    pub(crate) lease_owner: Option<Uuid>,
+    pub(crate) lease_until: Option<Between>,
+    pub(crate) fence: Option<Between>,
+    pub(crate) in_doubt: bool,
+    pub(crate) doubts: i64,
+    pub(crate) intent_on: Option<Between>,
+    pub(crate) parents: Vec<EntityRef>,
+    pub(crate) waiting_on: Option<EntityRef>,
+    pub(crate) tombstoned_on: Option<Between>,
+    pub(crate) gone: bool,
+    pub(crate) delete_verdict: Option<&'static str>,
 }
 
 impl Record {
@@ -144,7 +144,7 @@ impl Record {
         }
     }
 
-    pub(super) const fn is_owed(&self) -> bool {
+    pub(crate) const fn is_owed(&self) -> bool {
         self.owed_gen > self.done_gen
     }
 
@@ -153,7 +153,7 @@ impl Record {
         ["leased", "retrying", "held"].contains(&self.state)
     }
 
-    pub(super) fn is_due_now(&mut self, now: Between) {
+    pub(crate) fn is_due_now(&mut self, now: Between) {
         self.state = "pending";
         self.state_reason = None;
         self.waiting_on = None;
@@ -163,14 +163,14 @@ impl Record {
 
 /// An open dead letter.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Letter {
-    pub(super) attempts: i32,
-    pub(super) cycles: i32,
-    pub(super) next_try_on: Option<Between>,
+pub(crate) struct Letter {
+    pub(crate) attempts: i32,
+    pub(crate) cycles: i32,
+    pub(crate) next_try_on: Option<Between>,
 }
 
 impl Letter {
-    pub(super) fn fits(&self, found: &Self) -> bool {
+    pub(crate) fn fits(&self, found: &Self) -> bool {
         self.attempts == found.attempts
             && self.cycles == found.cycles
             && match (self.next_try_on, found.next_try_on) {
@@ -182,27 +182,27 @@ impl Letter {
 
 /// What a finish brought about.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Report {
-    pub(super) again: BTreeSet<EntityRef>,
-    pub(super) fenced: BTreeSet<EntityRef>,
+pub(crate) struct Report {
+    pub(crate) again: BTreeSet<EntityRef>,
+    pub(crate) fenced: BTreeSet<EntityRef>,
     /// Woken, or owed because of these.
-    pub(super) due: BTreeSet<EntityRef>,
+    pub(crate) due: BTreeSet<EntityRef>,
 }
 
 /// All records of one target, and which entities its projections show.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Model {
-    pub(super) records: BTreeMap<EntityRef, Record>,
+pub(crate) struct Model {
+    pub(crate) records: BTreeMap<EntityRef, Record>,
     /// With their parents.
-    pub(super) in_scope: BTreeMap<EntityRef, Vec<EntityRef>>,
-    pub(super) letters: BTreeMap<EntityRef, Letter>,
-    pub(super) newest_fence: i64,
+    pub(crate) in_scope: BTreeMap<EntityRef, Vec<EntityRef>>,
+    pub(crate) letters: BTreeMap<EntityRef, Letter>,
+    pub(crate) newest_fence: i64,
     pub(super) guard: super::guard::Guard,
 }
 
 impl Model {
     /// Returns the ids that are owed now.
-    pub(super) fn owe(&mut self, now: Between, owing: &Owing) -> Vec<i64> {
+    pub(crate) fn owe(&mut self, now: Between, owing: &Owing) -> Vec<i64> {
         let mut wanted: BTreeMap<i64, (Between, Option<String>)> = BTreeMap::new();
         for (id, changed_on, trace) in &owing.entities {
             let changed_on = Between::at(*changed_on);
@@ -244,7 +244,7 @@ impl Model {
     }
 
     /// Returns the records as they were before the claim.
-    pub(super) fn claim(
+    pub(crate) fn claim(
         &mut self,
         now: Between,
         owner: Uuid,
@@ -273,7 +273,7 @@ impl Model {
         claimed
     }
 
-    pub(super) fn finish(
+    pub(crate) fn finish(
         &mut self,
         now: Between,
         owner: Uuid,
@@ -522,7 +522,7 @@ impl Model {
     }
 
     /// Ambiguous writes whose next look is due; how many.
-    pub(super) fn read_back(&mut self, now: Between, at_most: usize) -> u64 {
+    pub(crate) fn read_back(&mut self, now: Between, at_most: usize) -> u64 {
         let mut looked_at: Vec<_> = self
             .records
             .iter()
@@ -558,7 +558,7 @@ impl Model {
     }
 
     /// Dead letters that get a new cycle.
-    pub(super) fn begin_next_cycle(&mut self, now: Between, attempts: u32) -> BTreeSet<EntityRef> {
+    pub(crate) fn begin_next_cycle(&mut self, now: Between, attempts: u32) -> BTreeSet<EntityRef> {
         let mut begun = BTreeSet::new();
         for (entity, record) in &mut self.records {
             let letter = self.letters.get(entity);
@@ -575,7 +575,7 @@ impl Model {
     }
 
     /// What is owed and due.
-    pub(super) fn due(&self, now: Between, bulk_too: bool) -> BTreeSet<EntityRef> {
+    pub(crate) fn due(&self, now: Between, bulk_too: bool) -> BTreeSet<EntityRef> {
         let is_due = |record: &Record| {
             record.is_owed() && record.due_on.has_come(now) && (bulk_too || record.lane == "live")
         };
@@ -583,7 +583,7 @@ impl Model {
     }
 
     /// An hour passes for these.
-    pub(super) fn pass_time(&mut self, now: Between, entities: &[EntityRef]) {
+    pub(crate) fn pass_time(&mut self, now: Between, entities: &[EntityRef]) {
         let past = now.before(Duration::from_secs(60 * 60));
         for entity in entities {
             let Some(record) = self.records.get_mut(entity) else { continue };
@@ -637,4 +637,28 @@ fn union(a: &[EntityRef], b: &[EntityRef]) -> Vec<EntityRef> {
 
 const fn lane(owing: &Owing) -> &'static str {
     if owing.bulk { "bulk" } else { "live" }
+}
+
+/// What a claim returns of a record that stood like this before it.
+pub(crate) fn claim_of(entity: EntityRef, fence: i64, before: Record) -> Claim {
+    let time = |at: Option<Between>| at.map(|at| Timestamp::from_microsecond(at.low).unwrap());
+    Claim {
+        entity,
+        fence,
+        owed_gen: before.owed_gen,
+        owed_on: time(before.owed_on),
+        cause: Cause::from_name(before.cause),
+        traceparent: before.traceparent,
+        remote_id: before.remote_id,
+        data_hash: before.data_hash,
+        rejected_hash: before.rejected_hash,
+        in_doubt: before.in_doubt,
+        intent_on: time(before.intent_on),
+        taken_over: before.lease_owner.is_some(),
+        lost_until: time(before.lease_until),
+        doubts: before.doubts,
+        attempts: before.attempts as u32,
+        failures: before.failures as u32,
+        tombstoned: before.tombstoned_on.is_some(),
+    }
 }

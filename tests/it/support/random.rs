@@ -16,6 +16,11 @@ impl Random {
         Self(seed)
     }
 
+    /// From this seed.
+    pub(crate) const fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// Another stream, for another task.
     pub(crate) fn fork(&mut self) -> Self {
         Self(self.next())
