@@ -44,9 +44,15 @@ pub(crate) async fn ended(mut command: Command) -> Ended {
     Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-/// A port of this host that is free now.
+/// A port of this host that is free now, below those that the kernel hands out: none of the many sockets of the tests
+/// gets it before its process binds it.
 pub(crate) async fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+    loop {
+        let port = 10_000 + (uuid::Uuid::new_v4().as_u128() % 10_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).await.is_ok() {
+            return port;
+        }
+    }
 }
 
 /// `GET` of an endpoint of this host: status, headers and body; `None` while nobody listens.
