@@ -310,7 +310,7 @@ impl Batch {
             let i = *world.random.pick(&some);
             if let Some(result) = self.calls[i].1.step(world, who.is_stopping) {
                 let (turn, _) = self.calls.swap_remove(i);
-                self.settle(turn, result, world, who);
+                self.settle(turn, result, world);
             }
             return After::GoesOn;
         }
@@ -323,8 +323,8 @@ impl Batch {
         self.go_again(world)
     }
 
-    fn settle(&mut self, turn: Turn, result: PushResult, world: &mut World, who: Who) {
-        let mut times = world.times(world.now, self.read_on, who.offset);
+    fn settle(&mut self, turn: Turn, result: PushResult, world: &mut World) {
+        let mut times = world.times(world.now, self.read_on, 0);
         if world.bug == Some(Bug::AbsenceIsProofAtOnce) {
             (times.request_timeout, times.settle) = Default::default();
         }
@@ -431,7 +431,7 @@ impl Batch {
         if self.claims.is_empty() || !world.database_is_there() {
             return;
         }
-        let times = world.times(world.now, world.now, who.offset);
+        let times = world.times(world.now, world.now, 0);
         let finishes = std::mem::take(&mut self.claims).into_iter().map(|claim| {
             let seen = Seen::default();
             let claim = settle::taken_over(claim, times);
