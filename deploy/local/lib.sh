@@ -607,7 +607,8 @@ spawn() { # NAME: asks the supervisor for the process, so that it has the right 
   alive supervisor || { say 'the supervisor of this instance does not run'; return 1; }
   rm -f "$DIR/$1.pid"
   printf 'start %s\n' "$1" 1<>"$DIR/ctl.fifo"
-  for ((i = 0; i < 200; i++)); do
+  # Seconds on a machine that is busy with other instances.
+  for ((i = 0; i < 1200; i++)); do
     [[ -s $DIR/$1.pid ]] && return 0
     alive supervisor || break
     sleep 0.05

@@ -113,6 +113,10 @@ impl<'a> Driver<'a> {
         if has_dead && self.random.percent(40) {
             return self.begin_next_cycle().await;
         }
+        let is_held = |r: &Record| r.state == "held" && r.state_reason.as_deref() == Some("guard");
+        if self.model.records.values().any(is_held) && self.random.percent(20) {
+            return self.decide_deletes().await;
+        }
         match self.random.below(100) {
             0..20 => self.owe().await,
             20..40 => self.claim().await,
@@ -279,7 +283,7 @@ impl<'a> Driver<'a> {
     }
 
     async fn decide_deletes(&mut self) {
-        let (approves, kept) = (self.random.percent(60), self.random.percent(50));
+        let (approves, kept) = (self.random.percent(50), self.random.percent(50));
         self.log.push(format!("decide: approves {approves}, kept too {kept}"));
         let before = self.clock().await;
         let decided = self
