@@ -155,6 +155,9 @@ pub const EPOCH_EVERY: Duration = Duration::from_secs(2 * 60);
 /// Pause between two tries to get the lock of the broker's epoch.
 pub const EPOCH_LOCK_POLL: Duration = Duration::from_millis(50);
 
+/// How long a server that has said who it is counts as the same: none is exchanged and up again within this.
+pub const IDENTITY_PROVEN_FOR: Duration = Duration::from_secs(5);
+
 // --- HTTP --------------------------------------------------------------------------------------
 
 /// Longest wait for a TCP and TLS connection to a remote.

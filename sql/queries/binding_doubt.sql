@@ -24,10 +24,13 @@ with chunk as (
         lane         = 'bulk',
         attempts     = 0,
         waiting_on   = null,
-        state        = case when r.state = 'leased' or r.state = 'held' and not c.is_shown then r.state else 'pending' end,
-        state_reason = case when r.state = 'leased' or r.state = 'held' and not c.is_shown then r.state_reason end,
-        due_on       = case when r.state = 'leased' or r.state = 'held' and not c.is_shown then r.due_on
-                            else clock_timestamp() end
+        state        = case when r.state = 'held' and not c.is_shown then r.state else 'pending' end,
+        state_reason = case when r.state = 'held' and not c.is_shown then r.state_reason end,
+        due_on       = case when r.state = 'held' and not c.is_shown then r.due_on else clock_timestamp() end,
+        -- Whoever still holds a lease is fenced: what it knows is of the other place.
+        lease_owner  = null,
+        lease_until  = null,
+        fence        = nextval('sync.fence')
     from chunk c
     where r.target = $1 and r.entity_type = c.entity_type and r.entity_id = c.entity_id
     returning r.entity_id

@@ -118,14 +118,15 @@ impl<R: Remote> Binding<R> {
     /// in between must not look like a database that went back in time.
     async fn look(&self, raise_within: Duration) -> Result<Looked, StoreError> {
         let target = self.worker.remote.target();
-        let lock = self.broker.epoch().await.inspect_err(|error| {
-            tracing::warn!(target.name = %target, error = %chain(error), "The broker can't tell its epoch");
-        });
-        let lock = lock.ok();
+        // The remote first: the epoch is one for all targets, and one that hangs must not keep it from the others.
         let (account, failure) = match self.worker.remote.account().await {
             Ok(account) => (Some(account), None),
             Err(failure) => (None, Some(failure)),
         };
+        let lock = self.broker.epoch().await.inspect_err(|error| {
+            tracing::warn!(target.name = %target, error = %chain(error), "The broker can't tell its epoch");
+        });
+        let lock = lock.ok();
         let facts = self.worker.store.binding(target).await?;
         if facts.is_held {
             return Ok(Looked::Held);

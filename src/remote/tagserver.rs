@@ -98,7 +98,7 @@ impl TagServer {
         send_before: &SendBefore,
         build: impl Fn(&Http) -> Request + Send + Sync,
     ) -> Result<Option<Answer>, Failure> {
-        let result = self.authorised(intent, send_before, build).await;
+        let result = self.authorised(intent, send_before, true, build).await;
         match &result {
             Err(failure) => self.alarms.raise(failure),
             Ok(Some(answer)) if !answer.is_success() => {
@@ -109,10 +109,12 @@ impl TagServer {
         result
     }
 
+    /// `to_ours`: nothing is sent to a server that is another one.
     async fn authorised(
         &self,
         intent: Intent,
         send_before: &SendBefore,
+        to_ours: bool,
         build: impl Fn(&Http) -> Request + Send + Sync,
     ) -> Result<Option<Answer>, Failure> {
         let mut asked = Instant::now();
@@ -127,7 +129,12 @@ impl TagServer {
             let token = self.login.token(&self.http, &slot, asked).await;
             let unsent = |f: Failure| if is_last { f } else { f.unsent() };
             let token = token.map_err(unsent)?;
-            match self.is_the_same(&slot, &token, asked, is_last).await.map_err(unsent)? {
+            let is_the_same = if to_ours {
+                self.is_the_same(&slot, &token, asked, is_last).await.map_err(unsent)?
+            } else {
+                Some(true)
+            };
+            match is_the_same {
                 Some(true) => {}
                 Some(false) => return Ok(None),
                 None => {
@@ -200,6 +207,35 @@ impl TagServer {
                 Err(failure)
             }
         }
+    }
+
+    /// Asks the server who it is, with a new login if it wants one.
+    async fn ask_account(&self) -> Result<Account, Failure> {
+        let mut asked = Instant::now();
+        let until = SendBefore::from(asked + limits::LEASE_MIN);
+        let slot = tokio::select! {
+            slot = self.http.slot() => slot,
+            () = until.passes() => {
+                return Err(Failure::new(FailureClass::Transient, "No slot in time").unsent());
+            }
+        };
+        for is_last in [false, true] {
+            if self.http.is_quiet() {
+                return Err(self.not_sent());
+            }
+            let token = self.login.token(&self.http, &slot, asked).await?;
+            let answer = self.ask_who(&slot, &token).await?;
+            if answer.status == 401 && !is_last {
+                self.login.forget(&token).await;
+                asked = Instant::now();
+                continue;
+            }
+            let instance = answer::instance(&answer)?;
+            let account = self.account_at(instance.as_deref());
+            self.identity.asked(&token, account);
+            return Ok(account);
+        }
+        Err(Failure::new(FailureClass::Authentication, "401 also after a new login"))
     }
 
     async fn ask_who(&self, slot: &Slot<'_>, token: &Arc<Token>) -> Result<Answer, Failure> {
@@ -337,31 +373,11 @@ impl Remote for TagServer {
     }
 
     async fn account(&self) -> Result<Account, Failure> {
-        let mut asked = Instant::now();
-        let until = SendBefore::from(asked + limits::LEASE_MIN);
-        let slot = tokio::select! {
-            slot = self.http.slot() => slot,
-            () = until.passes() => {
-                return Err(Failure::new(FailureClass::Transient, "No slot in time").unsent());
-            }
-        };
-        for is_last in [false, true] {
-            if self.http.is_quiet() {
-                return Err(self.not_sent());
-            }
-            let token = self.login.token(&self.http, &slot, asked).await?;
-            let answer = self.ask_who(&slot, &token).await?;
-            if answer.status == 401 && !is_last {
-                self.login.forget(&token).await;
-                asked = Instant::now();
-                continue;
-            }
-            let instance = answer::instance(&answer)?;
-            let account = self.account_at(instance.as_deref());
-            self.identity.asked(&token, account);
-            return Ok(account);
+        let account = self.ask_account().await;
+        if account.is_err() {
+            self.identity.doubt();
         }
-        Err(Failure::new(FailureClass::Authentication, "401 also after a new login"))
+        account
     }
 
     fn stay_with(&self, account: Account) {
@@ -375,7 +391,8 @@ impl Remote for TagServer {
     async fn probe(&self) -> Result<(), Failure> {
         let request = |http: &Http| http.request(super::http::Method::Get, "/api/authenticate");
         let no_lease = SendBefore::from(Instant::now() + limits::LEASE_MIN);
-        match self.call(Intent::Read, &no_lease, request).await? {
+        // Whoever answers: whether it is the one that we know is looked at when the target is open again.
+        match self.authorised(Intent::Read, &no_lease, false, request).await? {
             Some(answer) if answer.status == 204 => Ok(()),
             Some(answer) => Err(answer::failure(&answer, Intent::Read)),
             None => Err(self.not_sent()),

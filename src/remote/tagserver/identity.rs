@@ -1,8 +1,9 @@
 //! Which server the ids that we know belong to (contract, "How it behaves in the field").
 //!
 //! A server that was set up anew gives our ids to other rows. It says so by another `build.instance`; once it was asked,
-//! nothing is sent before it has been asked again after every new login and every lost connection: it can't have been
-//! exchanged without one of them. A server that does not say who it is gets no replace without a look at the row.
+//! nothing is sent before it has been asked again: after every new login, every lost connection, and every few seconds, since
+//! it may be exchanged while nothing is sent, and its signing secret may outlive its data. A server that does not say who it
+//! is gets no replace without a look at the row.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::auth::Token;
+use crate::limits;
 use crate::remote::{Account, Failure};
 
 /// What is known of the server's identity.
@@ -24,8 +26,8 @@ pub(super) struct Identity {
 struct State {
     /// The account to stay with; `None` before anybody said so.
     ours: Option<Account>,
-    /// It was seen to be the same with this token, and no connection was lost since.
-    proven: Option<Arc<Token>>,
+    /// It was seen to be the same with this token, then, and no connection was lost since.
+    proven: Option<(Arc<Token>, Instant)>,
     /// The last question that failed.
     failed: Option<(Instant, Failure)>,
 }
@@ -46,7 +48,10 @@ impl Identity {
     /// Nothing needs to be asked before a request with this token.
     pub(super) fn is_proven(&self, token: &Arc<Token>) -> bool {
         let state = self.state();
-        state.ours.is_none() || state.proven.as_ref().is_some_and(|p| Arc::ptr_eq(p, token))
+        let is_fresh = |(proven, at): &(Arc<Token>, Instant)| {
+            Arc::ptr_eq(proven, token) && at.elapsed() < limits::IDENTITY_PROVEN_FOR
+        };
+        state.ours.is_none() || state.proven.as_ref().is_some_and(is_fresh)
     }
 
     /// The server is another one than the one to stay with.
@@ -73,7 +78,7 @@ impl Identity {
     pub(super) fn asked(&self, token: &Arc<Token>, account: Account) -> bool {
         let mut state = self.state();
         let is_same = state.ours.is_none_or(|ours| ours == account);
-        state.proven = is_same.then(|| Arc::clone(token));
+        state.proven = is_same.then(|| (Arc::clone(token), Instant::now()));
         drop(state);
         self.is_another.send_replace(!is_same);
         is_same
