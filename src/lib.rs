@@ -14,13 +14,13 @@
 //! | --- | --- |
 //! | G1 no loss | `sql/functions/capture.sql`, [`capture`], [`sweep`] |
 //! | G2 convergence | [`deliver`], [`sweep`] |
-//! | G3 one remote record | intents in `sql/functions/claim.sql`, [`deliver::decision`], [`remote`] obligation 5 |
+//! | G3 one remote record | intents in `sql/functions/claim.sql`, [`deliver::decision`], [`remote`] obligations 5 and 11, [`deliver::binding`] |
 //! | G4 no older version over a newer one | leases and fences in `sql/functions/claim.sql`, `finish.sql` |
 //! | G6 no ping-pong | [`hash`], [`deliver::decision`] |
 //! | G7 isolation | [`deliver::batch`], [`deliver::breaker`] |
-//! | G8 nothing is silent | [`deliver::settle`], [`ops`] |
+//! | G8 nothing is silent | [`deliver::settle`], [`deliver::dead_letter`], [`ops`] |
 //! | G9 no leak | `sql/projections/`, [`delivery`], [`remote::failure`] |
-//! | G10 no mass accident | [`deliver::guard`], `sql/functions/guard.sql` |
+//! | G10 no mass accident | [`deliver::guard`], `sql/functions/guard.sql`, [`deliver::binding`] |
 
 // The vocabulary, no I/O.
 pub mod delivery;
