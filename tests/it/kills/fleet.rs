@@ -95,8 +95,11 @@ impl<'a> Fleet<'a> {
                 if let Some((_, owner)) = line.split_once("lease.owner=") {
                     said.owner = owner.get(..36).map(str::to_owned);
                 }
-                if let Some(rest) = line.strip_prefix("failpoint ") {
-                    said.point = rest.strip_suffix(": killed").map(str::to_owned);
+                // A second thread may die at it too, in the middle of the line.
+                let point =
+                    line.strip_prefix("failpoint ").and_then(|s| s.strip_suffix(": killed"));
+                if let Some(point) = point {
+                    said.point = Some(point.to_owned());
                 }
                 said.runs |= line.contains("ems-sync runs");
                 if !line.contains(" INFO ") {
