@@ -101,6 +101,7 @@ async fn changed_back_after_a_lost_commit(lost: Fault) {
     ))
     .await;
     rig.settled().await;
+    let hangs = matches!(lost, Fault::CommitThenHang { .. });
     let rule = Rule::new(lost).operation(Operation::Replace).times(people as u64);
     rig.sim.faults().push(rule);
     rig.exec("update ems.person set last_name = 'B'").await;
@@ -112,6 +113,10 @@ async fn changed_back_after_a_lost_commit(lost: Fault) {
     let first = rig.sim.wait_for(|| seen("B") > 0);
     tokio::time::timeout(PATIENCE, first).await.expect("B comes");
     rig.exec("update ems.person set last_name = 'A'").await;
+    if hangs {
+        // Each that hangs keeps its target on trial for seconds: those that are under way are enough.
+        rig.sim.faults().clear();
+    }
     rig.settled().await;
     assert_eq!(seen("A"), people, "what was B is A again");
     assert_clean(&rig, &checker, running).await;
