@@ -167,10 +167,16 @@ impl<'a> Fleet<'a> {
         if owners.is_empty() {
             return;
         }
-        let sql =
-            "update sync.record set due_on = clock_timestamp(), lease_until = clock_timestamp()
-                   where lease_owner::text = any ($1)
-                   returning entity_type, entity_id";
+        // In key order, like everybody who locks several records.
+        let sql = "with dead as (
+                       select entity_type, entity_id from sync.record
+                       where target = 'tagserver' and lease_owner::text = any ($1)
+                       order by entity_type, entity_id
+                       for update)
+                   update sync.record r set due_on = clock_timestamp(), lease_until = clock_timestamp()
+                   from dead d
+                   where r.target = 'tagserver' and r.entity_type = d.entity_type and r.entity_id = d.entity_id
+                   returning r.entity_type, r.entity_id";
         let rows = self.rig.ems.query(sql, &[&owners]).await.unwrap();
         let queue = Queue::outbound(Target::TagServer);
         let message = |row: &tokio_postgres::Row| {
