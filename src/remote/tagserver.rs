@@ -126,7 +126,7 @@ impl TagServer {
             if send_before.has_passed() || self.http.is_quiet() {
                 return Ok(None);
             }
-            let token = self.login.token(&self.http, &slot, asked).await;
+            let token = self.login.token(&self.http, &slot, asked, !to_ours).await;
             let unsent = |f: Failure| if is_last { f } else { f.unsent() };
             let token = token.map_err(unsent)?;
             let is_the_same = if to_ours {
@@ -223,7 +223,7 @@ impl TagServer {
             if self.http.is_quiet() {
                 return Err(self.not_sent());
             }
-            let token = self.login.token(&self.http, &slot, asked).await?;
+            let token = self.login.token(&self.http, &slot, asked, true).await?;
             let answer = self.ask_who(&slot, &token).await?;
             if answer.status == 401 && !is_last {
                 self.login.forget(&token).await;

@@ -64,12 +64,14 @@ impl Login {
     }
 
     /// The token, logged in anew when there is none or it is due. `asked` is since when the caller wants it: a login
-    /// that failed after that is its answer too, or a batch would try a wrong password once per entity.
+    /// that failed after that is its answer too, or a batch would try a wrong password once per entity. `anew`: a refusal
+    /// from before is no answer: a person may have corrected its reason by now.
     pub(super) async fn token(
         &self,
         http: &Http,
         slot: &Slot<'_>,
         asked: Instant,
+        anew: bool,
     ) -> Result<Arc<Token>, Failure> {
         let mut state = self.state.lock().await;
         if let Some(token) = state.token.as_ref().filter(|token| Instant::now() < token.renew_at) {
@@ -77,7 +79,7 @@ impl Login {
         }
         let is_answer_too = |(at, failure): &&(Instant, Failure)| {
             let is_refusal = failure.class == FailureClass::Authentication;
-            *at >= asked || (is_refusal && at.elapsed() < REFUSED_FOR)
+            *at >= asked || (is_refusal && !anew && at.elapsed() < REFUSED_FOR)
         };
         if let Some((_, failure)) = state.failed.as_ref().filter(is_answer_too) {
             return Err(failure.clone());
