@@ -197,12 +197,8 @@ async fn a_dead_letter_after_lost_answers_keeps_to_its_gap() {
     opened(&rig, 1).await;
     let writes = || rig.sim.writes_of(Resource::Person, &id.to_string()).len();
     let before = writes();
-    for step in 1..=3 {
-        rig.exec("update sync.record set read_back_on = now() where read_back_on is not null")
-            .await;
-        rig.until(&format!("select {step} - read_back_step::bigint from sync.record"), "looked at")
-            .await;
-    }
+    rig.exec("update sync.record set read_back_on = now() where read_back_on is not null").await;
+    rig.until("select greatest(0, 1 - read_back_step::bigint) from sync.record", "looked at").await;
     let left_alone = "select count(*) from sync.record where state = 'dead_letter' and due_on = 'infinity' and in_doubt";
     assert_eq!(rig.count(left_alone).await, 1);
     assert_eq!(writes(), before);
