@@ -55,6 +55,7 @@ pub mod store;
 pub mod telemetry;
 
 // How the parts run together.
+pub mod clients;
 pub mod error_chain;
 pub mod failpoint;
 pub mod process;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::broker::{Broker, Publisher};
 use crate::capture::relay::Relay;
+use crate::clients::{self, Job};
 use crate::config::Config;
 use crate::deliver::batch::Worker;
 use crate::deliver::bound::Binding;
@@ -27,7 +28,6 @@ use crate::ops::metrics::Metrics;
 use crate::ops::progress::Progress;
 use crate::ops::server::{self, OpsContext};
 use crate::remote::Remote;
-use crate::remote::tagserver::TagServer;
 use crate::store::Store;
 use crate::sweep::Sweeper;
 use crate::target::Target;
@@ -128,7 +128,7 @@ pub async fn run(config: Config, roles: &[Role], stop: CancellationToken) -> any
     if roles.contains(&Role::Relay) {
         shared.start_relay();
     }
-    shared.start_targets(roles)?;
+    shared.start_targets(roles).await?;
     let names: Vec<_> = roles.iter().map(|role| role.name()).collect();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -146,6 +146,23 @@ pub async fn run(config: Config, roles: &[Role], stop: CancellationToken) -> any
         anyhow::bail!("The part `{part}` ended by itself, which is a bug: it is in the log above");
     }
     Ok(())
+}
+
+/// Starts the consumer and the sweeper of a target.
+struct StartTarget<'a> {
+    shared: &'a Shared,
+    roles: &'a [Role],
+}
+
+impl Job for StartTarget<'_> {
+    type Output = ();
+
+    async fn run<R: Remote>(
+        self,
+        build: impl Fn() -> anyhow::Result<R> + Send,
+    ) -> anyhow::Result<()> {
+        self.shared.start_target(build, self.roles)
+    }
 }
 
 /// A part of the process that must run until it is told to stop. If it ends before, by a panic or otherwise, the
@@ -215,14 +232,10 @@ impl Shared {
         self.spawn("relay", relay.run(self.stop.clone()));
     }
 
-    fn start_targets(&self, roles: &[Role]) -> anyhow::Result<()> {
+    async fn start_targets(&self, roles: &[Role]) -> anyhow::Result<()> {
         for target in &self.targets {
-            match target {
-                Target::TagServer => self.start_target(|| tagserver(&self.config), roles)?,
-                Target::Mautic | Target::MailChimp | Target::RunSignup | Target::Chatwoot => {
-                    anyhow::bail!("Target `{target}` has no client in this version");
-                }
-            }
+            clients::with_client(&self.config, *target, StartTarget { shared: self, roles })
+                .await?;
         }
         Ok(())
     }
@@ -301,18 +314,4 @@ impl Shared {
         self.spawn("probe", async move { breaker.run(&worker.remote, stop).await });
         self.spawn("consumer", consumer.run(self.stop.clone()));
     }
-}
-
-/// The client of the configured `TagServer`.
-///
-/// # Errors
-/// When its CA can't be used.
-pub fn tagserver(config: &Config) -> anyhow::Result<TagServer> {
-    let tagserver = &config.targets.tagserver;
-    TagServer::new(
-        &tagserver.common.http_settings(),
-        tagserver.username.clone(),
-        tagserver.password.clone(),
-    )
-    .context("The client of `tagserver` can't be built")
 }

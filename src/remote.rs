@@ -48,6 +48,7 @@ use crate::target::Target;
 mod account;
 pub mod failure;
 mod http;
+mod place;
 pub mod tagserver;
 
 pub use account::Account;
@@ -81,14 +82,59 @@ impl fmt::Debug for Fields {
 /// The remote ids of the entities that a projection names.
 pub type RemoteIds = HashMap<EntityRef, String>;
 
-/// What a target should hold of one entity: the body in the target's words, and its hash.
-/// The body may hold personal data: its `Debug` shows the hash only.
+/// What a target should hold of one entity: the content in the target's words, and its hash.
+/// The content may hold personal data: its `Debug` shows the hash only.
 #[derive(Clone, PartialEq)]
 pub struct Wire {
-    /// The normalised body that is sent, without the remote's own id.
+    /// The normalised content, without the remote's own id: an object whose keys are the names that people are shown
+    /// where it differs. A client that needs several calls for it takes each from here.
     pub body: Value,
     /// Its data hash.
     pub hash: ContentHash,
+    /// What at most one record of its type may hold at the target (a normalised e-mail address), as a digest. Of several
+    /// entities with the same key the one with the lowest id owns it; the others have no record there.
+    pub match_key: Option<ContentHash>,
+}
+
+impl Wire {
+    /// The content of a target whose mapping has this version, without a key.
+    #[must_use]
+    pub fn new(target: Target, mapping_version: u32, body: Value) -> Self {
+        let hash = ContentHash::of(target, mapping_version, &body);
+        Self { body, hash, match_key: None }
+    }
+
+    /// The same, with the key that its record would hold.
+    #[must_use]
+    pub const fn with_match_key(mut self, key: Option<ContentHash>) -> Self {
+        self.match_key = key;
+        self
+    }
+
+    /// The names of the fields that differ between two contents, sorted.
+    #[must_use]
+    pub fn differing_fields(&self, other: &Self) -> Vec<String> {
+        let (Value::Object(mine), Value::Object(theirs)) = (&self.body, &other.body) else {
+            return Vec::new();
+        };
+        let names: std::collections::BTreeSet<_> = mine.keys().chain(theirs.keys()).collect();
+        let differs = |name: &&String| {
+            let value = |of: &Map<String, Value>| of.get(*name).cloned().unwrap_or(Value::Null);
+            value(mine) != value(theirs)
+        };
+        names.into_iter().filter(differs).cloned().collect()
+    }
+}
+
+/// How the entities of a type stand at a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// Each has a record there, which we write.
+    Pushed,
+    /// They exist there only within other records, which bring their ids ([`PushResult::Held`]`::carried`).
+    Carried,
+    /// Their records are written there and only read by us: one without remote id is out of scope, its children too.
+    Pulled,
 }
 
 impl fmt::Debug for Wire {
@@ -206,6 +252,8 @@ pub enum PushResult {
         remote_hash: ContentHash,
         /// Whether something was written: an adopted record that holds the right content needs no write.
         written: bool,
+        /// Entities that exist at the remote only within this one ([`Standing::Carried`]), with their ids there.
+        carried: Vec<(EntityRef, String)>,
     },
     /// The remote has no such record (any more).
     Gone,
@@ -281,8 +329,8 @@ pub struct RemoteRecord {
     pub remote_id: String,
     /// The EMS entity that it says it is, if it carries an EMS id.
     pub entity: Option<EntityRef>,
-    /// What it holds.
-    pub hash: ContentHash,
+    /// What it holds, in the normal form of [`Remote::wire`].
+    pub wire: Wire,
 }
 
 /// One page of a remote's records. The walk has ended only when `next` is `None`.
@@ -314,6 +362,16 @@ pub trait Remote: Send + Sync + 'static {
         parents: &RemoteIds,
     ) -> Result<Wire, Unmappable>;
 
+    /// How the entities of a type that the target covers stand there.
+    fn standing(&self, _entity_type: EntityType) -> Standing {
+        Standing::Pushed
+    }
+
+    /// Whether records of this type are at most one per match key at the target ([`Wire::match_key`]).
+    fn has_match_keys(&self, _entity_type: EntityType) -> bool {
+        false
+    }
+
     /// Whether a new entity of this type must wait until what is owed on an older one of the same parent is there.
     fn wants_older_first(&self, entity_type: EntityType) -> bool;
 
@@ -331,7 +389,9 @@ pub trait Remote: Send + Sync + 'static {
     /// Where it raises an alarm (obligation 10).
     fn alarms(&self) -> &Alarms;
 
-    /// Who the remote is and who we are to it. Changes nothing there.
+    /// Who the remote is and who we are to it. Asked before the first push, so this is also where a client looks whether
+    /// the remote is set up as its mapping needs it (a custom field that is missing would lose data silently): if not, it
+    /// answers [`FailureClass::Configuration`] and says what to do. Changes no entity's record.
     fn account(&self) -> impl Future<Output = Result<Account, Failure>> + Send;
 
     /// From now on nothing is written to any other account (obligation 11).

@@ -8,6 +8,7 @@
 -- 5. owe what is waited for, unless it is owed already
 -- 6. wake whoever waited for a record whose remote id came or went, that has other parents now or that is surely not at
 --    the remote (or, as its sibling, for its end), and owe the children of one whose id changed
+-- 7. owe whoever wants a match key that came free or was taken
 --
 -- p_rows is an array of objects, one per claimed record (the struct `Finish` in src/store/records.rs).
 -- Returns (kind, entity_type, entity_id): 'finished', 'again' (still owed and due), 'fenced', 'woken', 'owed', and
@@ -32,6 +33,9 @@ declare
     v_dead      text[];
     v_owed      text[];
     v_woken     text[];
+    v_keys      bytea[];
+    v_type      text;
+    v_ids       bigint[];
 begin
     select coalesce(array_agg(x.entity_type || ':' || x.entity_id) filter (where x.remote_changed), '{}')
     into v_changed
@@ -52,6 +56,15 @@ begin
     from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint, remote_id text, intent_on timestamptz)
     where x.remote_id is null and x.intent_on is null;
 
+    -- Keys that are not any more, or newly, held at the remote.
+    select coalesce(array_agg(distinct k.key) filter (where k.key is not null), '{}')
+    into v_keys
+    from jsonb_to_recordset(p_rows) as x
+         (entity_type text, entity_id bigint, remote_id text, remote_changed boolean, confirmed boolean, match_key text)
+    join sync.record r on r.target = p_target and r.entity_type = x.entity_type and r.entity_id = x.entity_id
+    cross join lateral (values (r.match_key), (case when x.confirmed then decode(x.match_key, 'hex') else r.wanted_key end)) as k (key)
+    where x.remote_changed or x.confirmed and r.match_key is distinct from decode(x.match_key, 'hex');
+
     -- 0. Ours, what we wait for, who waits for us, and the children of those whose remote id changes.
     perform 1
     from (
@@ -66,9 +79,11 @@ begin
         from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint)
         join sync.record w on w.target = p_target and w.waiting_on = x.entity_type || ':' || x.entity_id
         where w.state_reason = 'waiting_for_sibling'
-           or w.state_reason = 'waiting_for_child' and w.waiting_on = any (v_absent)
+           or w.state_reason in ('waiting_for_child', 'waiting_for_holder') and w.waiting_on = any (v_absent)
         union
         select c.entity_type, c.entity_id from sync.record c where c.target = p_target and c.parents && v_changed
+        union
+        select o.entity_type, o.entity_id from sync.record o where o.target = p_target and o.wanted_key = any (v_keys)
     ) k
     join sync.record r on r.target = p_target and r.entity_type = k.entity_type and r.entity_id = k.entity_id
     order by r.entity_type, r.entity_id
@@ -87,6 +102,7 @@ begin
       and case x.waits_for
               when 'parent' then r.remote_id is not null
               when 'sibling' then r.owed_gen = r.done_gen
+              when 'holder' then r.remote_id is null and r.intent_on is null
               else r.remote_id is null and r.intent_on is null or not r.parents @> array[x.entity_type || ':' || x.entity_id]
           end;
 
@@ -97,13 +113,16 @@ begin
         from jsonb_to_recordset(p_rows) as x (
             entity_type text, entity_id bigint, fence bigint, gen bigint, doubts bigint, settled boolean, remote_id text,
             pushed boolean, confirmed boolean, data_hash text, remote_hash text, rejected_hash text,
-            modified_on timestamptz, in_doubt boolean, intent_on timestamptz, state text, reason text, error text,
-            attempts integer, failures integer, due_ms bigint, waiting_on text, waits_for text, parents text[],
-            tombstone boolean, read_back_ms bigint, dead boolean, traceparent text)
+            modified_on timestamptz, match_key text, in_doubt boolean, intent_on timestamptz, state text, reason text,
+            error text, attempts integer, failures integer, due_ms bigint, waiting_on text, waits_for text, parents text[],
+            tombstone boolean, read_back_ms bigint, dead boolean, traceparent text, remote_changed boolean)
         order by x.entity_type, x.entity_id
     ), written as (
         update sync.record r set
-            remote_id          = o.remote_id,
+            -- Others may have brought the id of what is skipped (sync.carry).
+            remote_id          = case when o.state = 'skipped' and not o.remote_changed then r.remote_id else o.remote_id end,
+            match_key          = case when o.remote_id is null then null
+                                      when o.confirmed then decode(o.match_key, 'hex') else r.match_key end,
             done_gen           = case when o.settled then o.gen else r.done_gen end,
             owed_on            = case when not o.settled then r.owed_on
                                       when r.owed_gen > o.gen then r.last_owed_on end,
@@ -254,7 +273,7 @@ begin
             where r.target = p_target and r.waiting_on = any (v_finished)
               and (r.waiting_on = any (v_changed || v_moved)
                    or r.state_reason = 'waiting_for_sibling'
-                   or r.state_reason = 'waiting_for_child' and r.waiting_on = any (v_absent))
+                   or r.state_reason in ('waiting_for_child', 'waiting_for_holder') and r.waiting_on = any (v_absent))
             order by r.entity_type, r.entity_id
             for update of r
         ), woken as (
@@ -288,6 +307,24 @@ begin
             returning r.entity_type || ':' || r.entity_id as key
         )
         select v_owed || coalesce(array_agg(key), '{}') into v_owed from raised;
+    end if;
+
+    -- 7. Whoever wants a key that came free, or that somebody else has now, is decided about again.
+    if cardinality(v_keys) > 0 then
+        for v_type, v_ids in
+            select r.entity_type, array_agg(r.entity_id order by r.entity_id)
+            from sync.record r
+            where r.target = p_target and r.wanted_key = any (v_keys)
+              -- Not itself, unless somebody else was in its way.
+              and (r.entity_type || ':' || r.entity_id <> all (v_finished)
+                   or r.state_reason in ('shared_email', 'waiting_for_holder'))
+            group by r.entity_type
+        loop
+            select v_owed || coalesce(array_agg(v_type || ':' || o.id), '{}')
+            into v_owed
+            from sync.owe(p_target, v_type, v_ids, array_fill(clock_timestamp(), array[cardinality(v_ids)]),
+                          array_fill(null::text, array[cardinality(v_ids)]), 'change', 'live') as o (id);
+        end loop;
     end if;
 
     return query

@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::args::TargetArgs;
 use super::{Exit, adapters, output, verify};
 use crate::broker::Broker;
+use crate::clients::{self, Job};
 use crate::config::Config;
 use crate::deliver::binding::{Bound, Part};
-use crate::process;
 use crate::remote::Remote;
 use crate::target::Target;
 
@@ -35,12 +35,8 @@ pub(super) async fn rebind(config: &Config, args: TargetArgs, by: &str) -> anyho
     if !args.json {
         output::text(&verify::summary(&found))?;
     }
-    let (doubted, epoch) = match args.target {
-        Target::TagServer => with(config, process::tagserver(config)?, by).await?,
-        Target::Mautic | Target::MailChimp | Target::RunSignup | Target::Chatwoot => {
-            anyhow::bail!("Target `{}` has no client in this version", args.target)
-        }
-    };
+    let job = Rebind { config, by };
+    let (doubted, epoch) = clients::with_client(config, args.target, job).await?;
     let target = args.target;
     if args.json {
         let document = Document { target, order: "rebind", verify: found, doubted, epoch };
@@ -51,6 +47,24 @@ pub(super) async fn rebind(config: &Config, args: TargetArgs, by: &str) -> anyho
         ))?;
     }
     Ok(Exit::Fine)
+}
+
+/// Binds a target to where it is now.
+struct Rebind<'a> {
+    config: &'a Config,
+    by: &'a str,
+}
+
+impl Job for Rebind<'_> {
+    /// Records that are looked at anew, and the epoch from now on.
+    type Output = (i64, i64);
+
+    async fn run<R: Remote>(
+        self,
+        build: impl Fn() -> anyhow::Result<R> + Send,
+    ) -> anyhow::Result<(i64, i64)> {
+        with(self.config, build()?, self.by).await
+    }
 }
 
 async fn with<R: Remote>(config: &Config, remote: R, by: &str) -> anyhow::Result<(i64, i64)> {

@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::args::SweepArgs;
 use super::table::table;
 use super::{Exit, adapters, output};
+use crate::clients::{self, Job};
 use crate::config::Config;
 use crate::ops::metrics::Metrics;
 use crate::ops::progress::Progress;
-use crate::process;
 use crate::remote::Remote;
 use crate::sweep::{Found, Sweeper};
 use crate::target::Target;
@@ -35,7 +35,7 @@ struct Document {
 pub(super) async fn outbound(config: &Config, args: SweepArgs) -> anyhow::Result<Exit> {
     let mut targets = Vec::new();
     for target in wanted(&config.targets.enabled(), args.target)? {
-        let found = sweep(config, target)
+        let found = clients::with_client(config, target, SweepNow(config))
             .await
             .with_context(|| format!("The sweep of `{target}` ended early"))?;
         targets.push(Row { target, found, total: found.total() });
@@ -59,12 +59,17 @@ fn wanted(enabled: &[Target], only: Option<Target>) -> anyhow::Result<Vec<Target
     }
 }
 
-async fn sweep(config: &Config, target: Target) -> anyhow::Result<Found> {
-    match target {
-        Target::TagServer => sweep_with(config, process::tagserver(config)?).await,
-        Target::Mautic | Target::MailChimp | Target::RunSignup | Target::Chatwoot => {
-            anyhow::bail!("Target `{target}` has no client in this version")
-        }
+/// All legs, once.
+struct SweepNow<'a>(&'a Config);
+
+impl Job for SweepNow<'_> {
+    type Output = Found;
+
+    async fn run<R: Remote>(
+        self,
+        build: impl Fn() -> anyhow::Result<R> + Send,
+    ) -> anyhow::Result<Found> {
+        sweep_with(self.0, build()?).await
     }
 }
 

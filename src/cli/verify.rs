@@ -6,10 +6,10 @@ use serde::Serialize;
 use super::args::VerifyArgs;
 use super::table::{cell, table};
 use super::{Exit, adapters, output};
+use crate::clients::{self, Job};
 use crate::config::Config;
 use crate::entity::EntityType;
 use crate::limits;
-use crate::process;
 use crate::remote::Remote;
 use crate::store::Store;
 use crate::sweep::verify::Finding;
@@ -73,11 +73,23 @@ pub(super) async fn of_target(
     if !config.targets.enabled().contains(&target) {
         anyhow::bail!("Target `{target}` is not enabled: set `targets.{target}.enabled = true`");
     }
-    match target {
-        Target::TagServer => with(config, process::tagserver(config)?, repair).await,
-        Target::Mautic | Target::MailChimp | Target::RunSignup | Target::Chatwoot => {
-            anyhow::bail!("Target `{target}` has no client in this version")
-        }
+    clients::with_client(config, target, Walk { config, repair }).await
+}
+
+/// Walks over a target.
+struct Walk<'a> {
+    config: &'a Config,
+    repair: bool,
+}
+
+impl Job for Walk<'_> {
+    type Output = Document;
+
+    async fn run<R: Remote>(
+        self,
+        build: impl Fn() -> anyhow::Result<R> + Send,
+    ) -> anyhow::Result<Document> {
+        with(self.config, build()?, self.repair).await
     }
 }
 

@@ -21,6 +21,17 @@ pub enum Ems {
     },
     /// The content can't be expressed in the target's words.
     Unmappable,
+    /// It exists at the target only within others, which bring its remote id.
+    Carried,
+    /// The target's record of it, or of a parent, is the target's own and not known: nothing is pushed.
+    OutOfScope,
+    /// Another entity with the same match key owns the one record that there may be.
+    Shared,
+    /// It owns the match key, but another entity's record holds it at the target still.
+    KeyHeld {
+        /// Who holds it.
+        holder: EntityRef,
+    },
     /// The content, as its hash.
     Present {
         /// What the target should hold.
@@ -87,6 +98,13 @@ pub enum SkipReason {
     Unchanged,
     /// The remote rejected exactly this content.
     Rejected,
+    /// Another entity owns the one record that there may be of its e-mail address. A remote id that it has is given up:
+    /// the owner adopts the record.
+    SharedEmail,
+    /// It exists at the remote only within others.
+    Carried,
+    /// Its record, or a parent's, is the target's own and not known.
+    OutOfScope,
 }
 
 impl SkipReason {
@@ -97,6 +115,9 @@ impl SkipReason {
             Self::Nothing => "nothing",
             Self::Unchanged => "unchanged",
             Self::Rejected => "rejected",
+            Self::SharedEmail => "shared_email",
+            Self::Carried => "carried",
+            Self::OutOfScope => "out_of_scope",
         }
     }
 }
@@ -146,6 +167,10 @@ pub fn decide(ems: Ems, known: Known) -> Decision {
         Ems::Gone { child } => gone(child, known),
         Ems::Orphan { parent } => Decision::Wait(WaitFor::Parent(parent)),
         Ems::Unmappable => Decision::Hold(HoldReason::Unmappable),
+        Ems::Carried => Decision::Skip(SkipReason::Carried),
+        Ems::OutOfScope => Decision::Skip(SkipReason::OutOfScope),
+        Ems::Shared => Decision::Skip(SkipReason::SharedEmail),
+        Ems::KeyHeld { holder } => Decision::Wait(WaitFor::Holder(holder)),
         Ems::Present { hash, older } => present(hash, older, known),
     }
 }
@@ -200,7 +225,7 @@ mod tests {
     const CHILD: EntityRef = EntityRef::new(EntityType::Tag, 9);
     const OLDER: EntityRef = EntityRef::new(EntityType::Tag, 1);
 
-    /// Every record that can exist, against every view of the EMS: 2^5 × 9 × 6 cases against the table as it is
+    /// Every record that can exist, against every view of the EMS: 2^5 × 9 × 10 cases against the table as it is
     /// written in the design, restated here line by line.
     #[test]
     fn the_decision_is_the_tables_for_every_combination() {
@@ -224,6 +249,10 @@ mod tests {
                         Ems::Gone { child: Some(CHILD) },
                         Ems::Orphan { parent: PARENT },
                         Ems::Unmappable,
+                        Ems::Carried,
+                        Ems::OutOfScope,
+                        Ems::Shared,
+                        Ems::KeyHeld { holder: OLDER },
                         Ems::Present { hash: hash(1), older: None },
                         Ems::Present { hash: hash(1), older: Some(OLDER) },
                     ] {
@@ -237,7 +266,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(cases, 32 * 9 * 6);
+        assert_eq!(cases, 32 * 9 * 10);
     }
 
     /// The table of the design, one line per `if`, in its order and its words.
@@ -246,7 +275,13 @@ mod tests {
         let child = if let Ems::Gone { child } = ems { child } else { None };
         let (hash, older) = match ems {
             Ems::Present { hash, older } => (Some(hash), older),
-            Ems::Gone { .. } | Ems::Orphan { .. } | Ems::Unmappable => (None, None),
+            Ems::Gone { .. }
+            | Ems::Orphan { .. }
+            | Ems::Unmappable
+            | Ems::Carried
+            | Ems::OutOfScope
+            | Ems::Shared
+            | Ems::KeyHeld { .. } => (None, None),
         };
         if is_gone && !known.has_remote_id && !known.has_intent {
             return Decision::Skip(SkipReason::Nothing);
@@ -262,6 +297,18 @@ mod tests {
         }
         if ems == Ems::Unmappable {
             return Decision::Hold(HoldReason::Unmappable);
+        }
+        if ems == Ems::Carried {
+            return Decision::Skip(SkipReason::Carried);
+        }
+        if ems == Ems::OutOfScope {
+            return Decision::Skip(SkipReason::OutOfScope);
+        }
+        if ems == Ems::Shared {
+            return Decision::Skip(SkipReason::SharedEmail);
+        }
+        if let Ems::KeyHeld { holder } = ems {
+            return Decision::Wait(WaitFor::Holder(holder));
         }
         let same_as_rejected = hash == known.rejected_hash && !known.insisted;
         if !known.has_remote_id && (!same_as_rejected || known.has_intent) {

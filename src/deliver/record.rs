@@ -96,6 +96,8 @@ pub enum WaitFor {
     Child(EntityRef),
     /// An older entity of the same kind and parent has a change that must be there before this one comes.
     Sibling(EntityRef),
+    /// Another entity's record holds the match key that this one owns.
+    Holder(EntityRef),
 }
 
 impl WaitFor {
@@ -103,17 +105,21 @@ impl WaitFor {
     #[must_use]
     pub const fn entity(self) -> EntityRef {
         match self {
-            Self::Parent(entity) | Self::Child(entity) | Self::Sibling(entity) => entity,
+            Self::Parent(entity)
+            | Self::Child(entity)
+            | Self::Sibling(entity)
+            | Self::Holder(entity) => entity,
         }
     }
 
-    /// `parent`, `child` or `sibling`.
+    /// `parent`, `child`, `sibling` or `holder`.
     #[must_use]
     pub const fn relation(self) -> &'static str {
         match self {
             Self::Parent(_) => "parent",
             Self::Child(_) => "child",
             Self::Sibling(_) => "sibling",
+            Self::Holder(_) => "holder",
         }
     }
 }
@@ -161,6 +167,8 @@ pub struct Finish {
     pub rejected_hash: Option<ContentHash>,
     /// The version that was looked at.
     pub modified_on: Option<Timestamp>,
+    /// The match key of that version; the record holds it at the remote if that is confirmed.
+    pub match_key: Option<ContentHash>,
     /// Whether a write may have happened that no answer confirmed.
     pub in_doubt: bool,
     /// Since when a create may exist whose id we don't know.

@@ -24,6 +24,8 @@ pub struct Seen {
     pub parents: Vec<EntityRef>,
     /// Why it could not be written down, in words that hold nothing personal.
     pub unmappable: Option<String>,
+    /// The key that its record would hold at the target.
+    pub match_key: Option<ContentHash>,
 }
 
 /// The times that matter.
@@ -78,15 +80,23 @@ pub struct Settled {
     pub retry_after: Option<Duration>,
     /// Parents that the remote says are not there: their records are in doubt now.
     pub doubted_parents: Vec<EntityRef>,
+    /// Entities that exist at the remote only within this one, with their ids there.
+    pub carried: Vec<(EntityRef, String)>,
     /// How it ended, for metrics and the audit trail.
     pub outcome: &'static str,
 }
 
 /// Settles a decision that needs no request.
 #[must_use]
-pub fn without_request(claim: &Claim, decision: Decision, seen: &Seen) -> Option<Settled> {
+pub fn without_request(
+    claim: &Claim,
+    decision: Decision,
+    seen: &Seen,
+    times: Times,
+) -> Option<Settled> {
     match decision {
         Decision::Create { .. } | Decision::Update | Decision::Delete { .. } => None,
+        Decision::Skip(SkipReason::SharedEmail) => Some(shared(claim, seen, times)),
         Decision::Skip(reason) => Some(skipped(claim, reason, seen)),
         Decision::Wait(wait) => Some(waiting(claim, wait, seen)),
         Decision::Hold(reason @ (HoldReason::Guard | HoldReason::DeleteRejected)) => {
@@ -122,7 +132,7 @@ pub fn after_push(
     policy: RetryPolicy,
 ) -> Settled {
     match result {
-        PushResult::Held { remote_id, remote_hash, written } => {
+        PushResult::Held { remote_id, remote_hash, written, carried } => {
             let finish = Finish {
                 settled: true,
                 sent: true,
@@ -135,7 +145,8 @@ pub fn after_push(
                 remote_hash: Some(remote_hash),
                 ..clean(claim, seen)
             };
-            settled(finish, Verdict::Served, if written { "pushed" } else { "adopted" })
+            let outcome = if written { "pushed" } else { "adopted" };
+            Settled { carried, ..settled(finish, Verdict::Served, outcome) }
         }
         PushResult::Gone => gone(claim, seen, times),
         PushResult::Unsettled => {
@@ -222,6 +233,45 @@ fn skipped(claim: &Claim, reason: SkipReason, seen: &Seen) -> Settled {
             reason: Some(FailureClass::Rejected.name().to_owned()),
             ..untouched(claim, seen)
         },
+        SkipReason::Carried | SkipReason::OutOfScope | SkipReason::SharedEmail => Finish {
+            settled: true,
+            state: State::Skipped,
+            reason: Some(reason.name().to_owned()),
+            in_doubt: claim.in_doubt,
+            intent_on: claim.intent_on,
+            parents: Some(seen.parents.clone()),
+            ..clean(claim, seen)
+        },
+    };
+    settled(finish, Verdict::Neutral, reason.name())
+}
+
+/// Another entity owns the one record that there may be. Its id is given up to the owner, who adopts the record; but not while
+/// a write of ours may still land there.
+fn shared(claim: &Claim, seen: &Seen, times: Times) -> Settled {
+    let reason = SkipReason::SharedEmail;
+    // A write that no answer confirmed settles from now on: when it was sent is not known any more.
+    let intent_on = claim
+        .intent_on
+        .or_else(|| (claim.in_doubt && claim.remote_id.is_some()).then_some(times.now));
+    if !intent_is_settled(intent_on, times) {
+        let finish = Finish {
+            state: State::Retrying,
+            reason: Some("settling".to_owned()),
+            intent_on,
+            due: Due::InMillis(millis(settles_in(&Claim { intent_on, ..claim.clone() }, times))),
+            ..untouched(claim, seen)
+        };
+        return settled(finish, Verdict::Neutral, "unsettled");
+    }
+    let finish = Finish {
+        settled: true,
+        remote_changed: claim.remote_id.is_some() || claim.intent_on.is_some(),
+        remote_id: None,
+        state: State::Skipped,
+        reason: Some(reason.name().to_owned()),
+        parents: Some(seen.parents.clone()),
+        ..clean(claim, seen)
     };
     settled(finish, Verdict::Neutral, reason.name())
 }
@@ -346,6 +396,7 @@ fn failed(
             Vec::new()
         },
         failure: Some(failure.class),
+        carried: Vec::new(),
         outcome: "failed",
         verdict: verdict(action, failure, is_extra),
     }
@@ -464,6 +515,7 @@ fn base(claim: &Claim, seen: &Seen) -> Finish {
         remote_hash: None,
         rejected_hash: None,
         modified_on: seen.modified_on,
+        match_key: seen.match_key,
         in_doubt: false,
         intent_on: None,
         state: State::Pending,
@@ -496,6 +548,7 @@ const fn settled(finish: Finish, verdict: Verdict, outcome: &'static str) -> Set
         failure: None,
         retry_after: None,
         doubted_parents: Vec::new(),
+        carried: Vec::new(),
         outcome,
     }
 }
@@ -557,6 +610,7 @@ mod tests {
             hash: Some(ContentHash::of(Target::TagServer, 1, &json!(1))),
             parents: vec![EntityRef::new(EntityType::Person, 2)],
             unmappable: None,
+            match_key: None,
         }
     }
 
@@ -575,6 +629,7 @@ mod tests {
             remote_id: "7".into(),
             remote_hash: seen().hash.unwrap(),
             written: true,
+            carried: Vec::new(),
         };
         assert!(!push(&doubtful, held).finish.in_doubt);
         assert!(push(&doubtful, PushResult::NotSent).finish.in_doubt);
@@ -652,13 +707,14 @@ mod tests {
     fn a_move_is_told_to_the_old_parent_only_when_the_remote_holds_it() {
         let moving = Claim { remote_id: Some("7".into()), ..claim() };
         let wait = Decision::Wait(WaitFor::Parent(EntityRef::new(EntityType::Person, 2)));
-        assert_eq!(without_request(&moving, wait, &seen()).unwrap().finish.parents, None);
+        assert_eq!(without_request(&moving, wait, &seen(), times()).unwrap().finish.parents, None);
         assert_eq!(fail(&moving, FailureClass::Transient).finish.parents, None);
         assert_eq!(push(&moving, PushResult::NotSent).finish.parents, None);
         let held = PushResult::Held {
             remote_id: "7".into(),
             remote_hash: seen().hash.unwrap(),
             written: true,
+            carried: Vec::new(),
         };
         assert_eq!(push(&moving, held).finish.parents, Some(seen().parents));
         // Who is not at the remote yet holds nobody up there.
@@ -699,7 +755,8 @@ mod tests {
     #[test]
     fn waiting_burns_no_attempt_and_throttling_neither() {
         let wait = WaitFor::Parent(EntityRef::new(EntityType::Person, 2));
-        let finish = without_request(&claim(), Decision::Wait(wait), &seen()).unwrap().finish;
+        let finish =
+            without_request(&claim(), Decision::Wait(wait), &seen(), times()).unwrap().finish;
         assert_eq!((finish.attempts, finish.state), (0, State::Waiting));
         let throttled = fail(&claim(), FailureClass::Throttled);
         assert_eq!(throttled.finish.attempts, 0);
@@ -711,7 +768,7 @@ mod tests {
         let claim = Claim { remote_id: Some("7".into()), in_doubt: true, ..claim() };
         for reason in [HoldReason::Guard, HoldReason::DeleteRejected] {
             let settled =
-                without_request(&claim, Decision::Hold(reason), &Seen::default()).unwrap();
+                without_request(&claim, Decision::Hold(reason), &Seen::default(), times()).unwrap();
             let finish = settled.finish;
             assert_eq!((finish.state, finish.due), (State::Held, Due::Never));
             assert_eq!(finish.reason.as_deref(), Some(reason.name()));
@@ -760,6 +817,7 @@ mod tests {
             remote_id: "7".into(),
             remote_hash: seen().hash.unwrap(),
             written: true,
+            carried: Vec::new(),
         };
         assert!(push(&heir, held).finish.read_back_millis.is_some());
     }
@@ -823,5 +881,33 @@ mod tests {
                 assert_eq!(finish.dead_letter, needs_person_or_sweep, "{class} {attempts}");
             }
         }
+    }
+
+    /// The owner adopts the record only when nothing of ours can land on it any more.
+    #[test]
+    fn a_record_is_given_up_to_the_owner_of_its_address_when_nothing_of_ours_is_under_way() {
+        let skip = Decision::Skip(SkipReason::SharedEmail);
+        let shared = |claim: &Claim| without_request(claim, skip, &seen(), times()).unwrap().finish;
+        let calm = shared(&Claim { remote_id: Some("7".into()), ..claim() });
+        assert_eq!((calm.settled, calm.remote_id, calm.remote_changed), (true, None, true));
+        assert_eq!((calm.state, calm.reason.as_deref()), (State::Skipped, Some("shared_email")));
+        for doubtful in [
+            Claim { remote_id: Some("7".into()), in_doubt: true, ..claim() },
+            Claim { intent_on: Some(now()), ..claim() },
+        ] {
+            let waits = shared(&doubtful);
+            assert_eq!((waits.settled, waits.state), (false, State::Retrying));
+            assert_eq!(waits.remote_id, doubtful.remote_id);
+            assert_eq!(waits.due, Due::InMillis(30_000));
+            assert_eq!(waits.intent_on, Some(now()));
+        }
+        let long_ago = now().checked_sub(Duration::from_secs(31)).unwrap();
+        let over = Claim {
+            remote_id: Some("7".into()),
+            in_doubt: true,
+            intent_on: Some(long_ago),
+            ..claim()
+        };
+        assert_eq!((shared(&over).settled, shared(&over).remote_id), (true, None));
     }
 }

@@ -11,9 +11,10 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use jiff::Timestamp;
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -156,10 +157,15 @@ impl Http {
     fn keep_quiet(&self, answer: &Answer) {
         let asked = answer.retry_after().filter(|_| answer.status == 429);
         if let Some(asked) = asked {
-            let until = Instant::now() + asked.min(QUIET_MAX);
-            let mut quiet_until = self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
-            *quiet_until = Some(quiet_until.map_or(until, |before| before.max(until)));
+            self.be_quiet_for(asked);
         }
+    }
+
+    /// The server wants to be left alone; for remotes that say so by something else than `Retry-After`.
+    pub(super) fn be_quiet_for(&self, asked: Duration) {
+        let until = Instant::now() + asked.min(QUIET_MAX);
+        let mut quiet_until = self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *quiet_until = Some(quiet_until.map_or(until, |before| before.max(until)));
     }
 
     /// Where the contract's paths begin.
@@ -176,6 +182,7 @@ impl Http {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
             Method::Put => reqwest::Method::PUT,
+            Method::Patch => reqwest::Method::PATCH,
             Method::Delete => reqwest::Method::DELETE,
         };
         Request(self.client.request(method, format!("{}{path}", self.base_url)))
@@ -223,6 +230,7 @@ pub(super) enum Method {
     Get,
     Post,
     Put,
+    Patch,
     Delete,
 }
 
@@ -238,8 +246,30 @@ impl Request {
         Self(self.0.bearer_auth(token))
     }
 
+    /// RFC 7617.
+    pub(super) fn basic(self, username: &str, password: &SecretString) -> Self {
+        Self(self.0.basic_auth(username, Some(password.expose_secret())))
+    }
+
+    /// A header whose value is a secret: it is left out of any `Debug` text.
+    pub(super) fn secret_header(self, name: &'static str, value: &SecretString) -> Self {
+        Self(match HeaderValue::from_str(value.expose_secret()) {
+            Ok(mut value) => {
+                value.set_sensitive(true);
+                self.0.header(name, value)
+            }
+            // The request can't be built, which its sending tells.
+            Err(_) => self.0.header(name, "\n"),
+        })
+    }
+
     pub(super) fn json(self, body: &Value) -> Self {
         Self(self.0.json(body))
+    }
+
+    /// `application/x-www-form-urlencoded`.
+    pub(super) fn form(self, pairs: &[(&str, &str)]) -> Self {
+        Self(self.0.form(pairs))
     }
 }
 

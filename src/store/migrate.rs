@@ -12,11 +12,12 @@ mod embedded {
 const MIGRATION_LOCK: (i32, i32) = (4_541_779, 3);
 
 /// Functions, re-applied in this order.
-const FUNCTIONS: [&str; 9] = [
+const FUNCTIONS: [&str; 10] = [
     include_str!("../../sql/functions/capture.sql"),
     include_str!("../../sql/functions/owe.sql"),
     include_str!("../../sql/functions/claim.sql"),
     include_str!("../../sql/functions/finish.sql"),
+    include_str!("../../sql/functions/match_keys.sql"),
     include_str!("../../sql/functions/dead_letters.sql"),
     include_str!("../../sql/functions/guard.sql"),
     include_str!("../../sql/functions/attempts.sql"),

@@ -134,7 +134,7 @@ impl<R: Remote> Verifier<R> {
                 known: record.map(known_of),
             };
             let has_our_key = row.entity.is_some();
-            let there = Row { remote_id: &row.remote_id, hash: row.hash, has_our_key };
+            let there = Row { remote_id: &row.remote_id, hash: row.wire.hash, has_our_key };
             let (finding, reason) = verify::judge(&ours, Some(there));
             found(id, record, Some(&row.remote_id), finding, reason)
         });

@@ -13,8 +13,8 @@ use crate::deliver::record::Claim;
 use crate::deliver::settle::{self, Seen, Times};
 use crate::delivery::Cause;
 use crate::entity::{EntityRef, EntityType};
-use crate::remote::{Remote, RemoteIds, Wire};
-use crate::store::{Projection, StoreError};
+use crate::remote::{Remote, RemoteIds, Standing, Wire};
+use crate::store::{MatchKey, Projection, StoreError};
 
 /// The turns of a batch, decided at one moment of the database's clock, which is carried on by ours.
 pub(super) struct Decided {
@@ -39,6 +39,19 @@ struct Related {
     child: Option<EntityRef>,
     /// An older one of its kind and parent that is owed.
     older: Option<EntityRef>,
+    /// Who else has its match key.
+    key: MatchKey,
+}
+
+/// What is to be shown to the target of an entity that is there.
+#[derive(Clone)]
+enum Shown {
+    /// The content.
+    Content(Wire),
+    /// Nothing, and why.
+    Nothing(Ems),
+    /// It can't be written down, in words that hold nothing personal.
+    Unmappable(String),
 }
 
 impl<R: Remote> Worker<R> {
@@ -74,15 +87,22 @@ impl<R: Remote> Worker<R> {
             self.store.children_at_remote(target, &gone),
             self.store.owed_siblings(target, older),
         )?;
+        let shown: HashMap<EntityRef, Shown> = projections
+            .values()
+            .map(|projection| (projection.entity, self.shown(projection, &remote_ids)))
+            .collect();
+        let keys = self.match_keys(&claims, &shown).await?;
         let turns = claims
             .into_iter()
             .map(|claim| {
                 let projection = projections.get(&claim.entity);
+                let shown = projection.and_then(|_| shown.get(&claim.entity)).cloned();
                 let related = Related {
                     child: children.get(&claim.entity).copied(),
                     older: older.get(&claim.entity).copied(),
+                    key: keys.get(&claim.entity).copied().unwrap_or_default(),
                 };
-                self.turn(claim, projection, related, &remote_ids, now)
+                self.turn(claim, projection, shown, related, now)
             })
             .collect();
         Ok(Decided { turns: self.guarded(turns).await?, now, at, on_trial: moment.on_trial })
@@ -104,28 +124,58 @@ impl<R: Remote> Worker<R> {
         Ok(projections.into_iter().flatten().map(|p| (p.entity, p)).collect())
     }
 
+    /// Writes down which match keys the batch's entities want, and reads who else has them.
+    async fn match_keys(
+        &self,
+        claims: &[Claim],
+        shown: &HashMap<EntityRef, Shown>,
+    ) -> Result<HashMap<EntityRef, MatchKey>, StoreError> {
+        let wanted: Vec<_> = claims
+            .iter()
+            .filter(|claim| self.remote.has_match_keys(claim.entity.entity_type))
+            .map(|claim| match shown.get(&claim.entity) {
+                Some(Shown::Content(wire)) => (claim.entity, wire.match_key),
+                Some(Shown::Nothing(_) | Shown::Unmappable(_)) | None => (claim.entity, None),
+            })
+            .collect();
+        let keys = self.store.match_keys(self.remote.target(), self.owner, &wanted).await?;
+        self.publish_due(keys.due).await;
+        Ok(keys.found)
+    }
+
     fn turn(
         &self,
         claim: Claim,
         projection: Option<&Projection>,
+        shown: Option<Shown>,
         related: Related,
-        remote_ids: &RemoteIds,
         now: Timestamp,
     ) -> Turn {
         let mut unmappable = None;
-        let (ems, wire) = match projection {
+        let (ems, wire) = match shown {
             None => (Ems::Gone { child: related.child }, None),
-            Some(p) => self.present(p, related.older, remote_ids).unwrap_or_else(|why| {
-                tracing::warn!(entity = %p.entity, error = why, "Not pushed until it changes");
+            Some(Shown::Nothing(ems)) => (ems, None),
+            Some(Shown::Content(wire)) => match owned(claim.entity, &wire, related) {
+                Ok(ems) => (ems, Some(wire)),
+                Err(why) => {
+                    unmappable = Some(why);
+                    (Ems::Unmappable, None)
+                }
+            },
+            Some(Shown::Unmappable(why)) => {
                 unmappable = Some(why);
                 (Ems::Unmappable, None)
-            }),
+            }
         };
+        if let Some(why) = &unmappable {
+            tracing::warn!(entity = %claim.entity, error = why, "Not pushed until it changes");
+        }
         let seen = Seen {
             modified_on: projection.map(|projection| projection.modified_on),
             hash: wire.as_ref().map(|wire: &Wire| wire.hash),
             parents: projection.map(|projection| projection.parents.clone()).unwrap_or_default(),
             unmappable,
+            match_key: wire.as_ref().and_then(|wire| wire.match_key),
         };
         let claim = settle::taken_over(claim, self.times(now, now));
         let known = Known {
@@ -141,33 +191,53 @@ impl<R: Remote> Worker<R> {
         Turn { claim, seen, decision, wire, took: Duration::ZERO }
     }
 
-    /// The content of an entity that is there; else why it can't be written down.
-    fn present(
-        &self,
-        projection: &Projection,
-        older: Option<EntityRef>,
-        remote_ids: &RemoteIds,
-    ) -> Result<(Ems, Option<Wire>), String> {
+    /// What an entity that is there shows to the target.
+    fn shown(&self, projection: &Projection, remote_ids: &RemoteIds) -> Shown {
+        match self.remote.standing(projection.entity.entity_type) {
+            Standing::Carried => return Shown::Nothing(Ems::Carried),
+            Standing::Pulled => return Shown::Nothing(Ems::OutOfScope),
+            Standing::Pushed => {}
+        }
         let missing = projection.parents.iter().find(|parent| !remote_ids.contains_key(parent));
         if let Some(parent) = missing {
-            return Ok((Ems::Orphan { parent: *parent }, None));
+            return Shown::Nothing(match self.remote.standing(parent.entity_type) {
+                Standing::Pulled => Ems::OutOfScope,
+                Standing::Pushed | Standing::Carried => Ems::Orphan { parent: *parent },
+            });
         }
         if projection.is_odd {
-            return Err(
-                "The projection's columns are not those that every projection has".to_owned()
-            );
+            let why = "The projection's columns are not those that every projection has";
+            return Shown::Unmappable(why.to_owned());
         }
         // A mapping that panics, which is a bug, costs its own entity only.
         let map = || self.remote.wire(projection.entity, &projection.fields, remote_ids);
         match std::panic::catch_unwind(AssertUnwindSafe(map)) {
-            Ok(Ok(wire)) => Ok((Ems::Present { hash: wire.hash, older }, Some(wire))),
-            Ok(Err(unmappable)) => Err(unmappable.to_string()),
-            Err(_panic) => Err("The mapping panicked, which is a bug: report it".to_owned()),
+            Ok(Ok(wire)) => Shown::Content(wire),
+            Ok(Err(unmappable)) => Shown::Unmappable(unmappable.to_string()),
+            Err(_panic) => {
+                Shown::Unmappable("The mapping panicked, which is a bug: report it".to_owned())
+            }
         }
     }
 
     pub(super) fn times(&self, now: Timestamp, decided: Timestamp) -> Times {
         let request_timeout = self.remote.request_timeout();
         Times { now, decided, request_timeout, settle: self.settle }
+    }
+}
+
+/// Whether the entity may have its content at the target, as far as others with its match key leave it that.
+fn owned(entity: EntityRef, wire: &Wire, related: Related) -> Result<Ems, String> {
+    let MatchKey { owner, holder, holder_waits_for_us } = related.key;
+    if owner.is_some_and(|owner| owner != entity) {
+        return Ok(Ems::Shared);
+    }
+    match holder {
+        // Each has what the other wants: nobody can begin.
+        Some(holder) if holder_waits_for_us => Err(format!(
+            "It and {holder} want each other's address: give one of them another address first, then this one"
+        )),
+        Some(holder) => Ok(Ems::KeyHeld { holder }),
+        None => Ok(Ems::Present { hash: wire.hash, older: related.older }),
     }
 }

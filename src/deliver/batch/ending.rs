@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::{Leases, Round, Turn, Worker};
 use crate::broker::{Outgoing, Queue};
+use crate::deliver::decision::{Decision, SkipReason};
 use crate::deliver::record::Finish;
 use crate::deliver::settle::Settled;
 use crate::deliver::unacked::Unacked;
@@ -50,10 +51,13 @@ impl<R: Remote> Worker<R> {
         self.breaker.judge(verdicts).await;
         // Before the attempts are written down: what dies in between is only doubted once more.
         let mut due = self.doubt_parents(&settled).await?;
+        due.extend(self.owe_carriers(&settled).await?);
         let finishes: Vec<Finish> = settled.iter().map(|(_, s)| s.finish.clone()).collect();
         let read_back = self.remote.request_timeout() + self.settle;
         let report = self.finish(&finishes, read_back, leases.until).await?;
         failpoint!("finish.committed");
+        let carried: Vec<_> = settled.iter().flat_map(|(_, s)| s.carried.iter().cloned()).collect();
+        self.store.carry(self.remote.target(), &carried).await?;
         self.count(&settled);
         let again = if is_last {
             round.again.extend(&report.again);
@@ -78,6 +82,17 @@ impl<R: Remote> Worker<R> {
         }
         let owed = self.store.owe(doubt(self.remote.target(), doubted)).await?;
         Ok(owed.iter().flat_map(Owing::deliveries).map(|d| d.entity_ref()).collect())
+    }
+
+    /// What exists at the target only within others changes there when they are pushed.
+    async fn owe_carriers(
+        &self,
+        settled: &[(Turn, Settled)],
+    ) -> Result<Vec<EntityRef>, StoreError> {
+        let is_carried = |turn: &Turn| turn.decision == Decision::Skip(SkipReason::Carried);
+        let carried = settled.iter().filter(|(turn, _)| is_carried(turn));
+        let carried: Vec<EntityRef> = carried.map(|(turn, _)| turn.claim.entity).collect();
+        self.store.owe_carriers(self.remote.target(), &carried).await
     }
 
     /// Tells what follows from ended leases, then acks.

@@ -32,8 +32,10 @@ impl<R: Remote> Worker<R> {
         let mut ready = Vec::with_capacity(decided.turns.len());
         let mut pushing: HashMap<EntityRef, Turn> = HashMap::new();
         let mut pushes = Vec::new();
+        let times = self.times(decided.now(), decided.now);
         for turn in std::mem::take(&mut decided.turns) {
-            if let Some(done) = settle::without_request(&turn.claim, turn.decision, &turn.seen) {
+            let done = settle::without_request(&turn.claim, turn.decision, &turn.seen, times);
+            if let Some(done) = done {
                 ready.push((turn, done));
             } else {
                 pushes.extend(push_of(&turn, &leases.send_before));

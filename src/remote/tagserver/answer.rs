@@ -216,7 +216,7 @@ pub(super) fn record(resource: &Resource, row: &Value) -> Option<RemoteRecord> {
     let entity = external_id
         .and_then(|external_id| external_id.parse().ok())
         .map(|id| EntityRef::new(resource.entity_type, id));
-    Some(RemoteRecord { remote_id: id.to_string(), entity, hash: held.hash })
+    Some(RemoteRecord { remote_id: id.to_string(), entity, wire: held })
 }
 
 /// What the server says it is; `Ok(None)` where it does not say so. Where it can't be told now, an error.

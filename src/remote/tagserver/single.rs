@@ -104,11 +104,12 @@ impl Call<'_> {
 
     /// Takes a record that carries our key as ours, and writes only if it holds something else.
     async fn adopt(&self, found: RemoteRecord, wire: &Wire) -> Result<PushResult, Ended> {
-        if found.hash == wire.hash {
+        if found.wire.hash == wire.hash {
             return Ok(PushResult::Held {
                 remote_id: found.remote_id,
-                remote_hash: found.hash,
+                remote_hash: found.wire.hash,
                 written: false,
+                carried: Vec::new(),
             });
         }
         let found = found.remote_id;
@@ -276,7 +277,12 @@ pub(super) fn held(
         let failure = Failure::new(FailureClass::StaleMapping, "The answer names another record");
         return PushResult::Failed(failure);
     }
-    PushResult::Held { remote_id: record.remote_id, remote_hash: record.hash, written: true }
+    PushResult::Held {
+        remote_id: record.remote_id,
+        remote_hash: record.wire.hash,
+        written: true,
+        carried: Vec::new(),
+    }
 }
 
 /// The body with the record's own id, as a replace wants it.

@@ -9,7 +9,6 @@ use serde_json::{Map, Value};
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::entity::{EntityRef, EntityType};
-use crate::hash::ContentHash;
 use crate::remote::{Fields, RemoteIds, Unmappable, Wire};
 use crate::target::Target;
 
@@ -202,8 +201,7 @@ pub(super) fn from_answer(resource: &Resource, row: &Map<String, Value>) -> Opti
 }
 
 fn wire_of(body: Value) -> Wire {
-    let hash = ContentHash::of(Target::TagServer, MAPPING_VERSION, &body);
-    Wire { body, hash }
+    Wire::new(Target::TagServer, MAPPING_VERSION, body)
 }
 
 fn relation(field: &Field, ems_id: Option<i64>, parents: &RemoteIds) -> Result<Value, Unmappable> {

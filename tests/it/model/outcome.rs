@@ -46,9 +46,14 @@ pub(super) fn held(
         hash: Some(hash),
         parents: parents.to_vec(),
         unmappable: None,
+        match_key: None,
     };
-    let held =
-        PushResult::Held { remote_id: remote_id.to_owned(), remote_hash: hash, written: true };
+    let held = PushResult::Held {
+        remote_id: remote_id.to_owned(),
+        remote_hash: hash,
+        written: true,
+        carried: Vec::new(),
+    };
     settle::after_push(claim, &seen, held, times(now), POLICY).finish
 }
 
@@ -59,7 +64,8 @@ pub(super) fn gone(claim: &Claim, now: Timestamp) -> Finish {
 
 /// It waits.
 pub(super) fn waits(claim: &Claim, wait: WaitFor) -> Finish {
-    settle::without_request(claim, Decision::Wait(wait), &Seen::default()).unwrap().finish
+    let times = times(Timestamp::UNIX_EPOCH);
+    settle::without_request(claim, Decision::Wait(wait), &Seen::default(), times).unwrap().finish
 }
 
 /// Nothing was sent for it.
@@ -79,17 +85,18 @@ pub(super) fn any(
         hash: random.percent(80).then(|| content(random)),
         parents: if random.percent(70) { random.some(others, 2) } else { Vec::new() },
         unmappable: None,
+        match_key: None,
     };
     let other = *random.pick(others);
     let without_request =
-        |decision| settle::without_request(claim, decision, &seen).unwrap().finish;
+        |decision| settle::without_request(claim, decision, &seen, times(now)).unwrap().finish;
     let after_push = |result| settle::after_push(claim, &seen, result, times(now), POLICY).finish;
     let mut finish = match random.below(25) {
         0..6 => {
             let new = || format!("r{}", random.next() % 1000);
             let remote_id = claim.remote_id.clone().unwrap_or_else(new);
             let (remote_hash, written) = (content(random), random.percent(70));
-            after_push(PushResult::Held { remote_id, remote_hash, written })
+            after_push(PushResult::Held { remote_id, remote_hash, written, carried: Vec::new() })
         }
         6 => without_request(Decision::Skip(SkipReason::Unchanged)),
         7 => without_request(Decision::Skip(SkipReason::Nothing)),

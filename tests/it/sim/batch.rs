@@ -242,7 +242,8 @@ impl Batch {
                 format!("{} decides {}: {:?}", turn.claim.fence, turn.claim.entity, turn.decision)
             });
             let (claim, seen) = (&turn.claim, &turn.seen);
-            if let Some(done) = settle::without_request(claim, turn.decision, seen) {
+            let times = world.times(self.read_on, self.read_on, who.offset);
+            if let Some(done) = settle::without_request(claim, turn.decision, seen, times) {
                 self.ready.push((turn, done));
                 continue;
             }
@@ -267,6 +268,7 @@ impl Batch {
             hash: body.as_ref().map(Body::hash),
             parents: row.map(|row| row.parents.clone()).unwrap_or_default(),
             unmappable: None,
+            match_key: None,
         };
         let times = world.times(self.read_on, self.read_on, who.offset);
         let claim = settle::taken_over(claim, times);

@@ -203,7 +203,12 @@ impl Call {
                     return Next::End(failed(FailureClass::StaleMapping));
                 }
                 let remote_id = id.to_string();
-                Next::End(PushResult::Held { remote_id, remote_hash: hash, written: true })
+                Next::End(PushResult::Held {
+                    remote_id,
+                    remote_hash: hash,
+                    written: true,
+                    carried: Vec::new(),
+                })
             }
             (Stage::Post, Answer::Violation) => {
                 Next::Go(Stage::AdoptLook(Failure::new(FailureClass::Transient, "violation")))
@@ -215,7 +220,12 @@ impl Call {
                 if world.bug == Some(Bug::StaleIdIsSuccess) =>
             {
                 let (remote_id, remote_hash) = (id.to_string(), self.hash);
-                Next::End(PushResult::Held { remote_id, remote_hash, written: true })
+                Next::End(PushResult::Held {
+                    remote_id,
+                    remote_hash,
+                    written: true,
+                    carried: Vec::new(),
+                })
             }
             (Stage::CheckOurs(_) | Stage::Delete(_), Answer::NotFound) => {
                 Next::End(PushResult::Gone)
@@ -243,7 +253,12 @@ impl Call {
             (Stage::LookFirst { .. } | Stage::AdoptLook(_), Some((id, hash))) => {
                 if hash == self.hash || world.bug == Some(Bug::AdoptsWithoutALook) {
                     let (remote_id, remote_hash) = (id.to_string(), hash);
-                    return Next::End(PushResult::Held { remote_id, remote_hash, written: false });
+                    return Next::End(PushResult::Held {
+                        remote_id,
+                        remote_hash,
+                        written: false,
+                        carried: Vec::new(),
+                    });
                 }
                 Next::Go(Stage::Replace(id))
             }

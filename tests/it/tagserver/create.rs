@@ -14,7 +14,12 @@ async fn a_create_is_one_request_and_names_the_record_that_it_made() {
     let result = bench.one(bench.create(7, "Club")).await;
     let row = bench.sim.row(Resource::Organisation, "7").unwrap();
     let remote_hash = bench.wire(7, "Club").hash;
-    let expected = PushResult::Held { remote_id: row.id.to_string(), remote_hash, written: true };
+    let expected = PushResult::Held {
+        remote_id: row.id.to_string(),
+        remote_hash,
+        written: true,
+        carried: Vec::new(),
+    };
     assert_eq!(result, expected);
     assert_eq!(bench.operations(), [Operation::Create], "no look-up before a first create");
     bench.assert_no_violation();

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ems_sync::clients;
 use ems_sync::entity::{EntityRef, EntityType};
-use ems_sync::process;
 use ems_sync::remote::Remote as _;
 use ems_sync_remotes::tagserver::Resource;
 use ems_sync_remotes::{Entry, Overlap, Violation};
@@ -134,7 +134,7 @@ async fn older(rig: &Rig, differences: &[Difference]) -> BTreeMap<EntityRef, Vec
 }
 
 async fn hashes(rig: &Rig) -> BTreeMap<(EntityType, String), String> {
-    let client = process::tagserver(&rig.config()).unwrap();
+    let client = clients::tagserver(&rig.config()).unwrap();
     let mut hashes = BTreeMap::new();
     for resource in Resource::ALL {
         let entity_type = type_of(resource);

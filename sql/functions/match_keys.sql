@@ -1,0 +1,132 @@
+-- Writes down which match keys the entities of a batch want, and tells who else has them. A key is a hash of what at most
+-- one record may hold at the target (an e-mail address).
+--
+-- * The owner of a key is the lowest id among those that want it.
+-- * Its holder is another one whose record holds it at the target, or may hold it: it must give it up first.
+--
+-- Two batches that want one key are serialised by a lock on it, so that one of them sees the other. Whoever stops wanting
+-- a key owes all others that want it: one of them owns it now. A lease is needed: p_owner is its owner.
+--
+-- Returns ('key', type, id, owner, holder, whether the holder waits for this one) and ('owed', type, id) for others.
+create or replace function sync.match_keys(
+    p_target text,
+    p_owner  uuid,
+    p_types  text[],
+    p_ids    bigint[],
+    p_keys   text[]
+) returns table (kind text, entity_type text, entity_id bigint, owner_id bigint, holder_id bigint, holder_waits boolean)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $body$
+#variable_conflict use_column
+declare
+    v_left bytea[];
+    v_type text;
+    v_ids  bigint[];
+begin
+    perform pg_advisory_xact_lock(4541780, k.lock)
+    from (select distinct hashtext(p_target || key) as lock from unnest(p_keys) as u (key) where key is not null order by 1) k;
+
+    with wanted as (
+        select w.entity_type, w.entity_id, decode(w.key, 'hex') as key, r.wanted_key as before
+        from unnest(p_types, p_ids, p_keys) as w (entity_type, entity_id, key)
+        join sync.record r on r.target = p_target and r.entity_type = w.entity_type and r.entity_id = w.entity_id
+        where r.lease_owner = p_owner and r.wanted_key is distinct from decode(w.key, 'hex')
+        order by w.entity_type, w.entity_id
+        for update of r
+    ), written as (
+        update sync.record r set wanted_key = w.key
+        from wanted w
+        where r.target = p_target and r.entity_type = w.entity_type and r.entity_id = w.entity_id
+    )
+    select coalesce(array_agg(w.before) filter (where w.before is not null), '{}') into v_left from wanted w;
+
+    if cardinality(v_left) > 0 then
+        for v_type, v_ids in
+            select r.entity_type, array_agg(r.entity_id order by r.entity_id)
+            from sync.record r
+            where r.target = p_target and r.wanted_key = any (v_left)
+            group by r.entity_type
+        loop
+            return query
+                select 'owed', v_type, o.id, null::bigint, null::bigint, false
+                from sync.owe(p_target, v_type, v_ids, array_fill(clock_timestamp(), array[cardinality(v_ids)]),
+                              array_fill(null::text, array[cardinality(v_ids)]), 'change', 'live') as o (id);
+        end loop;
+    end if;
+
+    return query
+        select 'key', w.entity_type, w.entity_id, owner.id, holder.id, coalesce(holder.waits, false)
+        from unnest(p_types, p_ids, p_keys) as w (entity_type, entity_id, key)
+        join sync.record mine on mine.target = p_target and mine.entity_type = w.entity_type and mine.entity_id = w.entity_id
+        cross join lateral (
+            select min(r.entity_id) as id
+            from sync.record r
+            where r.target = p_target and r.entity_type = w.entity_type and r.wanted_key = decode(w.key, 'hex') and not r.gone
+        ) owner
+        left join lateral (
+            select r.entity_id as id, r.waiting_on = w.entity_type || ':' || w.entity_id as waits
+            from sync.record r
+            where r.target = p_target and r.entity_type = w.entity_type and r.entity_id <> w.entity_id
+              and (r.match_key = decode(w.key, 'hex') or r.wanted_key = decode(w.key, 'hex'))
+              and (r.remote_id is not null or r.intent_on is not null)
+              and not (mine.remote_id is not null and mine.match_key is not distinct from decode(w.key, 'hex'))
+            order by r.entity_id
+            limit 1
+        ) holder on true
+        where w.key is not null;
+end
+$body$;
+comment on function sync.match_keys is 'Writes which match keys a batch wants; tells the owner and the holder of each.';
+
+-- What exists at a target only within other records gets its remote id from them. Rows: type, id, remote id.
+create or replace function sync.carry(p_target text, p_types text[], p_ids bigint[], p_remote_ids text[]) returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $body$
+    with carried as (
+        select distinct on (w.entity_type, w.entity_id) w.entity_type, w.entity_id, w.remote_id
+        from unnest(p_types, p_ids, p_remote_ids) as w (entity_type, entity_id, remote_id)
+        join sync.record r on r.target = p_target and r.entity_type = w.entity_type and r.entity_id = w.entity_id
+        where r.remote_id is distinct from w.remote_id
+        order by w.entity_type, w.entity_id, w.remote_id
+    ), locked as (
+        select c.*
+        from carried c
+        join sync.record r on r.target = p_target and r.entity_type = c.entity_type and r.entity_id = c.entity_id
+        order by c.entity_type, c.entity_id
+        for update of r
+    )
+    update sync.record r set remote_id = l.remote_id
+    from locked l
+    where r.target = p_target and r.entity_type = l.entity_type and r.entity_id = l.entity_id
+$body$;
+comment on function sync.carry is 'Writes the remote ids of entities that exist at a target only within others.';
+
+-- Owes the records that carry these entities at the target, as its view `sync.<target>_carriers` names them.
+create or replace function sync.owe_carriers(p_target text, p_types text[], p_ids bigint[])
+returns table (entity_type text, entity_id bigint)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $body$
+#variable_conflict use_column
+declare
+    v_type text;
+    v_ids  bigint[];
+begin
+    for v_type, v_ids in execute format($sql$
+        select c.carrier_type, array_agg(distinct c.carrier_id order by c.carrier_id)
+        from unnest($1, $2) as w (entity_type, entity_id)
+        join sync.%I c on c.entity_type = w.entity_type and c.entity_id = w.entity_id
+        group by c.carrier_type
+        order by c.carrier_type
+    $sql$, p_target || '_carriers') using p_types, p_ids
+    loop
+        return query
+            select v_type, o.id
+            from sync.owe(p_target, v_type, v_ids, array_fill(clock_timestamp(), array[cardinality(v_ids)]),
+                          array_fill(null::text, array[cardinality(v_ids)]), 'change', 'live') as o (id);
+    end loop;
+end
+$body$;
+comment on function sync.owe_carriers is 'Owes the records that carry these entities at the target.';

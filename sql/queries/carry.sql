@@ -1,0 +1,1 @@
+select sync.carry($1, $2, $3, $4)

@@ -1,0 +1,1 @@
+select * from sync.match_keys($1, $2, $3, $4, $5)

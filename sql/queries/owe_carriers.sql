@@ -1,0 +1,1 @@
+select * from sync.owe_carriers($1, $2, $3)
