@@ -36,7 +36,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 pub use binding::BindingFacts;
 pub use dead_letters::{DeadLetter, Filter, OddMessage, Replayed};
 pub use duty::{Duty, DutyLease};
-pub use guard::{DeleteVerdict, Guarded};
+pub use guard::{DeleteVerdict, Guarded, Weighed};
 pub use keys::{MatchKey, MatchKeys};
 pub use listen::{Listener, Wake};
 pub use migrate::Migrated;

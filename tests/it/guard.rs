@@ -5,7 +5,7 @@ use std::time::Duration;
 use ems_sync::deliver::guard::Limits;
 use ems_sync::entity::{EntityRef, EntityType};
 use ems_sync::process::Role;
-use ems_sync::store::DeleteVerdict;
+use ems_sync::store::{DeleteVerdict, Weighed};
 use ems_sync::target::Target;
 use ems_sync_remotes::tagserver::{Bulk, Resource};
 use ems_sync_remotes::{Fault, Garbage, Operation, Rule};
@@ -297,8 +297,8 @@ async fn what_no_relay_has_taken_yet_is_weighed_too() {
         let row = "update sync.record set owed_gen = done_gen + 1, delete_verdict = null
                    where entity_type = 'tag' and entity_id = 1 returning owed_gen";
         let owed_gen: i64 = rig.ems.query_one(row, &[]).await.unwrap().get(0);
-        let guarded =
-            rig.store.guard_deletes(Target::TagServer, &[(entity, owed_gen)], limits).await;
+        let delete = Weighed { entity, owed_gen, is_gone: true };
+        let guarded = rig.store.guard_deletes(Target::TagServer, &[delete], limits).await;
         let guarded = guarded.unwrap();
         rig.exec(
             "update sync.record set owed_gen = done_gen, gone = false; delete from sync.outbox",
