@@ -96,6 +96,7 @@ mod in_flight;
 mod journal;
 mod ledger;
 
+pub mod mautic;
 mod remote;
 pub mod tagserver;
 
