@@ -57,12 +57,10 @@ impl Desk<'_> {
                 None if put => self.put_new(row),
                 None => Err(self.unknown_row()),
             };
-            let written = if aim.has_id {
-                written
-            } else {
-                // It is reported as refused, and yet it was written to another row's contact.
-                written.and(Err(Problem::bad_request("Missing ID")))
-            };
+            // A row without an id is reported as refused, and yet it was written to another row's
+            // contact.
+            let missing = || Err(Problem::bad_request("Missing ID"));
+            let written = if aim.has_id { written } else { missing() };
             outcome.add(key.clone(), self, written);
         }
         Ok(outcome)

@@ -175,7 +175,19 @@ pub(super) fn subject(request: &Request, store: &Store) -> Subject {
             let ids = body.get("ids").map(params::entries).unwrap_or_default();
             people.extend(ids.iter().filter_map(|(_, id)| stored(number(id)?)));
         }
-        _ => {
+        Route::Token
+        | Route::Contact(_)
+        | Route::Edit(_)
+        | Route::Delete(_)
+        | Route::DncAdd(..)
+        | Route::DncRemove(..)
+        | Route::SegmentsOf(_)
+        | Route::Fields
+        | Route::Owners
+        | Route::Segments
+        | Route::SegmentAdd(..)
+        | Route::SegmentRemove(..)
+        | Route::Unknown => {
             let id = route.contact().and_then(|id| id.parse().ok());
             people.extend(sent_person(&body));
             people.extend(id.and_then(stored));

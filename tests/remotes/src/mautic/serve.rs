@@ -53,7 +53,21 @@ impl Mautic {
             Route::Fields => Ok(read::fields(&store.fields, &settings)),
             Route::Owners => Ok(read::owners()),
             Route::Segments => Ok(read::segments(store.segments.values().cloned(), &settings)),
-            _ => {
+            Route::Token
+            | Route::New
+            | Route::Contact(_)
+            | Route::Edit(_)
+            | Route::Delete(_)
+            | Route::BatchNew
+            | Route::BatchEdit
+            | Route::BatchDelete
+            | Route::DncAdd(..)
+            | Route::DncRemove(..)
+            | Route::SegmentsOf(_)
+            | Route::SegmentAdd(..)
+            | Route::SegmentRemove(..)
+            | Route::SegmentAddMany(_)
+            | Route::Unknown => {
                 let id = number(route.contact(), record)?;
                 let known = store.known(id, settings.merged_id).ok_or_else(Problem::not_found)?;
                 if let Route::SegmentsOf(_) = route {
@@ -119,7 +133,14 @@ impl Mautic {
                 let segment = number(Some(segment), desk.record)?;
                 return Ok(Response::json(StatusCode::OK, &desk.segment_many(segment, &body)?));
             }
-            _ => return Err(Problem::not_found()),
+            Route::Token
+            | Route::List
+            | Route::Contact(_)
+            | Route::SegmentsOf(_)
+            | Route::Fields
+            | Route::Owners
+            | Route::Segments
+            | Route::Unknown => return Err(Problem::not_found()),
         };
         let after = desk.known(written.id)?;
         Ok(contact(&after, &store, written.status))

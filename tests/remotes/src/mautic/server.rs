@@ -66,7 +66,7 @@ impl Mautic {
         {
             return standing.on(refusal);
         }
-        let response = self.admit(request, record).and_then(|()| {
+        let response = self.admit(request, record).map(|()| {
             let route = Route::of(&request.path);
             let version = match settings.version {
                 Version::V3 => "3.1.2",
@@ -74,7 +74,7 @@ impl Mautic {
             };
             let served = self.serve(&route, request, subject, record);
             let response = served.unwrap_or_else(|problem| problem.into_response(&settings));
-            Ok(response.header("Mautic-Version", version))
+            response.header("Mautic-Version", version)
         });
         let response = response.unwrap_or_else(|problem| problem.into_response(&settings));
         match standing {
