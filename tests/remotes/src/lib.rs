@@ -58,7 +58,7 @@
 //! sim.plant_field(json!({"alias", "type", …}))?          sim.remove_field("ems_person_id")
 //! sim.configure(|settings| settings.rate_limit_per_hour = 60)
 //! sim.revoke_tokens()   sim.issue_token() -> String   sim.reimage(Reimage::Shuffled)
-//! mautic::{contact_without_id(), server_error_page()} -> Fault
+//! mautic::{contact_without_id(), list_without_contact(id), server_error_page()} -> Fault
 //!
 //! // ---- every simulator ------------------------------------------------------------------
 //! ServerOptions { listen: SocketAddr, control: SocketAddr, tls: Option<Certificate>,

@@ -42,6 +42,6 @@ pub use options::{
     MergedId, OauthErrors, Role, Shape, SharedStage, Total, UniqueOperator, Validation, Version,
     Zeros,
 };
-pub use problem::{contact_without_id, server_error_page};
+pub use problem::{contact_without_id, list_without_contact, server_error_page};
 pub use server::Mautic;
 pub use store::Segment;

@@ -107,17 +107,25 @@ impl Mautic {
             };
             return known.then_some(()).ok_or_else(denied);
         }
-        let in_query = request.query_value("access_token");
-        if in_query.is_some() {
-            record.violation("token_in_query", "access_token");
-        }
-        let token = request.bearer().filter(|_| passed).or(in_query);
+        let bearer = request.bearer().filter(|_| passed).map(str::to_owned);
+        let token = bearer.or_else(|| exposed_token(request, record));
         let Some(token) = token else {
             let message = "OAuth2 authentication required";
             return Err(Problem::oauth(StatusCode::UNAUTHORIZED, "access_denied", message));
         };
-        lock(&self.tokens).check(token, self.now(), &settings)
+        lock(&self.tokens).check(&token, self.now(), &settings)
     }
+}
+
+/// A token in the query or the body, where logs and caches see it.
+fn exposed_token(request: &Request, record: &mut Record) -> Option<String> {
+    let in_query = request.query_value("access_token").map(str::to_owned);
+    let token = in_query.or_else(|| {
+        let body = params::peek(request);
+        body.get("access_token").and_then(Value::as_str).map(str::to_owned)
+    })?;
+    record.violation("token_exposed", "access_token");
+    Some(token)
 }
 
 /// User and password of basic authentication.

@@ -91,6 +91,18 @@ impl Condition {
             Self::Test { .. } | Self::All(_) | Self::Any(_) => None,
         }
     }
+
+    /// The lowest id that can hold: of a keyset, which need not look at the contacts before it.
+    pub(super) fn lowest_id(&self) -> Option<i64> {
+        match self {
+            Self::Test { col, test: Test::Compare { allowed, with } }
+                if col == "id" && !allowed.contains(&Ordering::Less) =>
+            {
+                with.parse().ok()
+            }
+            Self::Test { .. } | Self::All(_) | Self::Any(_) => None,
+        }
+    }
 }
 
 impl Test {

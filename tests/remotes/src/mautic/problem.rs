@@ -165,6 +165,13 @@ pub fn contact_without_id() -> Fault {
     }
 }
 
+/// The list of the same versions, whose contact has nothing in it (section 2b).
+pub fn list_without_contact(id: i64) -> Fault {
+    let contacts = json!({ id.to_string(): [] });
+    let body = Some(json!({ "total": "1", "contacts": contacts }));
+    Fault::Status { code: 200, headers: Vec::new(), body, applied: false }
+}
+
 /// PHP's 500, which is no JSON (section 8), not applied.
 pub fn server_error_page() -> Fault {
     Fault::status(500)

@@ -96,7 +96,8 @@ impl Mautic {
         let mut store = lock(&self.store);
         let path_id = route.contact().map(|id| number(Some(id), record)).transpose()?;
         let id = path_id.unwrap_or_default();
-        let mut desk = Desk { store: &mut store, settings, now, seen: subject.seen, record };
+        let unseen = subject.seen.saturating_add(1)..store.commits().saturating_add(1);
+        let mut desk = Desk { store: &mut store, settings, now, unseen, record };
         let written = match route {
             Route::New => desk.create(&body)?,
             Route::Edit(_) if is_put => desk.put(id, &body)?,

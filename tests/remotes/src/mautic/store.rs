@@ -2,6 +2,7 @@
 //! never enforced here (section 3).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -74,8 +75,13 @@ impl Store {
     }
 
     /// All contacts, by id.
-    pub(super) fn contacts(&self) -> impl DoubleEndedIterator<Item = &Contact> {
+    pub(super) fn contacts(&self) -> impl Iterator<Item = &Contact> {
         self.contacts.values()
+    }
+
+    /// The contacts with ids from `id` on, by id.
+    pub(super) fn contacts_from(&self, id: i64) -> impl Iterator<Item = &Contact> {
+        self.contacts.range(id..).map(|(_, contact)| contact)
     }
 
     /// Makes a contact under the next id, or under its own if that is free.
@@ -159,12 +165,12 @@ impl Store {
     }
 
     /// The contact that a write with these unique identifiers means: of several the newest, then
-    /// the highest id. Contacts made after commit `seen` and `except` do not count.
+    /// the highest id. `except` does not count, nor does what these `unseen` commits made.
     pub(super) fn duplicate(
         &self,
         identifiers: &[(String, String)],
         operator: UniqueOperator,
-        seen: u64,
+        unseen: &Range<u64>,
         except: Option<i64>,
     ) -> Option<i64> {
         let mut sets = identifiers.iter().map(|(alias, text)| self.with_value(alias, text));
@@ -177,7 +183,7 @@ impl Store {
         }
         let candidates = matching.into_iter().filter_map(|id| self.get(id));
         candidates
-            .filter(|contact| contact.born <= seen && Some(contact.id) != except)
+            .filter(|contact| !unseen.contains(&contact.born) && Some(contact.id) != except)
             .max_by_key(|contact| (contact.date_added, contact.id))
             .map(|contact| contact.id)
     }

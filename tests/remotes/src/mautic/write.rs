@@ -1,5 +1,7 @@
 //! Create, edit and delete: one contact each, also inside a batch (section 2c).
 
+use std::ops::Range;
+
 use hyper::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -19,8 +21,9 @@ pub(super) struct Desk<'a> {
     pub(super) store: &'a mut Store,
     pub(super) settings: &'a MauticSettings,
     pub(super) now: Timestamp,
-    /// The commit that the store was at when the request arrived.
-    pub(super) seen: u64,
+    /// The commits between the request's arrival and its turn: what they made, a create that
+    /// looked before has not seen.
+    pub(super) unseen: Range<u64>,
     pub(super) record: &'a mut Record,
 }
 
@@ -50,12 +53,12 @@ impl Desk<'_> {
         if identifiers.is_empty() {
             self.record.violation("post_without_unique_field", "contacts");
         }
-        let seen = match self.settings.dedupe_check {
-            DedupeCheck::OnArrival => self.seen,
-            DedupeCheck::OnCommit => u64::MAX,
+        let unseen = match self.settings.dedupe_check {
+            DedupeCheck::OnArrival => self.unseen.clone(),
+            DedupeCheck::OnCommit => 0..0,
         };
         let operator = self.settings.unique_operator;
-        let existing = self.store.duplicate(&identifiers, operator, seen, None);
+        let existing = self.store.duplicate(&identifiers, operator, &unseen, None);
         if let Some(before) = existing.and_then(|id| self.store.get(id)).cloned() {
             audit::overwrite(&before, draft.text(EMS_PERSON_ID), self.record);
             let after = self.drafted(before, draft, Verb::Adopt);
@@ -149,7 +152,7 @@ impl Desk<'_> {
         audit::overwrite(&before, draft.text(EMS_PERSON_ID), self.record);
         let identifiers = self.identifiers(&draft);
         let operator = self.settings.unique_operator;
-        let twin = self.store.duplicate(&identifiers, operator, u64::MAX, Some(before.id));
+        let twin = self.store.duplicate(&identifiers, operator, &(0..0), Some(before.id));
         if let Some(twin) = twin {
             before = self.merge(before, twin);
         }

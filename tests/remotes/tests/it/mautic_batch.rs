@@ -36,6 +36,14 @@ async fn a_batch_of_creates_is_201_whatever_becomes_of_its_rows() {
 }
 
 #[tokio::test]
+async fn a_batch_of_creates_finds_the_duplicates_in_itself() {
+    let site = start().await;
+    let answer = site.post("/contacts/batch/new", json!([person("1"), person("1")])).await;
+    assert_eq!(answer.json()["statusCodes"], json!([201, 200]));
+    assert_eq!(site.sim.contact_count(), 1);
+}
+
+#[tokio::test]
 async fn rows_keep_the_keys_they_were_sent_with() {
     let site = start().await;
     let answer =

@@ -1,6 +1,6 @@
 //! The shared faults in Mautic's words, and what is Mautic's own (section 8).
 
-use ems_sync_remotes::mautic::{contact_without_id, server_error_page};
+use ems_sync_remotes::mautic::{contact_without_id, list_without_contact, server_error_page};
 use ems_sync_remotes::{Fault, Garbage, Operation, Rule};
 use serde_json::{Value, json};
 
@@ -31,7 +31,9 @@ async fn a_warm_cache_answers_without_an_id() {
     site.sim.faults().push(Rule::new(contact_without_id()).operation(Operation::Create));
     let answer = site.post("/contacts/new", person("1")).await;
     assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({ "contact": [] })));
-    assert!(site.sim.contact_of("1").is_some(), "and yet it is there");
+    let id = site.sim.contact_of("1").expect("and yet it is there").id;
+    site.sim.faults().push(Rule::new(list_without_contact(id)));
+    assert_eq!(site.get("/contacts").await.json()["contacts"][id.to_string()], json!([]));
 }
 
 #[tokio::test]

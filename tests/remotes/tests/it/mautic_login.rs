@@ -76,13 +76,16 @@ async fn a_revoked_token_is_refused_and_others_are_not() {
 }
 
 #[tokio::test]
-async fn a_token_in_the_query_works_and_is_a_violation() {
+async fn a_token_in_the_query_or_body_works_and_is_a_violation() {
     let site = start().await;
     let token = site.api.token.clone().unwrap();
     let stranger = Api { token: None, ..site.api.clone() };
     let path = format!("/api/contacts?access_token={token}");
     assert_eq!(stranger.get(&path).await.status, 200);
-    assert_eq!(site.violations("token_in_query"), 1);
+    let mut body = person("1");
+    body["access_token"] = json!(token);
+    assert_eq!(stranger.post("/api/contacts/new", body).await.status, 201);
+    assert_eq!(site.violations("token_exposed"), 2);
 }
 
 #[tokio::test]

@@ -7,21 +7,23 @@ use ems_sync_remotes::{Fault, Reimage, Rule};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::soon;
-use crate::mautic_client::{assert_refused, id_of, person, start, start_with};
+use crate::client::{Answer, soon};
+use crate::mautic_client::{Site, assert_refused, id_of, person, start, start_with};
+
+/// Two creates for one person: the first has arrived, but is at work until the second is done.
+async fn create_twice_at_once(site: &Site) -> (Answer, Answer) {
+    site.sim.faults().push(Rule::new(Fault::delay(Duration::from_millis(1500))));
+    let second = async {
+        site.sim.wait_until(|progress, _| progress.started == 1).await;
+        site.post("/contacts/new", person("1")).await
+    };
+    soon(async { tokio::join!(site.post("/contacts/new", person("1")), second) }).await
+}
 
 #[tokio::test]
 async fn two_creates_under_way_together_make_two_contacts() {
     let site = start().await;
-    // Each waits until the other has arrived, too.
-    site.sim.faults().push(Rule::new(Fault::delay(Duration::from_millis(300))).times(2));
-    let (one, two) = soon(async {
-        tokio::join!(
-            site.post("/contacts/new", person("1")),
-            site.post("/contacts/new", person("1")),
-        )
-    })
-    .await;
+    let (one, two) = create_twice_at_once(&site).await;
     assert_eq!((one.status.as_u16(), two.status.as_u16()), (201, 201));
     assert_eq!(site.sim.contacts_of("1").len(), 2);
     assert_eq!(site.sim.overlaps().len(), 1, "and that was the client's mistake");
@@ -30,14 +32,7 @@ async fn two_creates_under_way_together_make_two_contacts() {
 #[tokio::test]
 async fn a_server_that_looks_when_it_commits_makes_one() {
     let site = start_with(|settings| settings.dedupe_check = DedupeCheck::OnCommit).await;
-    site.sim.faults().push(Rule::new(Fault::delay(Duration::from_millis(200))).times(2));
-    soon(async {
-        tokio::join!(
-            site.post("/contacts/new", person("1")),
-            site.post("/contacts/new", person("1")),
-        )
-    })
-    .await;
+    create_twice_at_once(&site).await;
     assert_eq!(site.sim.contacts_of("1").len(), 1);
 }
 

@@ -5,7 +5,7 @@ use ems_sync_remotes::mautic::{ErrorShape, Validation, Version, Zeros};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::mautic_client::{assert_refused, id_of, person, start, start_with};
+use crate::mautic_client::{assert_refused, id_of, person, start};
 
 #[tokio::test]
 async fn a_post_creates_with_201_and_adopts_with_200() {
@@ -179,6 +179,8 @@ async fn moments_lose_their_seconds_and_dates_of_zeros_are_dropped() {
     let shown = site.patch(id, body).await.json()["contact"]["fields"]["all"].clone();
     assert_eq!(shown["seen"], "2026-01-31T10:00:00+00:00");
     assert_eq!(shown["born"], "1990-02-28");
+    let active = site.patch(id, json!({ "lastActive": "2026-01-31 10:00:59" })).await;
+    assert_eq!(active.json()["contact"]["lastActive"], "2026-01-31T10:00:00+00:00");
     assert_eq!(site.sim.violations(), []);
     site.patch(id, json!({ "seen": "2026-01-31T10:00:00Z", "born": "0000-00-00" })).await;
     assert_eq!(site.value(id, "seen"), "2026-01-31 12:00:00", "moved into PHP's zone");
