@@ -30,6 +30,7 @@ mod plant;
 mod refusal;
 mod resource;
 mod route;
+mod serve;
 mod server;
 mod store;
 mod throttle;

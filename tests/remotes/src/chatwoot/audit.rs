@@ -58,11 +58,13 @@ pub(super) fn create(contact: &Contact, looked_up: bool, record: &mut Record) {
     }
 }
 
-/// An update that takes a contact from its owner, or that says again what is so already. Nothing
-/// but repetition is a no-op (section 10): that may be a repeated request.
+/// An update that takes a contact from its owner, or that says again what is so already. One that
+/// changes nothing may be a repeated request (section 10). `shown` is the contact as it was read
+/// last: the client cannot know what happened since.
 pub(super) fn update(
     before: &Contact,
     after: &Contact,
+    shown: Option<&Contact>,
     body: &Map<String, Value>,
     record: &mut Record,
 ) {
@@ -75,22 +77,27 @@ pub(super) fn update(
     if before.says_the_same(after) {
         return;
     }
-    let (old, new) = (before.columns(), after.columns());
+    let shown = shown.unwrap_or(before);
+    let columns = [shown.columns(), before.columns(), after.columns()];
     let same = |name: &str| {
-        let column = |columns: &[(&str, Value)]| {
-            columns.iter().find(|(column, _)| *column == name).map(|(_, value)| value.clone())
-        };
-        column(&old) == column(&new)
+        let mut held = columns.iter().map(|columns| {
+            columns.iter().find(|(column, _)| *column == name).map(|(_, value)| value)
+        });
+        let first = held.next();
+        held.all(|other| Some(other) == first)
     };
     for name in body.keys().filter(|name| *name == "blocked" || TEXTS.contains(&name.as_str())) {
         if name != "avatar_url" && same(name) {
             record.violation("unchanged_field", name.as_str());
         }
     }
-    for (name, held) in OBJECTS.into_iter().zip([&before.custom, &before.additional]) {
+    let held = [[&shown.custom, &before.custom], [&shown.additional, &before.additional]];
+    for (name, held) in OBJECTS.into_iter().zip(held) {
         let sent = body.get(name).and_then(Value::as_object).into_iter().flatten();
-        for (key, _) in sent.filter(|(key, value)| held.get(*key) == Some(*value)) {
-            record.violation("unchanged_field", format!("{name}.{key}"));
+        for (key, value) in sent {
+            if held.iter().all(|held| held.get(key) == Some(value)) {
+                record.violation("unchanged_field", format!("{name}.{key}"));
+            }
         }
     }
 }

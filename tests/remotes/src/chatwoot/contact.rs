@@ -145,7 +145,7 @@ impl Contact {
         data.as_object().cloned().unwrap_or_default()
     }
 
-    /// The columns that ActiveRecord tracks, by name.
+    /// The columns that Rails tracks, by name.
     pub(super) fn columns(&self) -> Vec<(&'static str, Value)> {
         let column = |name: &str| self.additional.get(name).cloned().unwrap_or(Value::Null);
         vec![
@@ -216,7 +216,9 @@ fn ems_id(identifier: Option<&str>, attribute: Option<&Value>) -> Option<String>
     let attribute = attribute.and_then(|value| match value {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
-        _ => None,
+        Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            None
+        }
     });
     attribute.or_else(|| identifier.map(str::to_owned))
 }

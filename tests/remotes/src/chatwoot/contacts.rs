@@ -61,9 +61,11 @@ impl Desk<'_> {
     }
 
     /// `GET /contacts/{id}`
-    pub(super) fn read(&self, id: &str, request: &Request) -> Result<Response, Refusal> {
+    pub(super) fn read(&mut self, id: &str, request: &Request) -> Result<Response, Refusal> {
         let contact = self.contact(id)?;
-        Ok(payload(&contact, request))
+        let response = payload(&contact, request);
+        self.store.shown.insert(contact.id, contact);
+        Ok(response)
     }
 
     /// `PUT` or `PATCH /contacts/{id}`
@@ -82,7 +84,8 @@ impl Desk<'_> {
         };
         let mut after = before.clone();
         draft::lay_over(&mut after, body);
-        audit::update(&before, &after, body, self.record);
+        let shown = self.store.shown.get(&before.id);
+        audit::update(&before, &after, shown, body, self.record);
         self.change(&before, after, request, ems_id)
     }
 

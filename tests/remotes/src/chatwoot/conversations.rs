@@ -78,7 +78,7 @@ impl<'a> Desk<'a> {
     ) -> Result<Response, Refusal> {
         let zone = database_zone(self.settings);
         let grammar =
-            Grammar { kind_of: &kind_of, first_value_only: false, today: day(self.now, &zone) };
+            Grammar { kind_of: &kind_of, of_contacts: false, today: day(self.now, &zone) };
         let conditions = grammar.read(body, record)?;
         let values_of = |one: &Conversation, key: &str| {
             let values: Vec<String> = match key {

@@ -59,8 +59,8 @@ pub(super) struct Condition {
 pub(super) struct Grammar<'a> {
     /// What a key holds.
     pub(super) kind_of: &'a dyn Fn(&str) -> Option<Kind>,
-    /// Whether only the first value counts.
-    pub(super) first_value_only: bool,
+    /// Whether it is about contacts: there only the first value counts, and numbers harm.
+    pub(super) of_contacts: bool,
     /// Today, in the database's time zone.
     pub(super) today: Date,
 }
@@ -130,22 +130,21 @@ impl Grammar<'_> {
             return Err(Refusal::Error(format!("Invalid operator. The operators for {key} are …")));
         };
         let values = sent.get("values").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        if values.iter().any(Value::is_number) && operator != Operator::DaysBefore {
+        if self.of_contacts && values.iter().any(Value::is_number) {
             record.violation("number_in_filter", key);
             if kind == Kind::CustomText {
                 return Err(Refusal::Exception);
             }
         }
-        if self.first_value_only && values.len() > 1 {
+        if self.of_contacts && values.len() > 1 {
             record.violation("many_values_in_filter", key);
         }
-        let wanted = if self.first_value_only { 1 } else { values.len() };
+        let wanted = if self.of_contacts { 1 } else { values.len() };
         let values = values.iter().filter_map(lowered).take(wanted);
-        let values: Vec<String> = match kind {
-            Kind::PhoneNumber => {
-                values.map(|value| format!("+{}", value.replace('+', ""))).collect()
-            }
-            _ => values.collect(),
+        let values: Vec<String> = if kind == Kind::PhoneNumber {
+            values.map(|value| format!("+{}", value.replace('+', ""))).collect()
+        } else {
+            values.collect()
         };
         let without_value = matches!(operator, Operator::IsPresent | Operator::IsNotPresent);
         let values = if without_value { values } else { self.checked(key, operator, values)? };
@@ -161,20 +160,17 @@ impl Grammar<'_> {
     ) -> Result<Vec<String>, Refusal> {
         let invalid = || Refusal::Error(format!("Invalid value. The values for {key} are invalid"));
         let Some(first) = values.first() else { return Err(invalid()) };
-        match operator {
-            Operator::IsGreaterThan | Operator::IsLessThan => {
-                let day: Date =
-                    first.get(..10).ok_or_else(invalid)?.parse().map_err(|_| invalid())?;
-                Ok(vec![day.to_string()])
-            }
-            Operator::DaysBefore => {
-                let days: i32 = first.parse().map_err(|_| invalid())?;
-                let span: Span = Span::new().try_days(days).map_err(|_| invalid())?;
-                let day = self.today.checked_sub(span).map_err(|_| invalid())?;
-                Ok(vec![day.to_string()])
-            }
-            _ => Ok(values),
+        if matches!(operator, Operator::IsGreaterThan | Operator::IsLessThan) {
+            let day: Date = first.get(..10).ok_or_else(invalid)?.parse().map_err(|_| invalid())?;
+            return Ok(vec![day.to_string()]);
         }
+        if operator == Operator::DaysBefore {
+            let days: i32 = first.parse().map_err(|_| invalid())?;
+            let span: Span = Span::new().try_days(days).map_err(|_| invalid())?;
+            let day = self.today.checked_sub(span).map_err(|_| invalid())?;
+            return Ok(vec![day.to_string()]);
+        }
+        Ok(values)
     }
 }
 

@@ -138,7 +138,7 @@ impl Store {
     }
 }
 
-/// What differs, as ActiveRecord's `previous_changes`.
+/// What differs, as Rails' `previous_changes`.
 fn changes(before: &[(&'static str, Value)], after: &[(&'static str, Value)]) -> Vec<Value> {
     let pairs = before.iter().zip(after);
     let differing = pairs.filter(|((_, old), (_, new))| old != new);

@@ -59,11 +59,8 @@ pub(super) fn filter(
     record: &mut Record,
 ) -> Result<Response, Refusal> {
     let zone = database_zone(settings);
-    let grammar = Grammar {
-        kind_of: &|key| kind_of(key, store),
-        first_value_only: true,
-        today: day(now, &zone),
-    };
+    let grammar =
+        Grammar { kind_of: &|key| kind_of(key, store), of_contacts: true, today: day(now, &zone) };
     let conditions = grammar.read(body, record)?;
     let listed = store.contacts.all().filter(|contact| contact.is_listed(settings.crm_v2));
     let found =
@@ -215,10 +212,9 @@ fn values_of(contact: &Contact, key: &str, zone: &TimeZone) -> Vec<String> {
 }
 
 fn custom_text(value: &Value) -> Option<String> {
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
+    match value.as_str() {
+        Some(text) => Some(text.to_owned()),
+        None => (!value.is_null()).then(|| value.to_string()),
     }
 }
 

@@ -114,29 +114,6 @@ impl Route {
         }
     }
 
-    /// The contact that the path names.
-    fn contact(&self) -> Option<&str> {
-        match self {
-            Self::Contact(id)
-            | Self::ContactAttributes(id)
-            | Self::ContactLabels(id)
-            | Self::ContactConversations(id) => Some(id),
-            Self::Contacts
-            | Self::ContactSearch
-            | Self::ContactFilter
-            | Self::ContactMerge
-            | Self::Definitions
-            | Self::Conversations
-            | Self::ConversationMeta
-            | Self::ConversationFilter
-            | Self::Conversation(_)
-            | Self::Messages(_)
-            | Self::Webhooks
-            | Self::Webhook(_)
-            | Self::Unknown => None,
-        }
-    }
-
     /// What `request` is meant to do here; `Other` for what there is not.
     pub(super) fn operation(&self, request: &Request) -> Operation {
         match (self, request.method.as_str()) {
@@ -211,14 +188,22 @@ pub(super) fn subject(request: &Request, store: &Store) -> Subject {
         Route::Webhook(id) | Route::Conversation(id) | Route::Messages(id) => {
             subject.remote_id = Some(id.clone());
         }
-        _ => {
-            if let Some(id) = route.contact() {
-                subject.external_ids.extend(body.and_then(ems_id_of));
-                subject.external_ids.extend(stored(id));
-                subject.external_ids.dedup();
-                subject.remote_id = Some(id.to_owned());
-            }
+        Route::Contact(id)
+        | Route::ContactAttributes(id)
+        | Route::ContactLabels(id)
+        | Route::ContactConversations(id) => {
+            subject.external_ids.extend(body.and_then(ems_id_of));
+            subject.external_ids.extend(stored(id));
+            subject.external_ids.dedup();
+            subject.remote_id = Some(id.clone());
         }
+        Route::Contacts
+        | Route::Definitions
+        | Route::Conversations
+        | Route::ConversationMeta
+        | Route::ConversationFilter
+        | Route::Webhooks
+        | Route::Unknown => {}
     }
     subject
 }

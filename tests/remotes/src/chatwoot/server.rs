@@ -1,30 +1,24 @@
-//! The server: its state, and where each request goes.
+//! The server: its state, and what it is to the shared core.
 
 use std::sync::Mutex;
 
 use hyper::StatusCode;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
-use super::auth::{self, Role, Tokens};
+use super::auth::{self, Tokens};
 use super::contact::Contact;
-use super::contacts::Desk;
-use super::conversations;
+use super::conversation::Conversation;
 use super::delivery::Delivery;
-use super::filter::equalities;
-use super::listing;
-use super::merge::merge;
 use super::options::{ChatwootOptions, ChatwootSettings, Jobs};
 use super::refusal::Refusal;
 use super::resource::Resource;
-use super::route::{self, Route};
+use super::route;
 use super::store::Store;
 use super::throttle::Throttle;
 use crate::sync::lock;
-use crate::{
-    ControlError, Effect, Operation, Record, Remote, Request, Response, Subject, Upheaval,
-};
+use crate::{ControlError, Operation, Record, Remote, Request, Response, Subject, Upheaval};
 
 /// A simulated Chatwoot.
 #[derive(Debug)]
@@ -32,7 +26,7 @@ pub struct Chatwoot {
     pub(super) account_id: i64,
     pub(super) store: Mutex<Store>,
     pub(super) tokens: Mutex<Tokens>,
-    throttle: Mutex<Throttle>,
+    pub(super) throttle: Mutex<Throttle>,
     settings: Mutex<ChatwootSettings>,
 }
 
@@ -89,128 +83,6 @@ impl Chatwoot {
         });
     }
 
-    fn serve(
-        &self,
-        request: &Request,
-        subject: &Subject,
-        settings: &ChatwootSettings,
-        record: &mut Record,
-    ) -> Result<Response, Refusal> {
-        let (account, route) = Route::of(&request.path);
-        lock(&self.throttle).admit(&route, self.now().as_second(), settings)?;
-        if request.oversized {
-            record.violation("body_too_large", subject.route.as_str());
-            return Err(Refusal::Other(StatusCode::PAYLOAD_TOO_LARGE));
-        }
-        if account.is_none() {
-            record.violation("unknown_path", request.path.as_str());
-            return Err(Refusal::NotFound);
-        }
-        let role = auth::admit(request, &lock(&self.tokens), settings, record)?;
-        if account != Some(self.account_id.to_string().as_str()) {
-            let why = "You are not authorized to access this account";
-            return Err(Refusal::Unauthorized(why));
-        }
-        if route == Route::Unknown || subject.operation == Operation::Other {
-            // Rails has no 405: what has no route is not found.
-            let code = if route == Route::Unknown { "unknown_path" } else { "method_not_allowed" };
-            record.violation(code, format!("{} {}", request.method, subject.route));
-            return Err(Refusal::NotFound);
-        }
-        auth::permit(role, &route, request)?;
-        let body = parameters(request, record)?;
-        let mut store = lock(&self.store);
-        if let Some(response) =
-            self.converse(&route, role, request, &body, &store, settings, record)
-        {
-            return response;
-        }
-        note_look_ups(&route, request, &mut store);
-        if let Some(response) = self.look_up(&route, request, &body, &store, settings, record) {
-            return response;
-        }
-        let now = self.now();
-        let mut desk = Desk { store: &mut store, settings, now, record };
-        self.work(&route, request, subject, &body, &mut desk)
-    }
-
-    /// Requests about conversations; `None` for others.
-    #[allow(clippy::too_many_arguments, reason = "the parts of one request")]
-    fn converse(
-        &self,
-        route: &Route,
-        role: Role,
-        request: &Request,
-        body: &Map<String, Value>,
-        store: &Store,
-        settings: &ChatwootSettings,
-        record: &mut Record,
-    ) -> Option<Result<Response, Refusal>> {
-        let account_id = self.account_id;
-        let desk = conversations::Desk { store, settings, role, account_id, now: self.now() };
-        match route {
-            Route::Conversations => Some(Ok(desk.list(request, record))),
-            Route::ConversationMeta => Some(Ok(desk.meta())),
-            Route::ConversationFilter => Some(desk.filter(request, body, record)),
-            Route::Conversation(id) => Some(desk.read(id)),
-            Route::Messages(id) => Some(desk.messages(id, request)),
-            Route::ContactConversations(id) => Some(desk.of_contact(id)),
-            _ => None,
-        }
-    }
-
-    /// Lists of contacts; `None` for other requests.
-    fn look_up(
-        &self,
-        route: &Route,
-        request: &Request,
-        body: &Map<String, Value>,
-        store: &Store,
-        settings: &ChatwootSettings,
-        record: &mut Record,
-    ) -> Option<Result<Response, Refusal>> {
-        match route {
-            Route::Contacts if request.method == hyper::Method::GET => {
-                Some(Ok(listing::list(request, store, settings, record)))
-            }
-            Route::ContactFilter => {
-                Some(listing::filter(request, body, store, settings, self.now(), record))
-            }
-            Route::ContactSearch => Some(listing::search(request, store, record)),
-            _ => None,
-        }
-    }
-
-    /// Everything else.
-    fn work(
-        &self,
-        route: &Route,
-        request: &Request,
-        subject: &Subject,
-        body: &Map<String, Value>,
-        desk: &mut Desk<'_>,
-    ) -> Result<Response, Refusal> {
-        let reads = request.method == hyper::Method::GET;
-        let deletes = subject.operation == Operation::Delete;
-        match route {
-            Route::Contacts => desk.create(body),
-            Route::Contact(id) if reads => desk.read(id, request),
-            Route::Contact(id) if deletes => desk.delete(id, subject),
-            Route::Contact(id) => desk.update(id, body, request, subject),
-            Route::ContactAttributes(id) => desk.drop_attributes(id, body, request, subject),
-            Route::ContactLabels(id) if reads => desk.read_labels(id),
-            Route::ContactLabels(id) => desk.replace_labels(id, body, subject),
-            Route::ContactMerge => merge_contacts(body, subject, desk),
-            Route::Definitions if reads => Ok(desk.list_definitions(request)),
-            Route::Definitions => desk.define(body),
-            Route::Webhooks if reads => Ok(desk.list_webhooks(self.account_id)),
-            Route::Webhooks => desk.create_webhook(body, self.account_id),
-            Route::Webhook(id) if deletes => desk.delete_webhook(id),
-            Route::Webhook(id) => desk.update_webhook(id, body, self.account_id),
-            _ => Err(Refusal::NotFound),
-        }
-    }
-
     /// A contact that is not one of `external_ids`, made up if there is none.
     fn stranger(&self, external_ids: &[String]) -> Contact {
         let store = lock(&self.store);
@@ -225,66 +97,6 @@ impl Chatwoot {
     fn named(name: &str) -> Result<Resource, ControlError> {
         Resource::named(name).ok_or_else(|| ControlError::UnknownResource(name.to_owned()))
     }
-}
-
-/// The body's parameters as Rails reads them: only JSON that is an object has any.
-fn parameters(request: &Request, record: &mut Record) -> Result<Map<String, Value>, Refusal> {
-    if request.body.is_empty() {
-        return Ok(Map::new());
-    }
-    let is_json = request.media_type().is_some_and(|t| t.eq_ignore_ascii_case("application/json"));
-    if !is_json {
-        record.violation("wrong_media_type", request.media_type().unwrap_or_default());
-        return Ok(Map::new());
-    }
-    match request.json() {
-        Some(Value::Object(body)) => Ok(body.clone()),
-        Some(_) => {
-            record.violation("malformed_json", "an object was expected");
-            Ok(Map::new())
-        }
-        None => {
-            record.violation("malformed_json", "not JSON");
-            Err(Refusal::Other(StatusCode::BAD_REQUEST))
-        }
-    }
-}
-
-/// Remembers which identifiers were looked up, so that a create without is seen.
-fn note_look_ups(route: &Route, request: &Request, store: &mut Store) {
-    match route {
-        Route::ContactFilter => {
-            let sought = request.json().into_iter().flat_map(equalities);
-            let sought = sought.filter(|(key, _)| *key == "identifier");
-            store.looked_up.extend(sought.map(|(_, value)| value.to_lowercase()));
-        }
-        Route::ContactSearch => {
-            store.looked_up.extend(request.query_value("q").map(str::to_lowercase));
-        }
-        _ => {}
-    }
-}
-
-/// `POST /actions/contact_merge`: for people, not for a sync.
-fn merge_contacts(
-    body: &Map<String, Value>,
-    subject: &Subject,
-    desk: &mut Desk<'_>,
-) -> Result<Response, Refusal> {
-    desk.record.violation("merges_contacts", "contact_merge");
-    let id = |name: &str| body.get(name).and_then(Value::as_i64).ok_or(Refusal::NotFound);
-    let (base, mergee) = (id("base_contact_id")?, id("mergee_contact_id")?);
-    let ems_id = subject.external_ids.first().cloned();
-    let merged = match merge(desk.store, base, mergee, desk.now) {
-        Ok(merged) => merged,
-        Err(refusal) => return desk.refused(ems_id, Some(base), refusal),
-    };
-    desk.note(ems_id, Some(base), Effect::Patched, base != mergee, StatusCode::OK);
-    if base != mergee {
-        let mergee_ems_id = subject.external_ids.get(1).cloned();
-        desk.note(mergee_ems_id, Some(mergee), Effect::Deleted, true, StatusCode::OK);
-    }
-    Ok(Response::json(StatusCode::OK, &merged.body(true)))
 }
 
 impl Remote for Chatwoot {
@@ -312,19 +124,25 @@ impl Remote for Chatwoot {
     }
 
     fn strangers_record(&self, _request: &Request, subject: &Subject) -> Response {
-        let contact = self.stranger(&subject.external_ids).body(true);
+        let stranger = self.stranger(&subject.external_ids);
+        let conversation = Conversation::new(1, stranger.id, self.now());
+        let conversation = conversation.body(Some(&stranger), self.account_id);
+        let contact = stranger.body(true);
         let meta = json!({ "count": 1, "current_page": 1 });
         let is_contact = subject.resource == Some(Resource::Contact.segment());
-        let body = match subject.operation {
-            Operation::Create if is_contact => {
-                let none = json!({ "inbox": null, "source_id": null });
-                json!({ "payload": { "contact": contact, "contact_inbox": none } })
-            }
-            Operation::Find | Operation::List if is_contact => {
-                json!({ "meta": meta, "payload": [contact] })
-            }
-            Operation::List => json!({ "data": { "meta": meta, "payload": [contact] } }),
-            _ => json!({ "payload": contact }),
+        let is_conversation = subject.resource == Some(Resource::Conversation.segment());
+        let lists = matches!(subject.operation, Operation::Find | Operation::List);
+        let body = if is_contact && subject.operation == Operation::Create {
+            let none = json!({ "inbox": null, "source_id": null });
+            json!({ "payload": { "contact": contact, "contact_inbox": none } })
+        } else if is_contact && lists {
+            json!({ "meta": meta, "payload": [contact] })
+        } else if is_conversation && lists {
+            json!({ "data": { "meta": meta, "payload": [conversation] } })
+        } else if is_conversation {
+            conversation
+        } else {
+            json!({ "payload": contact })
         };
         Response::json(StatusCode::OK, &body)
     }

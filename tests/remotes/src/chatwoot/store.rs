@@ -24,6 +24,8 @@ pub(super) struct Store {
     pub(super) last_id: i64,
     /// The identifiers looked up since they were last created.
     pub(super) looked_up: HashSet<String>,
+    /// The contacts as they were read by their ids.
+    pub(super) shown: HashMap<i64, Contact>,
     first_id: i64,
 }
 
@@ -38,6 +40,7 @@ impl Store {
             jobs: Vec::new(),
             last_id: 0,
             looked_up: HashSet::new(),
+            shown: HashMap::new(),
             first_id,
         }
     }
@@ -156,7 +159,7 @@ impl Contacts {
         let blank_identifier = !present(contact.identifier.as_ref());
         let seen = clashes
             .iter()
-            .filter(|(attribute, _)| !race && !(*attribute == "identifier" && blank_identifier));
+            .filter(|(attribute, _)| !(race || *attribute == "identifier" && blank_identifier));
         invalid.extend(seen.map(|(attribute, _)| Invalid { attribute, why: Why::Taken }));
         if !invalid.is_empty() {
             return Err(Refusal::Invalid(invalid));

@@ -1,10 +1,9 @@
 //! Who may, how often, and what errors look like: the contract's sections 1, 8 and 9.
 
-use ems_sync_remotes::Fault;
-use ems_sync_remotes::Rule;
 use ems_sync_remotes::chatwoot::{Locale, Resource, ServerErrorBody};
+use ems_sync_remotes::{Fault, Rule};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::chatwoot_client::{Desk, codes, start, start_with};
 
@@ -126,7 +125,7 @@ async fn the_limits_are_per_clock_minute_and_answer_without_json_or_retry_after(
 #[tokio::test]
 async fn scripted_errors_have_chatwoots_shapes() {
     let (sim, desk) = start().await;
-    let mut scripted = async |code: u16| {
+    let scripted = async |code: u16| {
         sim.faults().push(Rule::new(Fault::status(code)));
         let answer = desk.get("contacts").await;
         assert_eq!(answer.status.as_u16(), code);
@@ -181,7 +180,6 @@ async fn garbage_is_refused_without_harm() {
     }
     let merge = json!({ "base_contact_id": "x" });
     assert_eq!(desk.post("actions/contact_merge", merge).await.status, 404);
-    assert_eq!(sim.counters().by_status.get(&500), None::<&u64>);
-    assert!(desk.get("contacts").await.json()["payload"].as_array().map_or(true, Vec::is_empty));
-    let _: Value = desk.get("custom_attribute_definitions?attribute_model=x").await.json();
+    assert!(desk.get("custom_attribute_definitions?attribute_model=x").await.json().is_array());
+    assert!(!sim.counters().by_status.contains_key(&500));
 }

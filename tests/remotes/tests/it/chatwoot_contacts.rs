@@ -1,7 +1,7 @@
 //! Contacts: the contract's sections 2, 3, 7 and 10.
 
 use ems_sync_remotes::chatwoot::{DuplicateCreate, Resource};
-use ems_sync_remotes::{Effect, Fault, Reimage, Rule};
+use ems_sync_remotes::{Effect, Fault, Operation, Reimage, Rule};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -70,6 +70,21 @@ async fn the_same_update_again_changes_nothing_and_a_mixed_one_is_a_breach() {
     assert_eq!(sim.counters().writes_to("contacts").unchanged, 1);
     assert_eq!(sim.violations(), []);
     desk.put(&path, json!({ "name": "Eve", "email": "a@b.org" })).await;
+    assert_eq!(codes(&sim), ["unchanged_field"]);
+}
+
+#[tokio::test]
+async fn what_has_become_so_since_the_last_read_is_no_breach() {
+    let (sim, desk) = start().await;
+    let id = desk.create("1", json!({ "name": "Ada" })).await;
+    let path = format!("contacts/{id}");
+    desk.get(&path).await;
+    sim.plant(Resource::Contact, json!({ "id": id, "name": "Eve" })).unwrap();
+    desk.put(&path, json!({ "name": "Eve", "email": "a@b.org" })).await;
+    assert_eq!(sim.violations(), []);
+    desk.get(&path).await;
+    let attributes = json!({ "a": 1 });
+    desk.put(&path, json!({ "name": "Eve", "custom_attributes": attributes })).await;
     assert_eq!(codes(&sim), ["unchanged_field"]);
 }
 
@@ -156,8 +171,7 @@ async fn a_repeated_create_without_a_key_makes_duplicates_and_is_a_breach() {
 #[tokio::test]
 async fn a_lost_create_is_found_again_by_its_identifier() {
     let (sim, desk) = start().await;
-    sim.faults()
-        .push(Rule::new(Fault::CommitThenDrop).operation(ems_sync_remotes::Operation::Create));
+    sim.faults().push(Rule::new(Fault::CommitThenDrop).operation(Operation::Create));
     desk.find("identifier", "ems-person-1").await;
     let body = json!({ "identifier": "ems-person-1" });
     assert!(desk.try_send(Method::POST, "contacts", Some(body)).await.is_err());
