@@ -21,6 +21,7 @@ mod draft;
 mod filter;
 mod handle;
 mod jobs;
+mod known;
 mod labels;
 mod listing;
 mod merge;

@@ -59,16 +59,17 @@ pub(super) fn create(contact: &Contact, looked_up: bool, record: &mut Record) {
 }
 
 /// An update that takes a contact from its owner, or that says again what is so already. One that
-/// changes nothing may be a repeated request (section 10). `shown` is the contact as it was read
-/// last: the client cannot know what happened since.
+/// changes nothing may be a repeated request (section 10). `known` is the contact as the client
+/// knew it.
 pub(super) fn update(
+    known: &Contact,
     before: &Contact,
     after: &Contact,
-    shown: Option<&Contact>,
     body: &Map<String, Value>,
     record: &mut Record,
 ) {
-    if let Some(identifier) = before.identifier.as_ref().filter(|text| present(Some(text)))
+    if let Some(identifier) = known.identifier.as_ref().filter(|text| present(Some(text)))
+        && known.identifier == before.identifier
         && before.identifier != after.identifier
         && !(is_ours(identifier) && after.identifier.is_none())
     {
@@ -77,8 +78,7 @@ pub(super) fn update(
     if before.says_the_same(after) {
         return;
     }
-    let shown = shown.unwrap_or(before);
-    let columns = [shown.columns(), before.columns(), after.columns()];
+    let columns = [known.columns(), before.columns(), after.columns()];
     let same = |name: &str| {
         let mut held = columns.iter().map(|columns| {
             columns.iter().find(|(column, _)| *column == name).map(|(_, value)| value)
@@ -91,7 +91,7 @@ pub(super) fn update(
             record.violation("unchanged_field", name.as_str());
         }
     }
-    let held = [[&shown.custom, &before.custom], [&shown.additional, &before.additional]];
+    let held = [[&known.custom, &before.custom], [&known.additional, &before.additional]];
     for (name, held) in OBJECTS.into_iter().zip(held) {
         let sent = body.get(name).and_then(Value::as_object).into_iter().flatten();
         for (key, value) in sent {

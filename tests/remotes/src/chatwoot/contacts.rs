@@ -28,8 +28,8 @@ impl Desk<'_> {
         audit::fields(body, true, self.record);
         let mut contact = self.store.contacts.blank(self.now);
         draft::lay_over(&mut contact, body);
-        let sought = contact.identifier.as_deref().unwrap_or_default().to_lowercase();
-        audit::create(&contact, self.store.looked_up.remove(&sought), self.record);
+        let sought = contact.identifier.as_deref().unwrap_or_default();
+        audit::create(&contact, self.store.known.use_look_up(sought), self.record);
         let inbox_id = body.get("inbox_id").and_then(Value::as_i64);
         if inbox_id.is_some_and(|id| !self.settings.inboxes.contains(&id)) {
             return self.refused(contact.ems_id(), None, Refusal::NotFound);
@@ -64,7 +64,8 @@ impl Desk<'_> {
     pub(super) fn read(&mut self, id: &str, request: &Request) -> Result<Response, Refusal> {
         let contact = self.contact(id)?;
         let response = payload(&contact, request);
-        self.store.shown.insert(contact.id, contact);
+        let at = self.store.contacts.writes();
+        self.store.known.contacts.insert(contact.id, (at, contact));
         Ok(response)
     }
 
@@ -84,8 +85,9 @@ impl Desk<'_> {
         };
         let mut after = before.clone();
         draft::lay_over(&mut after, body);
-        let shown = self.store.shown.get(&before.id);
-        audit::update(&before, &after, shown, body, self.record);
+        if let Some(known) = self.store.known.of(&before, subject.seen) {
+            audit::update(known, &before, &after, body, self.record);
+        }
         self.change(&before, after, request, ems_id)
     }
 

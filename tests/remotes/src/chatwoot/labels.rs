@@ -11,8 +11,12 @@ use crate::{Effect, Response, Subject};
 
 impl Desk<'_> {
     /// `GET /contacts/{id}/labels`
-    pub(super) fn read_labels(&self, id: &str) -> Result<Response, Refusal> {
-        Ok(payload(&self.contact(id)?.labels))
+    pub(super) fn read_labels(&mut self, id: &str) -> Result<Response, Refusal> {
+        let contact = self.contact(id)?;
+        let response = payload(&contact.labels);
+        let at = self.store.contacts.writes();
+        self.store.known.labels.insert(contact.id, (at, contact.labels));
+        Ok(response)
     }
 
     /// `POST /contacts/{id}/labels`
@@ -25,7 +29,9 @@ impl Desk<'_> {
         let mut contact = self.contact(id)?;
         let sent = body.get("labels").and_then(Value::as_array).into_iter().flatten();
         let labels: BTreeSet<String> = sent.filter_map(Value::as_str).map(str::to_owned).collect();
-        if !contact.peoples_labels.is_subset(&labels) {
+        let dropped = contact.peoples_labels.difference(&labels);
+        let known = &self.store.known;
+        if dropped.into_iter().any(|label| known.of_label(&contact, label, subject.seen)) {
             self.record.violation("drops_foreign_label", format!("contact {}", contact.id));
         }
         let changed = contact.labels != labels;

@@ -158,6 +158,7 @@ pub(super) fn subject(request: &Request, store: &Store) -> Subject {
     let (_, route) = Route::of(&request.path);
     let mut subject = Subject::new(route.operation(request), route.template());
     subject.resource = route.resource().map(Resource::segment);
+    subject.seen = store.contacts.writes();
     let body = request.json();
     let stored = |id: &str| store.contacts.get(id.parse().ok()?)?.ems_id();
     match &route {

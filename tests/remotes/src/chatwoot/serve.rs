@@ -152,9 +152,9 @@ fn note_look_ups(route: &Route, request: &Request, store: &mut Store) {
     if *route == Route::ContactFilter {
         let sought = request.json().into_iter().flat_map(equalities);
         let sought = sought.filter(|(key, _)| *key == "identifier");
-        store.looked_up.extend(sought.map(|(_, value)| value.to_lowercase()));
+        sought.for_each(|(_, value)| store.known.looked_up(value));
     } else if *route == Route::ContactSearch {
-        store.looked_up.extend(request.query_value("q").map(str::to_lowercase));
+        request.query_value("q").into_iter().for_each(|value| store.known.looked_up(value));
     }
 }
 

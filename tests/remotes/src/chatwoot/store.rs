@@ -1,6 +1,6 @@
 //! The database: contacts with their indices, conversations, definitions, webhooks, jobs.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
@@ -8,6 +8,7 @@ use super::contact::{Contact, present};
 use super::conversation::Conversation;
 use super::definition::Definition;
 use super::jobs::Job;
+use super::known::Known;
 use super::refusal::{Invalid, Refusal, Why};
 use super::webhook::Webhook;
 use crate::Reimage;
@@ -22,10 +23,7 @@ pub(super) struct Store {
     pub(super) jobs: Vec<Job>,
     /// The last id of conversations, messages, definitions and webhooks.
     pub(super) last_id: i64,
-    /// The identifiers looked up since they were last created.
-    pub(super) looked_up: HashSet<String>,
-    /// The contacts as they were read by their ids.
-    pub(super) shown: HashMap<i64, Contact>,
+    pub(super) known: Known,
     first_id: i64,
 }
 
@@ -39,8 +37,7 @@ impl Store {
             webhooks: BTreeMap::new(),
             jobs: Vec::new(),
             last_id: 0,
-            looked_up: HashSet::new(),
-            shown: HashMap::new(),
+            known: Known::default(),
             first_id,
         }
     }
@@ -53,7 +50,10 @@ impl Store {
 
     /// Removes everything; ids begin again.
     pub(super) fn wipe(&mut self) {
-        *self = Self::new(self.first_id);
+        let known = std::mem::take(&mut self.known);
+        *self = Self { known, ..Self::new(self.first_id) };
+        self.known.contacts.clear();
+        self.known.labels.clear();
     }
 
     /// Comes back from a new installation.
@@ -66,11 +66,14 @@ impl Store {
 
     /// Moves every contact to the next one's id, the last to the first; conversations follow.
     fn shuffle(&mut self) {
+        self.known.contacts.clear();
+        self.known.labels.clear();
         let old = std::mem::replace(&mut self.contacts, Contacts::new(self.first_id));
         let ids: Vec<i64> = old.rows.keys().copied().collect();
         let targets = ids.iter().cycle().skip(1).copied();
         let moved: HashMap<i64, i64> = ids.iter().copied().zip(targets).collect();
         self.contacts.next_id = old.next_id;
+        self.contacts.next_place = old.next_place;
         for (id, mut contact) in old.rows {
             contact.id = moved.get(&id).copied().unwrap_or(id);
             self.contacts.put(contact);
@@ -121,6 +124,11 @@ impl Contacts {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    /// How often a row was written so far.
+    pub(super) fn writes(&self) -> u64 {
+        self.next_place
     }
 
     /// The first contact that carries our id.

@@ -89,6 +89,23 @@ async fn what_has_become_so_since_the_last_read_is_no_breach() {
 }
 
 #[tokio::test]
+async fn a_write_that_lands_late_is_no_breach() {
+    let (sim, desk) = start().await;
+    let id = desk.create("1", json!({ "name": "Ada", "email": "a@b.org" })).await;
+    let path = format!("contacts/{id}");
+    sim.faults().push(Rule::new(Fault::Delay { ms: 300 }).method("PUT"));
+    let late = desk.put(&path, json!({ "name": "Eve", "email": "e@b.org" }));
+    let meanwhile = async {
+        sim.wait_until(|progress, _| progress.started == 3).await;
+        desk.put(&path, json!({ "name": "Eve", "email": "f@b.org" })).await;
+        desk.get(&path).await
+    };
+    soon(async { tokio::join!(late, meanwhile) }).await;
+    assert_eq!(sim.contact("1").unwrap().body["email"], "e@b.org");
+    assert_eq!(sim.violations(), []);
+}
+
+#[tokio::test]
 async fn keys_are_unique_and_the_other_contact_is_not_named() {
     let (sim, desk) = start().await;
     let first = json!({ "email": "a@b.org", "phone_number": "+2711" });
@@ -268,6 +285,11 @@ async fn labels_are_replaced_as_a_whole() {
     assert_eq!(desk.get(&path).await.json(), json!({ "payload": ["member", "vip"] }));
     desk.post(&path, json!({ "labels": ["vip", "member", "new"] })).await;
     assert_eq!(sim.violations(), []);
+    sim.plant(Resource::Contact, json!({ "id": id, "labels": ["member", "late"] })).unwrap();
+    desk.post(&path, json!({ "labels": ["vip", "member"] })).await;
+    assert_eq!(sim.violations(), [], "nobody could know");
+    sim.plant(Resource::Contact, json!({ "id": id, "labels": ["member", "vip"] })).unwrap();
+    desk.get(&path).await;
     desk.post(&path, json!({ "labels": ["member"] })).await;
     assert_eq!(codes(&sim), ["drops_foreign_label"]);
     assert_eq!(desk.get("contacts?labels[]=vip").await.json()["meta"]["count"], 0);
