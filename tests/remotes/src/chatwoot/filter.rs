@@ -212,6 +212,25 @@ fn operator(kind: Kind, name: &str) -> Option<Operator> {
     has.then_some(operator)
 }
 
+/// One equality with a key of `indexed` for each alternative: no row fits that has none of them.
+/// `None` if an alternative has no such equality.
+pub(super) fn anchors<'c>(
+    conditions: &'c [Condition],
+    indexed: &[&'static str],
+) -> Option<Vec<(&'static str, &'c str)>> {
+    let anchor = |group: &'c [Condition]| {
+        group.iter().find_map(|condition| {
+            let key = indexed.iter().find(|key| **key == condition.key)?;
+            let value = condition.values.first()?;
+            (condition.operator == Operator::EqualTo).then_some((*key, value.as_str()))
+        })
+    };
+    if conditions.is_empty() {
+        return None;
+    }
+    conditions.split_inclusive(|condition| condition.or_next).map(anchor).collect()
+}
+
 /// Whether a row fits; AND binds more tightly, as in SQL.
 pub(super) fn holds(conditions: &[Condition], values_of: impl Fn(&str) -> Vec<String>) -> bool {
     let groups = conditions.split_inclusive(|condition| condition.or_next);

@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 
 use super::contact::Contact;
 use super::definition::Definition;
-use super::filter::{Grammar, Kind, holds, is_like};
+use super::filter::{Grammar, Kind, anchors, holds, is_like};
 use super::options::ChatwootSettings;
 use super::refusal::Refusal;
-use super::store::Store;
+use super::store::{KEYS, Store};
 use crate::{Record, Request, Response};
 
 /// The size of a page: fixed.
@@ -62,7 +62,11 @@ pub(super) fn filter(
     let grammar =
         Grammar { kind_of: &|key| kind_of(key, store), of_contacts: true, today: day(now, &zone) };
     let conditions = grammar.read(body, record)?;
-    let listed = store.contacts.all().filter(|contact| contact.is_listed(settings.crm_v2));
+    let candidates = match anchors(&conditions, &KEYS) {
+        Some(keys) => store.contacts.with_keys(&keys),
+        None => store.contacts.all().collect(),
+    };
+    let listed = candidates.into_iter().filter(|contact| contact.is_listed(settings.crm_v2));
     let found =
         listed.filter(|contact| holds(&conditions, |key| values_of(contact, key, &zone))).collect();
     Ok(page(request, found, record))

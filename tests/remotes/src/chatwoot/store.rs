@@ -1,6 +1,7 @@
 //! The database: contacts with their indices, conversations, definitions, webhooks, jobs.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
 
 use jiff::Timestamp;
 
@@ -94,6 +95,8 @@ pub(super) struct Contacts {
     by_identifier: HashMap<String, i64>,
     by_phone_number: HashMap<String, BTreeSet<i64>>,
     by_ems_id: HashMap<String, BTreeSet<i64>>,
+    /// By the columns that look-ups compare without case.
+    by_key: HashMap<(&'static str, String), BTreeSet<i64>>,
     next_id: i64,
     next_place: u64,
 }
@@ -106,6 +109,7 @@ impl Contacts {
             by_identifier: HashMap::new(),
             by_phone_number: HashMap::new(),
             by_ems_id: HashMap::new(),
+            by_key: HashMap::new(),
             next_id: first_id,
             next_place: 0,
         }
@@ -134,6 +138,14 @@ impl Contacts {
     /// The first contact that carries our id.
     pub(super) fn by_ems_id(&self, ems_id: &str) -> Option<&Contact> {
         self.get(*self.by_ems_id.get(ems_id)?.first()?)
+    }
+
+    /// The contacts with one of these keys, without case; the keys are columns of [`KEYS`].
+    pub(super) fn with_keys(&self, keys: &[(&'static str, &str)]) -> Vec<&Contact> {
+        let sets =
+            keys.iter().filter_map(|(key, text)| self.by_key.get(&(*key, text.to_lowercase())));
+        let ids: BTreeSet<i64> = sets.flatten().copied().collect();
+        ids.iter().filter_map(|id| self.get(*id)).collect()
     }
 
     /// A contact without anything, under the next id; it is not in the table yet.
@@ -198,6 +210,9 @@ impl Contacts {
         if let Some(ems_id) = contact.ems_id() {
             self.by_ems_id.entry(ems_id).or_default().insert(id);
         }
+        for (key, text) in keys(&contact) {
+            self.by_key.entry((key, text)).or_default().insert(id);
+        }
         self.rows.insert(id, contact);
     }
 
@@ -213,6 +228,9 @@ impl Contacts {
         if let Some(number) = &contact.phone_number {
             forget(&mut self.by_phone_number, number, id);
         }
+        for key in keys(&contact) {
+            forget(&mut self.by_key, &key, id);
+        }
         if let Some(ems_id) = contact.ems_id() {
             forget(&mut self.by_ems_id, &ems_id, id);
         }
@@ -220,7 +238,16 @@ impl Contacts {
     }
 }
 
-fn forget(index: &mut HashMap<String, BTreeSet<i64>>, key: &str, id: i64) {
+/// The columns that look-ups by equality go by.
+pub(super) const KEYS: [&str; 3] = ["email", "phone_number", "identifier"];
+
+fn keys(contact: &Contact) -> impl Iterator<Item = (&'static str, String)> {
+    let texts = [&contact.email, &contact.phone_number, &contact.identifier];
+    let pairs = KEYS.into_iter().zip(texts);
+    pairs.filter_map(|(key, text)| Some((key, text.as_ref()?.to_lowercase())))
+}
+
+fn forget<K: Eq + Hash>(index: &mut HashMap<K, BTreeSet<i64>>, key: &K, id: i64) {
     if let Some(ids) = index.get_mut(key) {
         ids.remove(&id);
         if ids.is_empty() {

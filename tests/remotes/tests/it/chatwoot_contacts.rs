@@ -1,7 +1,7 @@
 //! Contacts: the contract's sections 2, 3, 7 and 10.
 
 use ems_sync_remotes::chatwoot::{DuplicateCreate, Resource};
-use ems_sync_remotes::{Effect, Fault, Operation, Reimage, Rule};
+use ems_sync_remotes::{Effect, Fault, Garbage, Operation, Reimage, Rule};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -347,4 +347,21 @@ async fn a_server_set_up_anew_gives_ids_to_others() {
     assert_eq!(sim.contact("1").unwrap().id, eve);
     sim.reimage(Reimage::Empty);
     assert_eq!(desk.create("3", json!({ "name": "Bob" })).await, ada);
+}
+
+#[tokio::test]
+async fn somebody_elses_record_comes_in_the_shape_that_was_asked_for() {
+    let (sim, desk) = start().await;
+    let other = json!({ "identifier": "ems-person-9" });
+    let other = sim.plant(Resource::Contact, other).unwrap().id;
+    let stranger = Fault::garbage(Garbage::StrangersRecord);
+    sim.faults().push(Rule::new(stranger).unlimited());
+    assert_eq!(desk.find("identifier", "ems-person-1").await, [other]);
+    let created = desk.post("contacts", json!({ "identifier": "ems-person-1" })).await.json();
+    assert_eq!(created["payload"]["contact"]["id"], other);
+    let read = desk.get("contacts/5").await.json();
+    assert_eq!(read["payload"]["id"], other);
+    let listed = desk.get("conversations?status=all").await.json();
+    assert_eq!(listed["data"]["payload"][0]["meta"]["sender"]["id"], other);
+    assert_eq!(sim.contact_count(), 1);
 }

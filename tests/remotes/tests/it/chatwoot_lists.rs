@@ -162,6 +162,13 @@ async fn conditions_are_joined_and_the_last_one_must_not_be() {
     let both = json!({ "payload": [is("0@b.org", json!("and")), is("2@b.org", Value::Null)] });
     assert_eq!(ids(&desk.post("contacts/filter", both).await.json()), [0; 0]);
     assert_eq!(sim.violations(), []);
+    let mixed = json!({ "payload": [
+        is("1@b.org", json!("OR")),
+        condition("name", "equal_to", json!("n00"), json!("AND")),
+        is("0@b.org", Value::Null),
+    ]});
+    let answer = desk.post("contacts/filter?sort=created_at", mixed).await.json();
+    assert_eq!(ids(&answer), all[..2]);
     let dangling = json!({ "payload": [is("0@b.org", json!("AND"))] });
     assert_eq!(desk.post("contacts/filter", dangling).await.status, 500);
     let loose = json!({ "payload": [is("0@b.org", Value::Null), is("2@b.org", Value::Null)] });
