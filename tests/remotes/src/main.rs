@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ems_sync_remotes::mautic::{Mautic, MauticOptions};
+use ems_sync_remotes::chatwoot::{Chatwoot, ChatwootOptions, Jobs};
 use ems_sync_remotes::tagserver::{Bulk, TagServer, TagServerOptions};
 use ems_sync_remotes::{Certificate, Remote, ServerOptions, Simulator};
 use serde_json::json;
@@ -30,6 +31,8 @@ enum RemoteCommand {
     TagServer(TagServerArgs),
     /// Marketing automation.
     Mautic(MauticArgs),
+    /// The support desk.
+    Chatwoot(ChatwootArgs),
 }
 
 /// What every remote takes.
@@ -117,6 +120,27 @@ struct MauticArgs {
     first_id: i64,
 }
 
+#[derive(Debug, Args)]
+struct ChatwootArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The account's number.
+    #[arg(long, default_value_t = 1)]
+    account_id: i64,
+    /// The administrator's access token.
+    #[arg(long, default_value = "ems-sync-token")]
+    token: String,
+    /// The first contact id.
+    #[arg(long, default_value_t = 700_001)]
+    first_id: i64,
+    /// Let webhooks go to loopback and private addresses.
+    #[arg(long)]
+    allow_private_network: bool,
+    /// Run background jobs after each request: webhooks go out by themselves.
+    #[arg(long)]
+    immediate_jobs: bool,
+}
+
 /// Whatever keeps the process from serving.
 type Failure = Box<dyn std::error::Error>;
 
@@ -162,6 +186,21 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             options.settings.token_life_seconds = args.token_life_seconds;
             options.settings.basic_auth = args.basic_auth;
             let simulator = Mautic::start(options).await?;
+            serve(&simulator, &args.server).await
+        }
+        RemoteCommand::Chatwoot(args) => {
+            let mut options = ChatwootOptions {
+                server: server_options(&args.server),
+                account_id: args.account_id,
+                token: args.token,
+                first_id: args.first_id,
+                ..ChatwootOptions::default()
+            };
+            options.settings.allow_private_network = args.allow_private_network;
+            if args.immediate_jobs {
+                options.settings.jobs = Jobs::Immediate;
+            }
+            let simulator = Chatwoot::start(options).await?;
             serve(&simulator, &args.server).await
         }
     }

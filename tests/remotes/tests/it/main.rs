@@ -12,6 +12,7 @@
     reason = "a test that panics has failed, which is what it is for"
 )]
 
+mod chatwoot_client;
 mod client;
 mod mautic_client;
 
@@ -22,6 +23,12 @@ mod mautic_login;
 mod mautic_merges;
 mod mautic_reads;
 mod mautic_writes;
+
+mod chatwoot_access;
+mod chatwoot_contacts;
+mod chatwoot_conversations;
+mod chatwoot_lists;
+mod chatwoot_webhooks;
 
 mod tagserver_bulk;
 mod tagserver_field;
