@@ -96,6 +96,7 @@ mod in_flight;
 mod journal;
 mod ledger;
 
+pub mod mailchimp;
 mod remote;
 pub mod tagserver;
 
@@ -109,7 +110,7 @@ pub use in_flight::Overlap;
 pub use journal::{Effect, Entry, RowEffect};
 pub use ledger::Progress;
 pub use listening::Offline;
-pub use remote::{ControlError, Operation, Record, Reimage, Remote, Subject, Upheaval};
+pub use remote::{Admission, ControlError, Operation, Record, Reimage, Remote, Subject, Upheaval};
 pub use request::Request;
 pub use response::Response;
 pub use simulator::{ServerOptions, Simulator, StartError, State};
