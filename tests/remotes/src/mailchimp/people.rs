@@ -56,7 +56,7 @@ pub enum Act {
     Protect,
 }
 
-/// What was owed before and after the act.
+/// What the webhooks have to tell of it.
 struct Told {
     event: Event,
     source: Source,
@@ -82,8 +82,13 @@ pub(super) fn act_by_json(
     let mut text = |name: &str| words.remove(name).and_then(|v| v.as_str().map(str::to_owned));
     let (list_id, who) = (text("list_id"), text("member"));
     let who = who.ok_or_else(|| unfit("it names no member"))?;
-    let act = serde_json::from_value(Value::Object(words))
+    let words = Value::Object(words);
+    let act: Act = serde_json::from_value(words.clone())
         .map_err(|error| ControlError::Unfit(error.to_string()))?;
+    // Serde lets an act without details have any.
+    if serde_json::to_value(&act).ok() != Some(words) {
+        return Err(unfit("it has more words than the act"));
+    }
     let row = perform(store, list_id.as_deref(), &who, &act, settings, now)?;
     Ok(row.map_or(json!({}), |row| row.body))
 }

@@ -152,17 +152,21 @@ impl Route {
 
     /// The ids of the EMS that a request names, or that the member it names is known by.
     fn ems_ids(&self, body: Option<&Value>, store: &Store) -> Vec<String> {
-        let many = |bodies: Option<&Value>| -> Vec<String> {
-            let bodies = bodies.and_then(Value::as_array).into_iter().flatten();
-            bodies.filter_map(sent_ems_id).collect()
+        // Who sends no id of ours may still name somebody's address.
+        let known = |list: &str, body: &Value| {
+            let email = body.get("email_address").and_then(Value::as_str);
+            sent_ems_id(body).or_else(|| store.list(list)?.find_email(email?)?.journal_id())
         };
         match self {
             Self::Member(list, key) | Self::Tags(list, key) | Self::Forget(list, key) => {
                 let stored = || store.list(list)?.find(key)?.journal_id();
                 body.and_then(sent_ems_id).or_else(stored).into_iter().collect()
             }
-            Self::Members(_) => body.and_then(sent_ems_id).into_iter().collect(),
-            Self::List(_) => many(body.and_then(|body| body.get("members"))),
+            Self::Members(list) => body.and_then(|body| known(list, body)).into_iter().collect(),
+            Self::List(list) => {
+                let members = body.and_then(|body| body.get("members")).and_then(Value::as_array);
+                members.into_iter().flatten().filter_map(|member| known(list, member)).collect()
+            }
             Self::Batches => {
                 let operations = body.and_then(|body| body.get("operations"));
                 let operations = operations.and_then(Value::as_array).into_iter().flatten();

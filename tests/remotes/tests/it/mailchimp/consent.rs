@@ -95,7 +95,7 @@ async fn archived_can_be_read_but_not_written() {
 async fn an_archived_member_is_restored_by_post_or_by_an_explicit_status() {
     let (sim, api) = start().await;
     api.upsert(ADA, "42").await;
-    let archive = || api.delete(&member(ADA));
+    let archive = async || api.delete(&member(ADA)).await;
     assert_eq!(archive().await.status, 204);
     assert_eq!(api.upsert(ADA, "42").await["status"], "archived", "status_if_new does not restore");
     let body = json!({ "email_address": ADA, "status": "subscribed" });
