@@ -67,6 +67,9 @@ pub(super) fn update(list: &List, verb: Verb, member: &Member, draft: &Draft, re
     {
         record.violation("flips_back_opt_out", id.as_str());
     }
+    if draft.status.is_some() && archived && member.archived_by_admin {
+        record.violation("restores_foreign_archive", id.as_str());
+    }
     if draft.status == Some(Status::Pending) && member.status == Status::Pending {
         record.violation("resends_confirmation", id.as_str());
     }

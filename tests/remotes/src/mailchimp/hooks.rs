@@ -10,7 +10,7 @@ use super::list::List;
 use super::problem::{FieldError, Problem};
 use super::read;
 use super::route::Route;
-use super::serve::{json_body, object, show};
+use super::serve::{json_body, made, object, show};
 use super::server::MailChimp;
 use super::webhook::Webhook;
 use crate::sync::lock;
@@ -88,6 +88,7 @@ fn create(
     };
     fill(&mut hook, body, record)?;
     let value = hook.to_value(&list.options.id, true);
+    record.rows.push(made(&hook.id));
     list.webhooks.push(hook);
     Ok(value)
 }

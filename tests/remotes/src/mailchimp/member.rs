@@ -134,6 +134,8 @@ pub(super) struct Member {
     pub(super) known_as: Option<String>,
     /// An incomplete address was written: later updates are refused.
     pub(super) blocked: bool,
+    /// Whether an administrator archived them, not the API.
+    pub(super) archived_by_admin: bool,
     /// Whether only MailChimp's support can remove them.
     pub(super) protected: bool,
 }
@@ -167,6 +169,7 @@ impl Member {
             last_changed: now,
             known_as: None,
             blocked: false,
+            archived_by_admin: false,
             protected: false,
         }
     }

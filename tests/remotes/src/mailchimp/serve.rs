@@ -228,6 +228,7 @@ impl MailChimp {
             return Err(Problem::invalid(detail));
         }
         list.options.merge_fields.push(field.clone());
+        record.rows.push(made(&field.tag));
         Ok(field.to_value(list.options.merge_fields.len(), &list.options.id))
     }
 }
@@ -279,6 +280,17 @@ fn noted(record: &mut Record, body: &Value, key: Option<&str>, written: &Result<
             status: problem.status.as_u16(),
         },
     });
+}
+
+/// A new merge field or webhook in the journal.
+pub(super) fn made(id: &str) -> RowEffect {
+    RowEffect {
+        external_id: None,
+        remote_id: Some(id.to_owned()),
+        effect: Effect::Created,
+        changed: true,
+        status: 200,
+    }
 }
 
 /// The body as JSON.

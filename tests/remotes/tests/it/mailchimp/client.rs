@@ -116,7 +116,7 @@ pub(super) async fn start() -> (Simulator<MailChimp>, Api) {
     start_with(|_| {}).await
 }
 
-/// With the field `EMSID`, a number and an interest.
+/// With the field `EMSID` and a number.
 pub(super) async fn start_with(
     change: impl FnOnce(&mut MailChimpSettings),
 ) -> (Simulator<MailChimp>, Api) {

@@ -133,6 +133,20 @@ async fn the_archive_does_not_remember_an_opt_out_but_the_simulator_does() {
 }
 
 #[tokio::test]
+async fn what_an_administrator_archived_is_not_ours_to_restore() {
+    let (sim, api) = start().await;
+    api.upsert(ADA, "42").await;
+    sim.act(LIST, ADA, &Act::Archive).unwrap();
+    api.upsert(ADA, "42").await;
+    assert_eq!(sim.violations(), []);
+    api.put(ADA, json!({ "email_address": ADA, "status": "subscribed" })).await;
+    assert_eq!(codes(&sim), ["restores_foreign_archive"]);
+    api.delete(&member(ADA)).await;
+    api.put(ADA, json!({ "email_address": ADA, "status": "subscribed" })).await;
+    assert_eq!(sim.violations().len(), 1, "what the API archived it may restore");
+}
+
+#[tokio::test]
 async fn subscribed_skips_a_double_opt_in() {
     let list = ListOptions { double_optin: true, ..ListOptions::default().with_ems_id() };
     let (sim, api) = start_list(list, |_| {}).await;

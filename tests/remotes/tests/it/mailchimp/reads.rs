@@ -92,6 +92,21 @@ async fn pages_have_ten_members_and_at_most_a_thousand() {
 }
 
 #[tokio::test]
+async fn offsets_skip_a_member_when_another_changes_meanwhile() {
+    let (sim, api) = start().await;
+    for (second, email) in ["a@club.org", "b@club.org", "c@club.org"].iter().enumerate() {
+        let at = format!("2026-01-02T03:04:0{second}Z");
+        sim.plant(LIST, &json!({ "email_address": email, "last_changed": at })).unwrap();
+    }
+    let page = |offset: usize| {
+        format!("{}?sort_field=last_changed&sort_dir=ASC&count=1&offset={offset}", members())
+    };
+    assert_eq!(emails(&api.get(&page(0)).await.json()), ["a@club.org"]);
+    sim.plant(LIST, &json!({ "email_address": "a@club.org", "vip": true })).unwrap();
+    assert_eq!(emails(&api.get(&page(1)).await.json()), ["c@club.org"], "b is skipped");
+}
+
+#[tokio::test]
 async fn archived_members_are_listed_when_they_are_asked_for() {
     let (sim, api) = start().await;
     api.upsert(ADA, "42").await;

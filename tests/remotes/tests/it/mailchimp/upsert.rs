@@ -72,6 +72,7 @@ async fn an_unknown_merge_field_is_lost_in_silence() {
     });
     let path = format!("/lists/{LIST}/merge-fields");
     assert_eq!(api.post(&path, field).await.status, 200);
+    assert_eq!(sim.counters().writes_to("merge-fields").created, 1);
     let fields = api.get(&format!("{path}?count=1000")).await.json();
     let tags = fields["merge_fields"].as_array().unwrap().iter().map(|field| &field["tag"]);
     assert!(tags.into_iter().any(|tag| tag == "EMSID"), "{fields}");
