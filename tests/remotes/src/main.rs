@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ems_sync_remotes::mautic::{Mautic, MauticOptions};
 use ems_sync_remotes::chatwoot::{Chatwoot, ChatwootOptions, Jobs};
+use ems_sync_remotes::mailchimp::{ListOptions, MailChimp, MailChimpOptions};
 use ems_sync_remotes::tagserver::{Bulk, TagServer, TagServerOptions};
 use ems_sync_remotes::{Certificate, Remote, ServerOptions, Simulator};
 use serde_json::json;
@@ -33,6 +34,9 @@ enum RemoteCommand {
     Mautic(MauticArgs),
     /// The support desk.
     Chatwoot(ChatwootArgs),
+    /// An account of MailChimp.
+    #[command(name = "mailchimp")]
+    MailChimp(MailChimpArgs),
 }
 
 /// What every remote takes.
@@ -141,6 +145,31 @@ struct ChatwootArgs {
     immediate_jobs: bool,
 }
 
+#[derive(Debug, Args)]
+struct MailChimpArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The account's API key.
+    #[arg(long, default_value = "0123456789abcdef0123456789abcdef-us19")]
+    api_key: String,
+    /// The id of an audience; may be given several times.
+    #[arg(long = "list", default_value = "a1b2c3d4e5")]
+    lists: Vec<String>,
+    /// Give the audiences the merge field EMSID.
+    #[arg(long)]
+    ems_id_field: bool,
+    /// Let people confirm before they are members.
+    #[arg(long)]
+    double_optin: bool,
+}
+
+impl MailChimpArgs {
+    fn list(&self, id: &str) -> ListOptions {
+        let list = ListOptions { double_optin: self.double_optin, ..ListOptions::named(id) };
+        if self.ems_id_field { list.with_ems_id() } else { list }
+    }
+}
+
 /// Whatever keeps the process from serving.
 type Failure = Box<dyn std::error::Error>;
 
@@ -201,6 +230,16 @@ async fn run(cli: Cli) -> Result<(), Failure> {
                 options.settings.jobs = Jobs::Immediate;
             }
             let simulator = Chatwoot::start(options).await?;
+            serve(&simulator, &args.server).await
+        }
+        RemoteCommand::MailChimp(args) => {
+            let options = MailChimpOptions {
+                server: server_options(&args.server),
+                lists: args.lists.iter().map(|id| args.list(id)).collect(),
+                api_key: args.api_key,
+                ..MailChimpOptions::default()
+            };
+            let simulator = MailChimp::start(options).await?;
             serve(&simulator, &args.server).await
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! `<remote>_*` go line by line through `tests/remotes/contracts/<remote>.md`; the others are about
 //! what all simulators share.
+//! `tagserver_*` and `mailchimp` go line by line through `tests/remotes/contracts/`; the others are
+//! about what all simulators share.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -36,6 +38,8 @@ mod tagserver_login;
 mod tagserver_reads;
 mod tagserver_validation;
 mod tagserver_writes;
+
+mod mailchimp;
 
 mod control;
 mod door;
