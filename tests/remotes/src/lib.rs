@@ -97,6 +97,7 @@ mod journal;
 mod ledger;
 
 mod remote;
+pub mod runsignup;
 pub mod tagserver;
 
 mod control;
@@ -105,7 +106,7 @@ mod sync;
 
 pub use counters::{Counters, Violation, WriteCounters};
 pub use faults::{Fault, Faults, Garbage, Rule, RuleState, When};
-pub use in_flight::Overlap;
+pub use in_flight::{Concurrency, Overlap};
 pub use journal::{Effect, Entry, RowEffect};
 pub use ledger::Progress;
 pub use listening::Offline;
