@@ -9,9 +9,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ems_sync_remotes::mautic::{Mautic, MauticOptions};
 use ems_sync_remotes::chatwoot::{Chatwoot, ChatwootOptions, Jobs};
 use ems_sync_remotes::mailchimp::{ListOptions, MailChimp, MailChimpOptions};
+use ems_sync_remotes::mautic::{Mautic, MauticOptions};
+use ems_sync_remotes::runsignup::{RunSignup, RunSignupOptions};
 use ems_sync_remotes::tagserver::{Bulk, TagServer, TagServerOptions};
 use ems_sync_remotes::{Certificate, Remote, ServerOptions, Simulator};
 use serde_json::json;
@@ -37,6 +38,9 @@ enum RemoteCommand {
     /// An account of MailChimp.
     #[command(name = "mailchimp")]
     MailChimp(MailChimpArgs),
+    /// The registration platform.
+    #[command(name = "runsignup")]
+    RunSignup(RunSignupArgs),
 }
 
 /// What every remote takes.
@@ -170,6 +174,18 @@ impl MailChimpArgs {
     }
 }
 
+#[derive(Debug, Args)]
+struct RunSignupArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The key.
+    #[arg(long, default_value = "ems-sync-key")]
+    api_key: String,
+    /// The key's secret.
+    #[arg(long, default_value = "ems-sync-secret")]
+    api_secret: String,
+}
+
 /// Whatever keeps the process from serving.
 type Failure = Box<dyn std::error::Error>;
 
@@ -240,6 +256,16 @@ async fn run(cli: Cli) -> Result<(), Failure> {
                 ..MailChimpOptions::default()
             };
             let simulator = MailChimp::start(options).await?;
+            serve(&simulator, &args.server).await
+        }
+        RemoteCommand::RunSignup(args) => {
+            let options = RunSignupOptions {
+                server: server_options(&args.server),
+                api_key: args.api_key,
+                api_secret: args.api_secret,
+                ..RunSignupOptions::default()
+            };
+            let simulator = RunSignup::start(options).await?;
             serve(&simulator, &args.server).await
         }
     }

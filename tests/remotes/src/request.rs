@@ -10,6 +10,8 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use hyper::{HeaderMap, Method, Uri};
 use serde_json::Value;
 
+use crate::in_flight::Concurrency;
+
 /// A request whose body has arrived in full.
 #[derive(Debug)]
 pub struct Request {
@@ -25,6 +27,8 @@ pub struct Request {
     pub body: Bytes,
     /// Whether the body was larger than the server takes.
     pub oversized: bool,
+    /// How many requests the server was working on when this one arrived.
+    pub concurrency: Concurrency,
     json: OnceLock<Option<Value>>,
 }
 
@@ -43,6 +47,7 @@ impl Request {
             headers: HeaderMap::new(),
             body,
             oversized: false,
+            concurrency: Concurrency::default(),
             json: OnceLock::new(),
         }
     }
@@ -62,6 +67,7 @@ impl Request {
             headers: head.headers,
             body,
             oversized,
+            concurrency: Concurrency::default(),
             json: OnceLock::new(),
         })
     }

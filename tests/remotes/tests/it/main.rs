@@ -1,9 +1,7 @@
 //! The simulators keep their contracts, and misbehave exactly as they are told.
 //!
-//! `<remote>_*` go line by line through `tests/remotes/contracts/<remote>.md`; the others are about
+//! `<remote>` and `<remote>_*` go line by line through `tests/remotes/contracts/<remote>.md`; the others are about
 //! what all simulators share.
-//! `tagserver_*` and `mailchimp` go line by line through `tests/remotes/contracts/`; the others are
-//! about what all simulators share.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -31,6 +29,8 @@ mod chatwoot_contacts;
 mod chatwoot_conversations;
 mod chatwoot_lists;
 mod chatwoot_webhooks;
+
+mod runsignup;
 
 mod tagserver_bulk;
 mod tagserver_field;
