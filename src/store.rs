@@ -44,7 +44,9 @@ pub use projections::Projection;
 pub use records::{AttemptRecord, FinishReport};
 pub use status::{AttemptRow, DutyRow, RecordRow, StateCount};
 pub use sweep::{Chunk, SweepWatermark};
-pub use targets::{BreakerState, Change, Moment, Standings, TargetListener, TargetState};
+pub use targets::{
+    BreakerState, Change, Heard, Moment, Standings, TargetListener, TargetState, TargetVoice,
+};
 pub use verify::{Found, VerifyRecord};
 
 use crate::limits;
