@@ -152,6 +152,7 @@ pub(super) fn settings(sim: &Simulator<Sim>) -> HttpSettings {
         concurrency: 16,
         requests_per_second: None,
         timeout: Duration::from_secs(5),
+        budget: None,
     }
 }
 
