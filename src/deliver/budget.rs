@@ -289,3 +289,6 @@ impl Share {
         self.not_before = Some(now + limits::BUDGET_RETRY);
     }
 }
+
+#[cfg(test)]
+mod tests;
