@@ -19,7 +19,8 @@
 //! 5. **No second record.** A create that the remote refuses because the record is there is resolved by our key
 //!    and adopted. With [`Look::First`] the key is looked up before anything is sent; an empty look-up without
 //!    proof of absence is [`PushResult::Unsettled`].
-//! 6. **No retry of its own**, except one login after a 401. No redirect is followed; hosts and links come from
+//! 6. **Within the budget.** Every request, logins included, goes out in a slot of the target's [`budget`], which all
+//!    processes share. **No retry of its own**, except one login after a 401. No redirect is followed; hosts and links come from
 //!    the configuration only. Times and sizes are bounded ([`crate::limits`]).
 //! 7. **Mapping is pure and idempotent.** [`Remote::wire`] gives equal bytes for equal meaning; mapping what the
 //!    remote answers through the same normalisation gives the `remote_hash`.
@@ -47,6 +48,7 @@ use crate::hash::ContentHash;
 use crate::target::Target;
 
 mod account;
+pub mod budget;
 pub mod failure;
 mod http;
 mod place;

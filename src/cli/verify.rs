@@ -76,7 +76,7 @@ pub(super) async fn of_target(
     if !config.targets.enabled().contains(&target) {
         anyhow::bail!("Target `{target}` is not enabled: set `targets.{target}.enabled = true`");
     }
-    clients::with_client(config, target, Walk { config, repair }).await
+    clients::once(config, target, Walk { config, repair }).await
 }
 
 /// Walks over a target.

@@ -25,6 +25,7 @@ mod breaker;
 mod broker_faults;
 mod broker_loss;
 mod broker_wiped;
+mod budget;
 mod capture;
 mod checker;
 mod cli;
