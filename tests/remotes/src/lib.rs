@@ -35,6 +35,31 @@
 //! sim.issue_token() -> String                            // a valid bearer without a login
 //! tagserver::{concurrency_failure(), data_access_failure()} -> Fault
 //!
+//! // ---- one remote: Mautic ---------------------------------------------------------------
+//! use ems_sync_remotes::mautic::{Contact, Mautic, MauticOptions, MauticSettings, …};
+//! let sim: Simulator<Mautic> = Mautic::start(MauticOptions::default()).await?;
+//!
+//! MauticOptions { server: ServerOptions, client_id: String, client_secret: String,
+//!                 username: String, password: String, first_id: i64,
+//!                 settings: MauticSettings }                                // : Default
+//! MauticSettings { … }                       // : Default; each field names the contract's section
+//! Contact { id, values, tags, do_not_contact, segments, points, stage, owner, … }
+//!         .email()  .ems_person_id()  .text("city")  .do_not_contact_reason("email")
+//!
+//! sim.contacts() -> Vec<Contact>                         // by id
+//! sim.contact_of("42") -> Option<Contact>                // by EMS id; contacts_of for all
+//! sim.contact(700_001) -> Option<Contact>    sim.contact_count() -> usize
+//! sim.plant(json!({…})) -> Result<Contact, ControlError> // new, or change with "id"
+//! sim.remove(id) -> bool
+//! sim.unsubscribe(id, "email")  .bounce(id, "email")  .forbid(id, "sms")  .permit(id, "sms")
+//! sim.merge(winner, loser) -> bool
+//! sim.plant_segment("Runners") -> Result<i64, ControlError>
+//! sim.filter_into_segment(id, segment) -> bool           // not where it was removed by hand
+//! sim.plant_field(json!({"alias", "type", …}))?          sim.remove_field("ems_person_id")
+//! sim.configure(|settings| settings.rate_limit_per_hour = 60)
+//! sim.revoke_tokens()   sim.issue_token() -> String   sim.reimage(Reimage::Shuffled)
+//! mautic::{contact_without_id(), list_without_contact(id), server_error_page()} -> Fault
+//!
 //! // ---- every simulator ------------------------------------------------------------------
 //! ServerOptions { listen: SocketAddr, control: SocketAddr, tls: Option<Certificate>,
 //!                 latency: Duration, seed: u64, journal_limit: Option<usize>,
@@ -96,6 +121,7 @@ mod in_flight;
 mod journal;
 mod ledger;
 
+pub mod mautic;
 mod remote;
 pub mod tagserver;
 

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ems_sync_remotes::mautic::{Mautic, MauticOptions};
 use ems_sync_remotes::tagserver::{Bulk, TagServer, TagServerOptions};
 use ems_sync_remotes::{Certificate, Remote, ServerOptions, Simulator};
 use serde_json::json;
@@ -27,6 +28,8 @@ enum RemoteCommand {
     /// The organisation's timing system.
     #[command(name = "tagserver")]
     TagServer(TagServerArgs),
+    /// Marketing automation.
+    Mautic(MauticArgs),
 }
 
 /// What every remote takes.
@@ -87,6 +90,33 @@ struct TagServerArgs {
     first_id: i64,
 }
 
+#[derive(Debug, Args)]
+struct MauticArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The id of the `OAuth2` client.
+    #[arg(long, default_value = "1_ems-sync")]
+    client_id: String,
+    /// The secret of the `OAuth2` client.
+    #[arg(long, default_value = "ems-sync-secret")]
+    client_secret: String,
+    /// Have basic authentication on, too.
+    #[arg(long)]
+    basic_auth: bool,
+    /// The user of basic authentication.
+    #[arg(long, default_value = "ems-sync")]
+    username: String,
+    /// The user's password.
+    #[arg(long, default_value = "ems-sync-password")]
+    password: String,
+    /// How long a token lives.
+    #[arg(long, default_value_t = 3600)]
+    token_life_seconds: u64,
+    /// The first id of a contact.
+    #[arg(long, default_value_t = 700_001)]
+    first_id: i64,
+}
+
 /// Whatever keeps the process from serving.
 type Failure = Box<dyn std::error::Error>;
 
@@ -117,6 +147,21 @@ async fn run(cli: Cli) -> Result<(), Failure> {
                 options.settings.bulk = Bulk::NotFound;
             }
             let simulator = TagServer::start(options).await?;
+            serve(&simulator, &args.server).await
+        }
+        RemoteCommand::Mautic(args) => {
+            let mut options = MauticOptions {
+                server: server_options(&args.server),
+                client_id: args.client_id,
+                client_secret: args.client_secret,
+                username: args.username,
+                password: args.password,
+                first_id: args.first_id,
+                ..MauticOptions::default()
+            };
+            options.settings.token_life_seconds = args.token_life_seconds;
+            options.settings.basic_auth = args.basic_auth;
+            let simulator = Mautic::start(options).await?;
             serve(&simulator, &args.server).await
         }
     }

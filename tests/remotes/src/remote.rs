@@ -66,6 +66,9 @@ pub struct Subject {
     pub remote_id: Option<String>,
     /// Our ids it names or is known to touch.
     pub external_ids: Vec<String>,
+    /// How far the remote's rows had come when it arrived, in a count of the remote's own: what a
+    /// remote that checks first and inserts later has looked at.
+    pub seen: u64,
 }
 
 impl Subject {
@@ -77,6 +80,7 @@ impl Subject {
             resource: None,
             remote_id: None,
             external_ids: Vec::new(),
+            seen: 0,
         }
     }
 }

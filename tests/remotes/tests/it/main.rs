@@ -1,6 +1,6 @@
 //! The simulators keep their contracts, and misbehave exactly as they are told.
 //!
-//! `tagserver_*` go line by line through `tests/remotes/contracts/tagserver.md`; the others are about
+//! `<remote>_*` go line by line through `tests/remotes/contracts/<remote>.md`; the others are about
 //! what all simulators share.
 #![allow(
     clippy::unwrap_used,
@@ -13,6 +13,15 @@
 )]
 
 mod client;
+mod mautic_client;
+
+mod mautic_batch;
+mod mautic_consent;
+mod mautic_faults;
+mod mautic_login;
+mod mautic_merges;
+mod mautic_reads;
+mod mautic_writes;
 
 mod tagserver_bulk;
 mod tagserver_field;

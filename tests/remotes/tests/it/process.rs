@@ -45,6 +45,25 @@ async fn it_says_where_it_is_and_stops_when_its_input_ends() {
 }
 
 #[tokio::test]
+async fn each_remote_is_a_subcommand() {
+    let (_child, ready) = spawn(&["mautic", "--client-secret", "s", "--basic-auth"]).await;
+    assert_eq!(ready["remote"], "mautic");
+    let http = builder().build().unwrap();
+    let base = ready["base_url"].as_str().unwrap();
+    let form =
+        [("grant_type", "client_credentials"), ("client_id", "1_ems-sync"), ("client_secret", "s")];
+    let token = http.post(format!("{base}/oauth/v2/token")).form(&form).send().await.unwrap();
+    assert_eq!(token.status(), 200);
+    let contacts = http
+        .get(format!("{base}/api/contacts"))
+        .basic_auth("ems-sync", Some("ems-sync-password"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(contacts.status(), 200);
+}
+
+#[tokio::test]
 async fn it_stops_on_sigterm_and_leaves_no_file_behind() {
     let (mut child, ready) = spawn(&["tagserver", "--tls"]).await;
     let path = ready["ca_file"].as_str().unwrap().to_owned();
