@@ -48,7 +48,9 @@ use crate::target::Target;
 mod account;
 pub mod failure;
 mod http;
+mod login;
 mod place;
+mod sent;
 pub mod tagserver;
 
 pub use account::Account;
