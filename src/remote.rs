@@ -374,6 +374,12 @@ pub trait Remote: Send + Sync + 'static {
         false
     }
 
+    /// Whether a record that holds `held` is as it should be, where `wanted` is what is wanted of it. Others than equal ones
+    /// may be: what a remote forbids besides, by consent, is no difference.
+    fn is_as_wanted(&self, wanted: &Wire, held: &Wire) -> bool {
+        wanted.hash == held.hash
+    }
+
     /// Whether a new entity of this type must wait until what is owed on an older one of the same parent is there.
     fn wants_older_first(&self, entity_type: EntityType) -> bool;
 

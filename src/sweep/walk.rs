@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::verify::{self, Finding, Known, Ours, Row};
+use crate::deliver::record::State;
 use crate::delivery::Cause;
 use crate::entity::{EntityRef, EntityType};
-use crate::hash::ContentHash;
-use crate::remote::{Failure, Remote, RemoteRecord};
+use crate::remote::{Failure, Remote, RemoteRecord, Wire};
 use crate::route::Owing;
 use crate::store::{Found, Store, StoreError, VerifyRecord};
 
@@ -128,13 +128,16 @@ impl<R: Remote> Verifier<R> {
         let known: HashMap<i64, &VerifyRecord> = records.iter().map(|r| (r.id, r)).collect();
         let found = ours.into_iter().map(|(id, row)| {
             let record = known.get(&id).copied();
+            let want = wanted.get(&id).and_then(Option::as_ref);
             let ours = Ours {
                 is_shown: wanted.contains_key(&id),
-                wanted: wanted.get(&id).copied().flatten(),
+                wanted: want.map(|want| want.hash),
                 known: record.map(known_of),
             };
+            let is_right = |want: &&Wire| self.remote.is_as_wanted(want, &row.wire);
+            let hash = want.filter(is_right).map_or(row.wire.hash, |want| want.hash);
             let has_our_key = row.entity.is_some();
-            let there = Row { remote_id: &row.remote_id, hash: row.wire.hash, has_our_key };
+            let there = Row { remote_id: &row.remote_id, hash, has_our_key };
             let (finding, reason) = verify::judge(&ours, Some(there));
             found(id, record, Some(&row.remote_id), finding, reason)
         });
@@ -147,7 +150,7 @@ impl<R: Remote> Verifier<R> {
         &self,
         entity_type: EntityType,
         ids: &[i64],
-    ) -> Result<HashMap<i64, Option<ContentHash>>, StoreError> {
+    ) -> Result<HashMap<i64, Option<Wire>>, StoreError> {
         let target = self.remote.target();
         let projections = self.store.projections(target, entity_type, ids).await?;
         let parents: HashSet<EntityRef> =
@@ -156,8 +159,7 @@ impl<R: Remote> Verifier<R> {
         let remote_ids = self.store.remote_ids(target, &parents).await?;
         let wanted = projections.iter().map(|projection| {
             let wire = self.remote.wire(projection.entity, &projection.fields, &remote_ids);
-            let hash = wire.ok().filter(|_| !projection.is_odd).map(|wire| wire.hash);
-            (projection.entity.id, hash)
+            (projection.entity.id, wire.ok().filter(|_| !projection.is_odd))
         });
         Ok(wanted.collect())
     }
@@ -174,7 +176,10 @@ impl<R: Remote> Verifier<R> {
         loop {
             let rest = self.store.verify_unseen(run, target, entity_type, since, after).await?;
             let Some(last) = rest.last().map(|(id, _)| *id) else { return Ok(()) };
-            let found = rest.iter().map(|(id, record)| {
+            // Whoever shares another's record has none of its own, by decision.
+            let has_its_own = |record: &VerifyRecord| record.state != State::Skipped.name();
+            let own = rest.iter().filter(|(_, record)| record.as_ref().is_none_or(has_its_own));
+            let found = own.map(|(id, record)| {
                 let record = record.as_ref();
                 let ours = Ours { is_shown: true, wanted: None, known: record.map(known_of) };
                 let (finding, reason) = verify::judge(&ours, None);
