@@ -2,8 +2,9 @@
 
 use anyhow::Context as _;
 
-use crate::config::Config;
+use crate::config::{Config, MauticCredentials};
 use crate::remote::Remote;
+use crate::remote::mautic::{Credentials, Mautic};
 use crate::remote::tagserver::TagServer;
 use crate::target::Target;
 
@@ -30,7 +31,7 @@ pub async fn with_client<J: Job>(
 ) -> anyhow::Result<J::Output> {
     match target {
         Target::TagServer => job.run(|| tagserver(config)).await,
-        Target::Mautic => no_client(target),
+        Target::Mautic => job.run(|| mautic(config)).await,
         Target::MailChimp => no_client(target),
         Target::RunSignup => no_client(target),
         Target::Chatwoot => no_client(target),
@@ -53,4 +54,22 @@ pub fn tagserver(config: &Config) -> anyhow::Result<TagServer> {
         tagserver.password.clone(),
     )
     .context("The client of `tagserver` can't be built")
+}
+
+/// The client of the configured Mautic.
+///
+/// # Errors
+/// When its CA can't be used, or it has no credentials.
+pub fn mautic(config: &Config) -> anyhow::Result<Mautic> {
+    let mautic = &config.targets.mautic;
+    let credentials = match mautic.credentials.clone().context("Mautic has no credentials")? {
+        MauticCredentials::Client { client_id, client_secret } => {
+            Credentials::Client { id: client_id, secret: client_secret }
+        }
+        MauticCredentials::Basic { username, password } => {
+            Credentials::Basic { username, password }
+        }
+    };
+    Mautic::new(&mautic.common.http_settings(), credentials)
+        .context("The client of `mautic` can't be built")
 }

@@ -174,6 +174,12 @@ pub const CONCURRENCY_MAX: usize = 512;
 pub const TAGSERVER_BULK_ROWS: usize = 500;
 /// Rows of one page when a `TagServer` resource is listed; its maximum is 2000.
 pub const TAGSERVER_PAGE_ROWS: usize = 1_000;
+/// Contacts of one page when Mautic is listed.
+pub const MAUTIC_PAGE_ROWS: usize = 200;
+/// Contacts that are looked up and edited in one call to Mautic; its own limit is 200, and a URL's length is one too.
+pub const MAUTIC_BATCH_ROWS: usize = 50;
+/// Contacts with one e-mail address or one EMS id that are looked at.
+pub const MAUTIC_TWINS_MAX: usize = 20;
 
 // --- Postgres ----------------------------------------------------------------------------------
 
@@ -253,6 +259,8 @@ const _: () = {
     assert!(THROTTLE_MIN.as_secs() < LEARNT_PAUSE_MIN.as_secs());
     assert!(LEARNT_PAUSE_MIN.as_secs() < THROTTLE_MAX.as_secs());
     assert!(BROKER_HEARTBEAT_SECONDS >= 2);
+    // A look-up of a batch is answered whole, twins included.
+    assert!(MAUTIC_BATCH_ROWS * 2 <= MAUTIC_PAGE_ROWS);
 };
 
 #[expect(clippy::as_conversions, reason = "widening; `usize::from` is not const")]

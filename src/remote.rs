@@ -49,6 +49,7 @@ mod account;
 pub mod failure;
 mod http;
 mod login;
+pub mod mautic;
 mod place;
 mod sent;
 pub mod tagserver;
