@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use crate::config::Config;
+use crate::config::{Config, MauticCredentials};
 use crate::deliver::budget::Terms;
 use crate::deliver::budget::shared::{self, Keeper};
 use crate::remote::budget::Budget;
+use crate::remote::mautic::{Credentials, Mautic};
 use crate::remote::tagserver::TagServer;
 use crate::remote::{HttpSettings, Remote};
 use crate::store::Store;
@@ -64,7 +65,7 @@ pub async fn with_client<J: Job>(
         HttpSettings { budget: Some(budget), ..config.targets.common(target).http_settings() };
     match target {
         Target::TagServer => job.run(|| tagserver(config, &http)).await,
-        Target::Mautic => no_client(target),
+        Target::Mautic => job.run(|| mautic(config, &http)).await,
         Target::MailChimp => no_client(target),
         Target::RunSignup => no_client(target),
         Target::Chatwoot => no_client(target),
@@ -83,4 +84,21 @@ pub fn tagserver(config: &Config, http: &HttpSettings) -> anyhow::Result<TagServ
     let tagserver = &config.targets.tagserver;
     TagServer::new(http, tagserver.username.clone(), tagserver.password.clone())
         .context("The client of `tagserver` can't be built")
+}
+
+/// The client of the configured Mautic, with these settings of its connection.
+///
+/// # Errors
+/// When its CA can't be used, or it has no credentials.
+pub fn mautic(config: &Config, http: &HttpSettings) -> anyhow::Result<Mautic> {
+    let mautic = &config.targets.mautic;
+    let credentials = match mautic.credentials.clone().context("Mautic has no credentials")? {
+        MauticCredentials::Client { client_id, client_secret } => {
+            Credentials::Client { id: client_id, secret: client_secret }
+        }
+        MauticCredentials::Basic { username, password } => {
+            Credentials::Basic { username, password }
+        }
+    };
+    Mautic::new(http, credentials).context("The client of `mautic` can't be built")
 }

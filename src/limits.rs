@@ -198,6 +198,12 @@ pub const CONCURRENCY_MAX: usize = 512;
 pub const TAGSERVER_BULK_ROWS: usize = 500;
 /// Rows of one page when a `TagServer` resource is listed; its maximum is 2000.
 pub const TAGSERVER_PAGE_ROWS: usize = 1_000;
+/// Contacts of one page when Mautic is listed.
+pub const MAUTIC_PAGE_ROWS: usize = 200;
+/// Contacts that are looked up and edited in one call to Mautic; its own limit is 200, and a URL's length is one too.
+pub const MAUTIC_BATCH_ROWS: usize = 50;
+/// Contacts with one e-mail address or one EMS id that are looked at.
+pub const MAUTIC_TWINS_MAX: usize = 20;
 
 // --- Postgres ----------------------------------------------------------------------------------
 
@@ -281,6 +287,8 @@ const _: () = {
     assert!(BUDGET_BEAT.as_millis() + BUDGET_ANSWER_WITHIN.as_millis() < BUDGET_LEASE.as_millis());
     assert!(BUDGET_POLL.as_millis() * 4 <= BUDGET_WISH.as_millis());
     assert!(BUDGET_BEAT.as_millis() * 2 <= BUDGET_WISH.as_millis());
+    // A look-up of a batch is answered whole, twins included.
+    assert!(MAUTIC_BATCH_ROWS * 2 <= MAUTIC_PAGE_ROWS);
 };
 
 #[expect(clippy::as_conversions, reason = "widening; `usize::from` is not const")]

@@ -51,7 +51,10 @@ mod account;
 pub mod budget;
 pub mod failure;
 mod http;
+mod login;
+pub mod mautic;
 mod place;
+mod sent;
 pub mod tagserver;
 
 pub use account::Account;
@@ -390,6 +393,12 @@ pub trait Remote: Send + Sync + 'static {
     /// Whether records of this type are at most one per match key at the target ([`Wire::match_key`]).
     fn has_match_keys(&self, _entity_type: EntityType) -> bool {
         false
+    }
+
+    /// Whether a record that holds `held` is as it should be, where `wanted` is what is wanted of it. Others than equal ones
+    /// may be: what a remote forbids besides, by consent, is no difference.
+    fn is_as_wanted(&self, wanted: &Wire, held: &Wire) -> bool {
+        wanted.hash == held.hash
     }
 
     /// Whether a new entity of this type must wait until what is owed on an older one of the same parent is there.

@@ -24,11 +24,12 @@ use futures_util::stream::FuturesUnordered;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
-use self::auth::{Login, Token};
+use self::auth::Login;
 use self::bulk::{RowEnd, Unsettled};
 use self::identity::Identity;
 use self::wire::Resource;
 use super::http::{Answer, Http, Intent, Request, Slot, after_sending};
+use super::login::Token;
 use super::{
     Account, Action, Alarms, Failure, FailureClass, Fields, HttpSettings, Look, Page, Push,
     PushResult, Remote, RemoteIds, RemoteRecord, Results, SendBefore, TlsError, Unmappable, Wire,

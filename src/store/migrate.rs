@@ -41,7 +41,8 @@ pub struct Migrated {
 const fn projections(target: Target) -> Option<&'static str> {
     match target {
         Target::TagServer => Some(include_str!("../../sql/projections/tagserver.sql")),
-        Target::Mautic | Target::MailChimp | Target::RunSignup | Target::Chatwoot => None,
+        Target::Mautic => Some(include_str!("../../sql/projections/mautic.sql")),
+        Target::MailChimp | Target::RunSignup | Target::Chatwoot => None,
     }
 }
 

@@ -134,18 +134,20 @@ impl<R: Remote> Verifier<R> {
         let known: HashMap<i64, &VerifyRecord> = records.iter().map(|r| (r.id, r)).collect();
         let found = ours.into_iter().map(|(id, row)| {
             let record = known.get(&id).copied();
-            let wire = wanted.get(&id).and_then(Option::as_ref);
+            let want = wanted.get(&id).and_then(Option::as_ref);
             let ours = Ours {
                 is_shown: wanted.contains_key(&id),
-                wanted: wire.map(|wire| wire.hash),
+                wanted: want.map(|want| want.hash),
                 known: record.map(known_of),
             };
+            let is_right = |want: &&Wire| self.remote.is_as_wanted(want, &row.wire);
+            let hash = want.filter(is_right).map_or(row.wire.hash, |want| want.hash);
             let has_our_key = row.entity.is_some();
-            let there = Row { remote_id: &row.remote_id, hash: row.wire.hash, has_our_key };
+            let there = Row { remote_id: &row.remote_id, hash, has_our_key };
             let (finding, reason) = verify::judge(&ours, Some(there));
             let mut found = found(id, record, Some(&row.remote_id), finding, reason);
             if finding == Finding::Different {
-                found.fields = wire.map(|w| w.differing_fields(&row.wire)).unwrap_or_default();
+                found.fields = want.map(|w| w.differing_fields(&row.wire)).unwrap_or_default();
             }
             found
         });

@@ -40,6 +40,7 @@ mod kills;
 mod late_writes;
 mod leaks;
 mod lost_answers;
+mod mautic;
 mod model;
 mod outages;
 mod postgres_faults;

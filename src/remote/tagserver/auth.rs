@@ -11,10 +11,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::super::http::{Http, Intent, Method, Slot};
+use super::super::login::{LastLogin, Token};
 use super::answer;
 use crate::remote::{Failure, FailureClass};
 
@@ -23,49 +23,23 @@ const LIFE_WITHOUT_EXP: Duration = Duration::from_secs(30 * 60);
 /// A token is renewed this long before it ends, or at 80 % of its life, whichever is first.
 const RENEW_BEFORE_END: Duration = Duration::from_secs(60);
 
-/// Refused credentials are not tried again in this time: until every process has seen that the target is disabled.
-/// Accounts are locked after a few wrong tries.
-const REFUSED_FOR: Duration = Duration::from_secs(1);
-
-/// A bearer token and when to renew it.
-pub(super) struct Token {
-    text: SecretString,
-    renew_at: Instant,
-}
-
-impl Token {
-    pub(super) fn text(&self) -> &str {
-        self.text.expose_secret()
-    }
-}
-
 /// The credentials and the token that they gave.
 pub(super) struct Login {
     username: String,
     password: SecretString,
-    /// Held while a login is under way, so that there is one at a time.
-    state: Mutex<State>,
-}
-
-/// What the last login came to.
-struct State {
-    token: Option<Arc<Token>>,
-    /// When it failed, and why.
-    failed: Option<(Instant, Failure)>,
+    last: LastLogin,
 }
 
 impl Login {
     pub(super) const fn new(username: String, password: SecretString) -> Self {
-        Self { username, password, state: Mutex::const_new(State { token: None, failed: None }) }
+        Self { username, password, last: LastLogin::new() }
     }
 
     pub(super) fn username(&self) -> &str {
         &self.username
     }
 
-    /// The token, logged in anew when there is none or it is due. `asked` is since when the caller wants it: a login
-    /// that failed after that is its answer too, or a batch would try a wrong password once per entity. `anew`: a refusal
-    /// from before is no answer: a person may have corrected its reason by now.
+    /// The token; `asked` and `anew` as [`LastLogin::token`] has them.
     pub(super) async fn token(
         &self,
         http: &Http,
@@ -73,37 +47,12 @@ impl Login {
         asked: Instant,
         anew: bool,
     ) -> Result<Arc<Token>, Failure> {
-        let mut state = self.state.lock().await;
-        if let Some(token) = state.token.as_ref().filter(|token| Instant::now() < token.renew_at) {
-            return Ok(Arc::clone(token));
-        }
-        let is_answer_too = |(at, failure): &&(Instant, Failure)| {
-            let is_refusal = failure.class == FailureClass::Authentication;
-            *at >= asked || (is_refusal && !anew && at.elapsed() < REFUSED_FOR)
-        };
-        if let Some((_, failure)) = state.failed.as_ref().filter(is_answer_too) {
-            return Err(failure.clone());
-        }
-        match self.log_in(http, slot).await {
-            Ok(token) => {
-                let token = Arc::new(token);
-                state.token = Some(Arc::clone(&token));
-                Ok(token)
-            }
-            Err(failure) => {
-                let failure = of_the_target(failure);
-                state.failed = Some((Instant::now(), failure.clone()));
-                Err(failure)
-            }
-        }
+        self.last.token(asked, anew, self.log_in(http, slot)).await
     }
 
     /// Forgets a token that the server refused, unless another one has taken its place.
     pub(super) async fn forget(&self, refused: &Arc<Token>) {
-        let mut state = self.state.lock().await;
-        if state.token.as_ref().is_some_and(|token| Arc::ptr_eq(token, refused)) {
-            state.token = None;
-        }
+        self.last.forget(refused).await;
     }
 
     async fn log_in(&self, http: &Http, slot: &Slot) -> Result<Token, Failure> {
@@ -129,30 +78,8 @@ impl Login {
         };
         let now = answer.date().unwrap_or_else(Timestamp::now);
         let life = life(token, now);
-        Ok(Token {
-            text: SecretString::from(token.to_owned()),
-            renew_at: Instant::now() + renew_after(life),
-        })
+        Ok(Token::new(token.to_owned(), renew_after(life)))
     }
-}
-
-/// A login says nothing about the entity that needed it: whatever else its failure looks like, a captive portal's page
-/// or a proxy's 404, it is the target that can't be reached.
-fn of_the_target(failure: Failure) -> Failure {
-    let class = match failure.class {
-        FailureClass::Transient
-        | FailureClass::Throttled
-        | FailureClass::Authentication
-        | FailureClass::Configuration => failure.class,
-        FailureClass::Ambiguous
-        | FailureClass::Postponed
-        | FailureClass::Rejected
-        | FailureClass::StaleMapping
-        | FailureClass::MissingParent
-        | FailureClass::OurFault => FailureClass::Transient,
-    };
-    let text = format!("The login failed: {}", failure.text);
-    Failure::new(class, text).with_retry_after(failure.retry_after)
 }
 
 /// How long the token lives from `now`, which is the server's clock.

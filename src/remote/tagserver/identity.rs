@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::auth::Token;
 use crate::limits;
+use crate::remote::login::Token;
 use crate::remote::{Account, Failure};
 
 /// What is known of the server's identity.

@@ -1,8 +1,7 @@
 //! One entity, one call after the other: create or adopt, replace, delete.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use super::super::http::{Http, Intent, Method};
+use super::super::sent::Sent;
 use super::wire::{self, Resource};
 use super::{
     Action, Failure, FailureClass, Look, Push, PushResult, RemoteRecord, SendBefore, TagServer,
@@ -22,8 +21,8 @@ impl TagServer {
             let failure = Failure::new(FailureClass::OurFault, "TagServer has no such resource");
             return (entity, PushResult::Failed(failure));
         };
-        let wrote = AtomicBool::new(was_sent);
-        let call = Call { client: self, resource, entity, send_before: &push.send_before, wrote };
+        let sent = Sent::new(was_sent);
+        let call = Call { client: self, resource, entity, send_before: &push.send_before, sent };
         let result = match push.action {
             Action::Create { wire, look } => call.create(&wire, look).await,
             Action::Update { remote_id, wire } => call.update(&remote_id, &wire).await,
@@ -38,9 +37,8 @@ impl TagServer {
         let Some(resource) = wire::resource(push.entity.entity_type) else {
             return PushResult::Failed(refusal);
         };
-        let wrote = AtomicBool::new(true);
         let (entity, send_before) = (push.entity, &push.send_before);
-        let call = Call { client: self, resource, entity, send_before, wrote };
+        let call = Call { client: self, resource, entity, send_before, sent: Sent::new(true) };
         let result = match &push.action {
             Action::Create { wire, .. } => call.adopt_after(refusal, wire).await,
             Action::Update { remote_id, .. } => call.moved_or(refusal, remote_id).await,
@@ -56,8 +54,7 @@ struct Call<'a> {
     resource: &'static Resource,
     entity: EntityRef,
     send_before: &'a SendBefore,
-    /// A write was sent for it.
-    wrote: AtomicBool,
+    sent: Sent,
 }
 
 impl Call<'_> {
@@ -221,7 +218,7 @@ impl Call<'_> {
 
     async fn find(&self) -> Result<Option<RemoteRecord>, Ended> {
         let found = self.client.find(self.resource, self.entity, self.send_before).await;
-        found.map_err(|failure| self.failed(failure))?.ok_or_else(|| self.too_late())
+        found.map_err(|failure| self.sent.failed(failure))?.ok_or_else(|| self.sent.too_late())
     }
 
     async fn send(
@@ -230,25 +227,10 @@ impl Call<'_> {
         build: impl Fn(&Http) -> super::Request + Send + Sync,
     ) -> Result<super::Answer, Ended> {
         let answer = self.client.call(intent, self.send_before, build).await;
-        let answer = answer.map_err(|f| self.failed(f))?.ok_or_else(|| self.too_late())?;
-        if intent == Intent::Write {
-            self.wrote.store(true, Ordering::Relaxed);
-        }
+        let answer = answer.map_err(|f| self.sent.failed(f))?;
+        let answer = answer.ok_or_else(|| self.sent.too_late())?;
+        self.sent.note(intent);
         Ok(answer)
-    }
-
-    /// `NotSent` would be a lie after a write, even after one that was refused (obligation 4).
-    fn too_late(&self) -> Ended {
-        if self.wrote.load(Ordering::Relaxed) {
-            let text = "No time was left to find out what became of a write";
-            return PushResult::Failed(Failure::new(FailureClass::Ambiguous, text));
-        }
-        PushResult::NotSent
-    }
-
-    fn failed(&self, failure: Failure) -> Ended {
-        let unsent = failure.unsent && !self.wrote.load(Ordering::Relaxed);
-        PushResult::Failed(Failure { unsent, ..failure })
     }
 
     fn path_of(&self, remote_id: &str) -> String {

@@ -1,0 +1,226 @@
+//! The engine and the client together: what the EMS says is what Mautic holds, by a reading of its own of both.
+
+use std::collections::BTreeMap;
+
+use std::time::Duration;
+
+use ems_sync_remotes::mautic::Contact;
+use ems_sync_remotes::{Fault, Operation, Rule};
+use serde_json::Value;
+
+use super::rig::Rig;
+use crate::support::rig::PATIENCE;
+
+/// The expected contact of each person, by the base tables and the contract: of those who share an address the lowest id.
+const EXPECTED: &str = "
+    select distinct on (lower(btrim(p.email))) p.id::text, jsonb_strip_nulls(jsonb_build_object(
+        'ems_person_id', p.id::text, 'title', nullif(btrim(p.title), ''), 'firstname', btrim(p.first_name),
+        'lastname', btrim(p.last_name), 'email', lower(btrim(p.email)),
+        'mobile', case when p.phone ~ '^[+][0-9]{7,15}$' then p.phone end, 'city', nullif(btrim(p.city), ''),
+        'zipcode', nullif(btrim(p.postal_code), ''),
+        'country', case p.country when 'ZA' then 'South Africa' when 'GB' then 'United Kingdom' end,
+        'preferred_locale', case p.language when 'en-ZA' then 'en_ZA' when 'af' then 'af' end)),
+        (select c.opted_in from ems.contact_preference c where c.person_id = p.id and c.channel = 'EMAIL'),
+        (select c.opted_in from ems.contact_preference c where c.person_id = p.id and c.channel = 'SMS')
+    from ems.person p where btrim(p.email) <> '' order by lower(btrim(p.email)), p.id";
+
+/// Makes `people` persons of every kind: with and without address, sharing one, with and without preferences. Who shares an
+/// address says nothing of it: an opt-out that came to the contact before its owner did stays with it.
+async fn populate(rig: &Rig, people: i64) {
+    rig.exec(&format!(
+        "begin;
+         insert into ems.person (title, first_name, last_name, email, phone, city, postal_code, province, country, language,
+                                 date_of_birth, address_line, medical_conditions, identity_number, emergency_contact_name)
+         select case when n % 4 = 0 then 'Dr' end, (array['Thandi', ' Ngũgĩ', 'Zoë', '美咲'])[1 + n % 4], 'Runner ' || n,
+                case when n % 7 = 0 then null when n % 11 = 0 then '  ' when n % 5 = 0 then 'Family' || n / 20 || '@EMS.example'
+                     else 'runner' || n || '+club@ems.example' end,
+                case n % 3 when 0 then '+2782' || lpad(n::text, 7, '0') when 1 then 'call me' end,
+                case when n % 2 = 0 then 'Durban' end, lpad(n::text, 4, '0'), 'KZN', (array['ZA', 'GB', null])[1 + n % 3],
+                (array['en-ZA', 'af', null])[1 + n % 3], date '1990-01-01', 'canary street', 'canary medical',
+                'canary identity', 'canary emergency'
+         from generate_series(1, {people}) n;
+         insert into ems.contact_preference (person_id, channel, opted_in)
+         select p.id, c.channel, (p.id + c.n) % 3 > 0 from ems.person p,
+                (values ('EMAIL', 0), ('SMS', 1), ('PHONE', 2)) c (channel, n)
+         where (p.id + c.n) % 2 = 0 and p.email not like 'Family%';
+         commit;"
+    ))
+    .await;
+}
+
+/// Every difference between the EMS and Mautic.
+async fn differences(rig: &Rig) -> Vec<String> {
+    let mut contacts: BTreeMap<String, Vec<Contact>> = BTreeMap::new();
+    for contact in rig.sim.contacts() {
+        let key = contact.ems_person_id().unwrap_or("nobody").to_owned();
+        contacts.entry(key).or_default().push(contact);
+    }
+    let mut differences = Vec::new();
+    for row in rig.ems.query(EXPECTED, &[]).await.unwrap() {
+        let (id, wanted): (String, Value) = (row.get(0), row.get(1));
+        let held = contacts.remove(&id).unwrap_or_default();
+        let [contact] = held.as_slice() else {
+            differences.push(format!("{id} has {} contacts", held.len()));
+            continue;
+        };
+        let values = serde_json::to_value(&contact.values).unwrap();
+        if values != wanted {
+            differences.push(format!("{id}: EMS {wanted}, Mautic {values}"));
+        }
+        for (channel, opted_in) in [("email", row.get(2)), ("sms", row.get(3))] {
+            let entry = contact.do_not_contact.iter().find(|entry| entry.channel == channel);
+            let is_right = match opted_in {
+                Some(false) => entry.is_some(),
+                // Whatever forbids it then is not ours.
+                Some(true) => entry.is_none_or(|entry| entry.comments != "ems-sync"),
+                None => true,
+            };
+            if !is_right {
+                differences.push(format!("{id} {channel}: EMS {opted_in:?}, Mautic {entry:?}"));
+            }
+        }
+    }
+    for (key, contacts) in contacts {
+        // What is kept without our key must not be contacted.
+        let is_kept = |contact: &&Contact| key == "nobody" && !contact.do_not_contact.is_empty();
+        let rest = contacts.iter().filter(|contact| !is_kept(contact)).count();
+        if rest > 0 {
+            differences.push(format!("{rest} contacts of {key} are orphaned"));
+        }
+    }
+    differences
+}
+
+async fn assert_same(rig: &Rig, when: &str) {
+    let differences = differences(rig).await;
+    assert!(differences.is_empty(), "{when}: {differences:#?} {:#?}", rig.states().await);
+    assert_eq!(rig.sim.violations(), [], "{when}");
+    assert_eq!(rig.sim.overlaps(), [], "{when}");
+    let open = "select count(*) from sync.dead_letter where closed_on is null";
+    assert_eq!(rig.count(open).await, 0, "{when}: {:#?}", rig.states().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hundreds_of_changes_converge() {
+    let rig = Rig::new().await;
+    populate(&rig, 300).await;
+    let running = rig.start();
+    rig.settled().await;
+    assert_same(&rig, "after the first push").await;
+    // People at Mautic have their say, also one whose contact will be deleted.
+    let contacts = rig.sim.contacts();
+    for contact in contacts.iter().step_by(9) {
+        assert!(rig.sim.unsubscribe(contact.id, "email"));
+    }
+    for round in 0..3 {
+        rig.exec(&format!(
+            "update ems.person set last_name = last_name || '-{round}' where id % 4 = {round};
+             update ems.person set city = null, phone = null, country = null where id % 6 = {round};
+             update ems.person set email = 'moved' || id || '-{round}@ems.example' where id % 13 = {round};
+             update ems.person set email = null where id % 17 = {round};
+             update ems.contact_preference set opted_in = not opted_in where person_id % 3 = {round};
+             delete from ems.contact_preference where person_id % 19 = {round};
+             delete from ems.person where id % 23 = {round};
+             insert into ems.person (first_name, last_name, email)
+             select 'Late', 'Entry {round}', 'late{round}-' || n || '@ems.example' from generate_series(1, 10) n;"
+        ))
+        .await;
+        rig.settled().await;
+        assert_same(&rig, &format!("after round {round}")).await;
+    }
+    let (code, verified) = rig.run(&["verify", "--target", "mautic", "--json"]).await;
+    assert_eq!(code, 0, "{verified}");
+    let verified: Value = serde_json::from_str(&verified).unwrap();
+    assert_eq!(
+        verified["matched"],
+        rig.count(&format!("select count(*) from ({EXPECTED}) e")).await
+    );
+    let held = format!("{:?}", rig.sim.contacts());
+    assert!(!held.contains("canary") && !held.contains("1990") && !held.contains("KZN"));
+    running.stop().await;
+}
+
+/// An owner goes, and whoever shared the address is made a contact; an owner comes, and takes one over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shared_addresses_have_one_contact_whoever_comes_and_goes() {
+    let rig = Rig::new().await;
+    let running = rig.start();
+    let person = |id: i64, email: &str| {
+        format!(
+            "insert into ems.person (id, first_name, last_name, email) overriding system value
+                 values ({id}, 'P', '{id}', '{email}');"
+        )
+    };
+    rig.exec(&(person(20, "f@ems.example") + &person(30, "F@ems.example "))).await;
+    rig.settled().await;
+    assert_same(&rig, "two share").await;
+    assert!(rig.sim.contact_of("30").is_none());
+    // A lower id comes later: the contact is the same, and so is its unsubscription.
+    let contact = rig.sim.contact_of("20").unwrap().id;
+    rig.sim.unsubscribe(contact, "email");
+    rig.exec(&person(10, "f@EMS.example")).await;
+    rig.settled().await;
+    assert_same(&rig, "three share").await;
+    let taken = rig.sim.contact_of("10").unwrap();
+    assert_eq!((taken.id, taken.do_not_contact_reason("email")), (contact, Some(1)));
+    rig.exec("delete from ems.person where id = 10").await;
+    rig.settled().await;
+    assert_same(&rig, "the owner went").await;
+    let kept = rig.sim.contact_of("20").unwrap();
+    assert_eq!((kept.id, kept.do_not_contact_reason("email")), (contact, Some(1)));
+    rig.exec("update ems.person set email = 'other@ems.example' where id = 20").await;
+    rig.settled().await;
+    assert_same(&rig, "the owner moved").await;
+    assert_eq!(rig.sim.contact_count(), 2);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_answers_leave_no_second_contact() {
+    let rig = Rig::new().await;
+    populate(&rig, 120).await;
+    for operation in [Operation::Create, Operation::Patch, Operation::Delete] {
+        let lost =
+            Rule::new(Fault::CommitThenDrop).operation(operation).probability(0.15).times(15);
+        rig.sim.faults().push(lost);
+    }
+    rig.sim.faults().push(Rule::new(Fault::CommitThenDrop).operation(Operation::Bulk).times(1));
+    let running = rig.start();
+    rig.settled().await;
+    rig.exec(
+        "update ems.person set last_name = last_name || '-x' where id % 2 = 0;
+         update ems.contact_preference set opted_in = not opted_in;
+         delete from ems.person where id % 5 = 1;",
+    )
+    .await;
+    rig.settled().await;
+    let lost = rig.sim.journal().into_iter().filter(|entry| !entry.faults.is_empty()).count();
+    assert!(lost >= 10, "only {lost} answers were lost");
+    assert_same(&rig, "after lost answers").await;
+    running.stop().await;
+}
+
+/// What is sent for a field that is not there is lost without a word: nothing is sent before somebody has made it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mautic_without_our_field_is_disabled_before_anything_is_written() {
+    let rig = Rig::new().await;
+    rig.sim.remove_field("ems_person_id");
+    populate(&rig, 20).await;
+    let running = rig.start();
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    let disabled = async {
+        let sql = "select count(*) from sync.target
+                   where target = 'mautic' and disabled_on is not null";
+        while rig.count(sql).await == 0 {
+            pace.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, disabled).await.expect("is disabled");
+    assert_eq!(rig.sim.contact_count(), 0);
+    rig.sim.plant_field(serde_json::json!({ "alias": "ems_person_id", "type": "text" })).unwrap();
+    let (code, text) = rig.run(&["target", "enable", "mautic"]).await;
+    assert_eq!(code, 0, "{text}");
+    rig.settled().await;
+    assert_same(&rig, "with the field").await;
+    running.stop().await;
+}
