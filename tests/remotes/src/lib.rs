@@ -35,6 +35,29 @@
 //! sim.issue_token() -> String                            // a valid bearer without a login
 //! tagserver::{concurrency_failure(), data_access_failure()} -> Fault
 //!
+//! // ---- one remote: Chatwoot -------------------------------------------------------------
+//! use ems_sync_remotes::chatwoot::{Author, Chatwoot, ChatwootOptions, Delivery, Resource, Row};
+//! let sim: Simulator<Chatwoot> = Chatwoot::start(ChatwootOptions::default()).await?;
+//!
+//! ChatwootOptions { server: ServerOptions, account_id: i64, token: String, agent_token: String,
+//!                   bot_token: String, first_id: i64, settings: ChatwootSettings } // : Default
+//! ChatwootSettings { … }           // one field per difference between servers: README.md
+//! Resource::{Contact, Conversation, Webhook, AttributeDefinition}
+//! Row { id: i64, external_id: Option<String>, body: serde_json::Value }
+//!
+//! sim.rows(Resource::Contact) -> Vec<Row>                // by id
+//! sim.contact("42") -> Option<Row>                       // by our EMS id
+//! sim.row_by_id(Resource::Contact, 700_001) -> Option<Row>
+//! sim.contact_count() -> usize
+//! sim.plant(Resource::Contact, json!({…})) -> Result<Row, ControlError>   // webhooks tell of it
+//! sim.remove(Resource::Contact, id) -> bool              // nothing tells of it
+//! sim.merge(base, mergee)  .block(id, true)  .set_online(id, true)        // what agents do
+//! sim.message(conversation, Author::{Contact, Agent}, "…") -> Result<i64, ControlError>
+//! sim.run_jobs() -> Vec<Delivery>  // signed webhook requests, yours to send
+//! delivery.send().await -> Sent    sim.deliver().await -> Vec<Sent>
+//! sim.issue_token() -> String      sim.accept_token("…")     sim.revoke_tokens()
+//! sim.reimage(Reimage::…)          sim.configure(|settings| settings.crm_v2 = true)
+//!
 //! // ---- every simulator ------------------------------------------------------------------
 //! ServerOptions { listen: SocketAddr, control: SocketAddr, tls: Option<Certificate>,
 //!                 latency: Duration, seed: u64, journal_limit: Option<usize>,
@@ -96,6 +119,7 @@ mod in_flight;
 mod journal;
 mod ledger;
 
+pub mod chatwoot;
 mod remote;
 pub mod tagserver;
 

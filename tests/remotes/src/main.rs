@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ems_sync_remotes::chatwoot::{Chatwoot, ChatwootOptions, Jobs};
 use ems_sync_remotes::tagserver::{Bulk, TagServer, TagServerOptions};
 use ems_sync_remotes::{Certificate, Remote, ServerOptions, Simulator};
 use serde_json::json;
@@ -27,6 +28,8 @@ enum RemoteCommand {
     /// The organisation's timing system.
     #[command(name = "tagserver")]
     TagServer(TagServerArgs),
+    /// The support desk.
+    Chatwoot(ChatwootArgs),
 }
 
 /// What every remote takes.
@@ -87,6 +90,27 @@ struct TagServerArgs {
     first_id: i64,
 }
 
+#[derive(Debug, Args)]
+struct ChatwootArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The account's number.
+    #[arg(long, default_value_t = 1)]
+    account_id: i64,
+    /// The administrator's access token.
+    #[arg(long, default_value = "ems-sync-token")]
+    token: String,
+    /// The first contact id.
+    #[arg(long, default_value_t = 700_001)]
+    first_id: i64,
+    /// Let webhooks go to loopback and private addresses.
+    #[arg(long)]
+    allow_private_network: bool,
+    /// Run background jobs after each request: webhooks go out by themselves.
+    #[arg(long)]
+    immediate_jobs: bool,
+}
+
 /// Whatever keeps the process from serving.
 type Failure = Box<dyn std::error::Error>;
 
@@ -117,6 +141,21 @@ async fn run(cli: Cli) -> Result<(), Failure> {
                 options.settings.bulk = Bulk::NotFound;
             }
             let simulator = TagServer::start(options).await?;
+            serve(&simulator, &args.server).await
+        }
+        RemoteCommand::Chatwoot(args) => {
+            let mut options = ChatwootOptions {
+                server: server_options(&args.server),
+                account_id: args.account_id,
+                token: args.token,
+                first_id: args.first_id,
+                ..ChatwootOptions::default()
+            };
+            options.settings.allow_private_network = args.allow_private_network;
+            if args.immediate_jobs {
+                options.settings.jobs = Jobs::Immediate;
+            }
+            let simulator = Chatwoot::start(options).await?;
             serve(&simulator, &args.server).await
         }
     }

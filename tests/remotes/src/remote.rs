@@ -66,6 +66,9 @@ pub struct Subject {
     pub remote_id: Option<String>,
     /// Our ids it names or is known to touch.
     pub external_ids: Vec<String>,
+    /// How far the remote's rows had come when it arrived, in a count of the remote's own: what a
+    /// remote that checks first and inserts later has looked at.
+    pub seen: u64,
 }
 
 impl Subject {
@@ -77,6 +80,7 @@ impl Subject {
             resource: None,
             remote_id: None,
             external_ids: Vec::new(),
+            seen: 0,
         }
     }
 }
@@ -185,6 +189,14 @@ pub trait Remote: Send + Sync + 'static {
     /// # Errors
     /// If there is no such resource.
     fn remove_row(&self, resource: &str, id: &str) -> Result<bool, ControlError>;
+
+    /// Does what a person at the remote does, and returns what became of it.
+    ///
+    /// # Errors
+    /// If people cannot do that here.
+    fn act(&self, _act: &Value) -> Result<Value, ControlError> {
+        Err(ControlError::Unfit(format!("nobody acts at {}", self.name())))
+    }
 
     /// The settings that can be changed while it runs.
     fn settings(&self) -> Value;

@@ -1,7 +1,7 @@
 //! The simulators keep their contracts, and misbehave exactly as they are told.
 //!
-//! `tagserver_*` go line by line through `tests/remotes/contracts/tagserver.md`; the others are about
-//! what all simulators share.
+//! `tagserver_*` go line by line through `tests/remotes/contracts/tagserver.md`, and `chatwoot_*` likewise;
+//! the others are about what all simulators share.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,7 +12,14 @@
     reason = "a test that panics has failed, which is what it is for"
 )]
 
+mod chatwoot_client;
 mod client;
+
+mod chatwoot_access;
+mod chatwoot_contacts;
+mod chatwoot_conversations;
+mod chatwoot_lists;
+mod chatwoot_webhooks;
 
 mod tagserver_bulk;
 mod tagserver_field;

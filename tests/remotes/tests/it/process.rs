@@ -45,6 +45,22 @@ async fn it_says_where_it_is_and_stops_when_its_input_ends() {
 }
 
 #[tokio::test]
+async fn it_serves_chatwoot() {
+    let arguments = ["chatwoot", "--token", "t", "--account-id", "3", "--allow-private-network"];
+    let (_child, ready) = spawn(&arguments).await;
+    assert_eq!(ready["remote"], "chatwoot");
+    let base = ready["base_url"].as_str().unwrap();
+    let http = builder().build().unwrap();
+    let contacts = format!("{base}/api/v1/accounts/3/contacts");
+    let answer = http.get(contacts).header("Api-Access-Token", "t").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let settings = format!("{}/_sim/settings", ready["control_url"].as_str().unwrap());
+    let settings: Value = http.get(settings).send().await.unwrap().json().await.unwrap();
+    assert_eq!(settings["allow_private_network"], true);
+    assert_eq!(settings["jobs"], "held");
+}
+
+#[tokio::test]
 async fn it_stops_on_sigterm_and_leaves_no_file_behind() {
     let (mut child, ready) = spawn(&["tagserver", "--tls"]).await;
     let path = ready["ca_file"].as_str().unwrap().to_owned();
