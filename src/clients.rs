@@ -4,6 +4,7 @@ use anyhow::Context as _;
 
 use crate::config::Config;
 use crate::remote::Remote;
+use crate::remote::chatwoot::Chatwoot;
 use crate::remote::tagserver::TagServer;
 use crate::target::Target;
 
@@ -33,7 +34,7 @@ pub async fn with_client<J: Job>(
         Target::Mautic => no_client(target),
         Target::MailChimp => no_client(target),
         Target::RunSignup => no_client(target),
-        Target::Chatwoot => no_client(target),
+        Target::Chatwoot => job.run(|| chatwoot(config)).await,
     }
 }
 
@@ -53,4 +54,14 @@ pub fn tagserver(config: &Config) -> anyhow::Result<TagServer> {
         tagserver.password.clone(),
     )
     .context("The client of `tagserver` can't be built")
+}
+
+/// The client of the configured Chatwoot.
+///
+/// # Errors
+/// When its CA can't be used.
+pub fn chatwoot(config: &Config) -> anyhow::Result<Chatwoot> {
+    let chatwoot = &config.targets.chatwoot;
+    Chatwoot::new(&chatwoot.common.http_settings(), chatwoot.api_token.clone(), chatwoot.account_id)
+        .context("The client of `chatwoot` can't be built")
 }

@@ -174,6 +174,10 @@ pub const CONCURRENCY_MAX: usize = 512;
 pub const TAGSERVER_BULK_ROWS: usize = 500;
 /// Rows of one page when a `TagServer` resource is listed; its maximum is 2000.
 pub const TAGSERVER_PAGE_ROWS: usize = 1_000;
+/// Contacts on a page of Chatwoot's lists (its contract, section 4): fixed.
+pub const CHATWOOT_PAGE_ROWS: usize = 15;
+/// Pages that a look-up for one person's contact reads at most.
+pub const CHATWOOT_LOOK_UP_PAGES: usize = 10;
 
 // --- Postgres ----------------------------------------------------------------------------------
 

@@ -46,6 +46,7 @@ use crate::hash::ContentHash;
 use crate::target::Target;
 
 mod account;
+pub mod chatwoot;
 pub mod failure;
 mod http;
 mod place;
