@@ -26,6 +26,7 @@ mod broker_faults;
 mod broker_loss;
 mod broker_wiped;
 mod capture;
+mod chatwoot;
 mod checker;
 mod cli;
 mod contention;

@@ -193,13 +193,17 @@ impl Call<'_> {
         Ok(None)
     }
 
-    /// Takes the address off the contact of a person who gave it up to this one; off nobody else's.
+    /// Takes the address, and our marks, off the contact of a person who gave it up to this one; off nobody else's.
     async fn take_email(&self, from: &Contact, wire: &Wire) -> Result<(), Ended> {
         let was_given_up = from.person().is_some_and(|of| adopt::gave_up(wire, of));
         if !was_given_up || from.foreign_identifier().is_some() {
             return Err(self.rejected(adopt::EMAIL_TAKEN));
         }
-        let body = Map::from_iter([(wire::EMAIL.to_owned(), Value::Null)]);
+        self.drop_attribute(from).await?;
+        let mut body = Map::from_iter([(wire::EMAIL.to_owned(), Value::Null)]);
+        if from.identifier().is_some() {
+            body.extend(no_identifier());
+        }
         match self.put(from.id, &body).await? {
             Written::Done(_) | Written::Missing => Ok(()),
             Written::Refused(refusal) => Err(self.failure(refusal.failure)),
@@ -226,21 +230,26 @@ impl Call<'_> {
 
     /// The identifier last: while it is there, the contact is found by it.
     async fn unlink(&self, contact: Contact) -> Result<PushResult, Ended> {
-        if contact.has_attribute() {
-            let path = self.client.contact_path(contact.id, "/destroy_custom_attributes");
-            let body = json!({ "custom_attributes": [wire::ATTRIBUTE] });
-            let written =
-                self.write(contact.id, |http| http.request(Method::Post, &path).json(&body));
-            if let Written::Refused(refusal) = written.await? {
-                return Ok(self.failure(refusal.failure));
-            }
-        }
+        self.drop_attribute(&contact).await?;
         if contact.identifier().and_then(wire::person_of_identifier).is_some()
             && let Written::Refused(refusal) = self.put(contact.id, &no_identifier()).await?
         {
             return Ok(self.failure(refusal.failure));
         }
         Ok(PushResult::Gone)
+    }
+
+    async fn drop_attribute(&self, contact: &Contact) -> Result<(), Ended> {
+        if !contact.has_attribute() {
+            return Ok(());
+        }
+        let path = self.client.contact_path(contact.id, "/destroy_custom_attributes");
+        let body = json!({ "custom_attributes": [wire::ATTRIBUTE] });
+        let request = |http: &Http| http.request(Method::Post, &path).json(&body);
+        match self.write(contact.id, request).await? {
+            Written::Done(_) | Written::Missing => Ok(()),
+            Written::Refused(refusal) => Err(self.failure(refusal.failure)),
+        }
     }
 
     /// The contact with a known id; `None` if there is none (any more).
