@@ -10,11 +10,9 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::verify::{self, Finding, Known, Ours, Row};
-use crate::delivery::Cause;
+use crate::deliver::record::State;
 use crate::entity::{EntityRef, EntityType};
-use crate::hash::ContentHash;
-use crate::remote::{Failure, Remote, RemoteRecord};
-use crate::route::Owing;
+use crate::remote::{Failure, Remote, RemoteRecord, Wire};
 use crate::store::{Found, Store, StoreError, VerifyRecord};
 
 /// Why a walk ended early.
@@ -59,10 +57,18 @@ impl<R: Remote> Verifier<R> {
     /// # Errors
     /// [`VerifyError`]; what was written until then is taken away.
     pub async fn walk(&self) -> Result<Walked, VerifyError> {
+        self.walk_types(|_| true).await
+    }
+
+    pub(super) async fn walk_types(
+        &self,
+        wanted: impl Fn(EntityType) -> bool,
+    ) -> Result<Walked, VerifyError> {
         let run = Uuid::now_v7();
         self.store.verify_begin().await?;
         let mut foreign = 0;
-        for entity_type in self.remote.target().outbound_types() {
+        let types = self.remote.target().outbound_types();
+        for entity_type in types.iter().filter(|entity_type| wanted(**entity_type)) {
             match self.walk_type(run, *entity_type).await {
                 Ok(of_type) => foreign += of_type,
                 Err(error) => {
@@ -128,15 +134,20 @@ impl<R: Remote> Verifier<R> {
         let known: HashMap<i64, &VerifyRecord> = records.iter().map(|r| (r.id, r)).collect();
         let found = ours.into_iter().map(|(id, row)| {
             let record = known.get(&id).copied();
+            let wire = wanted.get(&id).and_then(Option::as_ref);
             let ours = Ours {
                 is_shown: wanted.contains_key(&id),
-                wanted: wanted.get(&id).copied().flatten(),
+                wanted: wire.map(|wire| wire.hash),
                 known: record.map(known_of),
             };
             let has_our_key = row.entity.is_some();
             let there = Row { remote_id: &row.remote_id, hash: row.wire.hash, has_our_key };
             let (finding, reason) = verify::judge(&ours, Some(there));
-            found(id, record, Some(&row.remote_id), finding, reason)
+            let mut found = found(id, record, Some(&row.remote_id), finding, reason);
+            if finding == Finding::Different {
+                found.fields = wire.map(|w| w.differing_fields(&row.wire)).unwrap_or_default();
+            }
+            found
         });
         self.store.verify_note(run, entity_type, &found.collect::<Vec<_>>()).await?;
         Ok(foreign)
@@ -147,7 +158,7 @@ impl<R: Remote> Verifier<R> {
         &self,
         entity_type: EntityType,
         ids: &[i64],
-    ) -> Result<HashMap<i64, Option<ContentHash>>, StoreError> {
+    ) -> Result<HashMap<i64, Option<Wire>>, StoreError> {
         let target = self.remote.target();
         let projections = self.store.projections(target, entity_type, ids).await?;
         let parents: HashSet<EntityRef> =
@@ -156,8 +167,7 @@ impl<R: Remote> Verifier<R> {
         let remote_ids = self.store.remote_ids(target, &parents).await?;
         let wanted = projections.iter().map(|projection| {
             let wire = self.remote.wire(projection.entity, &projection.fields, &remote_ids);
-            let hash = wire.ok().filter(|_| !projection.is_odd).map(|wire| wire.hash);
-            (projection.entity.id, hash)
+            (projection.entity.id, wire.ok().filter(|_| !projection.is_odd))
         });
         Ok(wanted.collect())
     }
@@ -199,17 +209,7 @@ impl<R: Remote> Verifier<R> {
             loop {
                 let ids = self.store.verify_to_owe(walked.run, entity_type, after).await?;
                 let Some(last) = ids.last().copied() else { break };
-                owed += u64::try_from(ids.len()).unwrap_or(0);
-                let now = self.store.now().await?;
-                let owing = Owing {
-                    target,
-                    entity_type,
-                    entities: ids.into_iter().map(|id| (id, now, None)).collect(),
-                    cause: Cause::Resync,
-                    bulk: true,
-                    in_doubt: true,
-                };
-                self.store.owe(vec![owing]).await?;
+                owed += self.owe_bulk(entity_type, ids, true).await?;
                 after = last;
             }
         }
@@ -222,6 +222,8 @@ fn known_of(record: &VerifyRecord) -> Known {
         remote_id: record.remote_id.clone(),
         is_owed: record.is_owed,
         was_pushed_since: record.was_pushed_since,
+        confirmed: record.confirmed,
+        is_skipped: record.state == State::Skipped.name(),
     }
 }
 
@@ -235,5 +237,5 @@ fn found(
     let remote_id =
         remote_id.map(str::to_owned).or_else(|| record.and_then(|record| record.remote_id.clone()));
     let state = record.map_or("pending", |record| record.state.as_str()).to_owned();
-    Found { id, remote_id, finding, state, reason: reason.to_owned() }
+    Found { id, remote_id, finding, state, reason: reason.to_owned(), fields: Vec::new() }
 }

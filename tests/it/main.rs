@@ -44,6 +44,7 @@ mod model;
 mod outages;
 mod postgres_faults;
 mod proxy;
+mod resync;
 mod sim;
 mod sweep;
 mod tagserver;

@@ -7,8 +7,10 @@ use std::sync::OnceLock;
 use axum::extract::Query;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
-use hyper::{HeaderMap, Method};
+use hyper::{HeaderMap, Method, Uri};
 use serde_json::Value;
+
+use crate::in_flight::Concurrency;
 
 /// A request whose body has arrived in full.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub struct Request {
     pub body: Bytes,
     /// Whether the body was larger than the server takes.
     pub oversized: bool,
+    /// How many requests the server was working on when this one arrived.
+    pub concurrency: Concurrency,
     json: OnceLock<Option<Value>>,
 }
 
@@ -34,6 +38,20 @@ pub struct Request {
 pub(crate) struct Incomplete(#[source] hyper::Error);
 
 impl Request {
+    /// A request that came inside another one.
+    pub(crate) fn inner(method: Method, uri: &Uri, body: Bytes) -> Self {
+        Self {
+            method,
+            path: uri.path().to_owned(),
+            query: Query::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_default(),
+            headers: HeaderMap::new(),
+            body,
+            oversized: false,
+            concurrency: Concurrency::default(),
+            json: OnceLock::new(),
+        }
+    }
+
     /// Reads `incoming` to its end; keeps at most `max_body_bytes` of the body.
     pub(crate) async fn read(
         incoming: hyper::Request<Incoming>,
@@ -49,6 +67,7 @@ impl Request {
             headers: head.headers,
             body,
             oversized,
+            concurrency: Concurrency::default(),
             json: OnceLock::new(),
         })
     }

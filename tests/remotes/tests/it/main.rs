@@ -1,7 +1,7 @@
 //! The simulators keep their contracts, and misbehave exactly as they are told.
 //!
-//! `tagserver_*` go line by line through `tests/remotes/contracts/tagserver.md`, and `chatwoot_*` likewise;
-//! the others are about what all simulators share.
+//! `<remote>` and `<remote>_*` go line by line through `tests/remotes/contracts/<remote>.md`; the others are about
+//! what all simulators share.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,6 +14,15 @@
 
 mod chatwoot_client;
 mod client;
+mod mautic_client;
+
+mod mautic_batch;
+mod mautic_consent;
+mod mautic_faults;
+mod mautic_login;
+mod mautic_merges;
+mod mautic_reads;
+mod mautic_writes;
 
 mod chatwoot_access;
 mod chatwoot_contacts;
@@ -21,12 +30,16 @@ mod chatwoot_conversations;
 mod chatwoot_lists;
 mod chatwoot_webhooks;
 
+mod runsignup;
+
 mod tagserver_bulk;
 mod tagserver_field;
 mod tagserver_login;
 mod tagserver_reads;
 mod tagserver_validation;
 mod tagserver_writes;
+
+mod mailchimp;
 
 mod control;
 mod door;
