@@ -68,7 +68,7 @@ pub async fn with_client<J: Job>(
         Target::Mautic => job.run(|| mautic(config, &http)).await,
         Target::MailChimp => no_client(target),
         Target::RunSignup => no_client(target),
-        Target::Chatwoot => no_client(target),
+        Target::Chatwoot => job.run(|| chatwoot(config)).await,
     }
 }
 
@@ -101,4 +101,14 @@ pub fn mautic(config: &Config, http: &HttpSettings) -> anyhow::Result<Mautic> {
         }
     };
     Mautic::new(http, credentials).context("The client of `mautic` can't be built")
+}
+
+/// The client of the configured Chatwoot.
+///
+/// # Errors
+/// When its CA can't be used.
+pub fn chatwoot(config: &Config) -> anyhow::Result<Chatwoot> {
+    let chatwoot = &config.targets.chatwoot;
+    Chatwoot::new(&chatwoot.common.http_settings(), chatwoot.api_token.clone(), chatwoot.account_id)
+        .context("The client of `chatwoot` can't be built")
 }

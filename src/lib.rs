@@ -59,4 +59,5 @@ pub mod clients;
 pub mod error_chain;
 pub mod failpoint;
 pub mod process;
+pub mod random;
 pub mod target_watch;

@@ -204,6 +204,10 @@ pub const MAUTIC_PAGE_ROWS: usize = 200;
 pub const MAUTIC_BATCH_ROWS: usize = 50;
 /// Contacts with one e-mail address or one EMS id that are looked at.
 pub const MAUTIC_TWINS_MAX: usize = 20;
+/// Contacts on a page of Chatwoot's lists (its contract, section 4): fixed.
+pub const CHATWOOT_PAGE_ROWS: usize = 15;
+/// Pages that a look-up for one person's contact reads at most.
+pub const CHATWOOT_LOOK_UP_PAGES: usize = 10;
 
 // --- Postgres ----------------------------------------------------------------------------------
 

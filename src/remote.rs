@@ -49,6 +49,7 @@ use crate::target::Target;
 
 mod account;
 pub mod budget;
+pub mod chatwoot;
 pub mod failure;
 mod http;
 mod login;
@@ -117,6 +118,9 @@ pub struct Wire {
     /// What at most one record of its type may hold at the target (a normalised e-mail address), as a digest. Of several
     /// entities with the same key the one with the lowest id owns it; the others have no record there.
     pub match_key: Option<ContentHash>,
+    /// Others that want the same key and have no record for it. What still carries their ids at the target they gave up to
+    /// this entity, the owner, and only they did: whoever is not named here may hold it rightfully.
+    pub given_up_by: Vec<EntityRef>,
 }
 
 impl Wire {
@@ -124,12 +128,12 @@ impl Wire {
     #[must_use]
     pub fn new(target: Target, mapping_version: u32, body: Value) -> Self {
         let hash = ContentHash::of(target, mapping_version, &body);
-        Self { body, hash, match_key: None }
+        Self { body, hash, match_key: None, given_up_by: Vec::new() }
     }
 
     /// The same, with the key that its record would hold.
     #[must_use]
-    pub const fn with_match_key(mut self, key: Option<ContentHash>) -> Self {
+    pub fn with_match_key(mut self, key: Option<ContentHash>) -> Self {
         self.match_key = key;
         self
     }

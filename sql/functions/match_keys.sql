@@ -7,7 +7,8 @@
 -- Two batches that want one key are serialised by a lock on it, so that one of them sees the other. Whoever stops wanting
 -- a key owes all others that want it: one of them owns it now. A lease is needed: p_owner is its owner.
 --
--- Returns ('key', type, id, owner, holder, whether the holder waits for this one) and ('owed', type, id) for others.
+-- Returns ('key', type, id, owner, holder, whether the holder waits for this one), ('given_up', type, id of an owner, null,
+-- another one that wants its key and surely has no record) and ('owed', type, id) for others.
 create or replace function sync.match_keys(
     p_target text,
     p_owner  uuid,
@@ -75,6 +76,19 @@ begin
             limit 1
         ) holder on true
         where w.key is not null;
+
+    -- The owner alone may take over what the others left at the target.
+    return query
+        select 'given_up', w.entity_type, w.entity_id, null::bigint, r.entity_id, false
+        from unnest(p_types, p_ids, p_keys) as w (entity_type, entity_id, key)
+        join sync.record r
+          on r.target = p_target and r.entity_type = w.entity_type and r.wanted_key = decode(w.key, 'hex') and not r.gone
+        where w.key is not null
+          and r.entity_id > w.entity_id and r.remote_id is null and r.intent_on is null
+          and not exists (
+              select 1 from sync.record o
+              where o.target = p_target and o.entity_type = w.entity_type and o.wanted_key = decode(w.key, 'hex') and not o.gone
+                and o.entity_id < w.entity_id);
 end
 $body$;
 comment on function sync.match_keys is 'Writes which match keys a batch wants; tells the owner and the holder of each.';

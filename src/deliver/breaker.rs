@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 pub mod evidence;
 pub mod pause;
@@ -25,6 +24,7 @@ use crate::deliver::settle::Verdict;
 use crate::entity::EntityRef;
 use crate::error_chain::chain;
 use crate::limits;
+use crate::random;
 use crate::remote::{Alarms, Failure, FailureClass, Remote};
 use crate::store::{Change, Store, StoreError};
 use crate::target::Target;
@@ -253,7 +253,8 @@ async fn apply(
 ) -> Result<Applied, StoreError> {
     for _ in 0..limits::TARGET_CHANGE_TRIES {
         let before = store.standing(target).await?;
-        let (after, effects) = rule::step(&before.standing, event, before.now, random(), patience);
+        let (after, effects) =
+            rule::step(&before.standing, event, before.now, random::unit(), patience);
         let is_open = rule::is_open_for_business(&after, before.now);
         if effects.is_empty() && after == before.standing {
             return Ok(Applied { effects, version: before.version, is_open });
@@ -263,7 +264,7 @@ async fn apply(
             effects.iter().for_each(|effect| announce(target, effect));
             return Ok(Applied { effects, version, is_open });
         }
-        tokio::time::sleep(Duration::from_millis(20).mul_f64(random())).await;
+        tokio::time::sleep(Duration::from_millis(20).mul_f64(random::unit())).await;
     }
     Err(StoreError::Unexpected("the state of a target changes faster than it can be written"))
 }
@@ -310,11 +311,4 @@ fn advice(reason: &str) -> &'static str {
         "See whether the target is up, then `ems-sync target enable`.",
         FailureClass::advice,
     )
-}
-
-/// A number in 0 to 1.
-fn random() -> f64 {
-    let (n, _) = Uuid::new_v4().as_u64_pair();
-    let n = u32::try_from(n >> 32).unwrap_or(0);
-    f64::from(n) / f64::from(u32::MAX)
 }

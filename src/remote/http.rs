@@ -124,12 +124,22 @@ pub(super) struct Http {
 
 impl Http {
     pub(super) fn new(settings: &HttpSettings) -> Result<Self, TlsError> {
+        Self::build(settings, true)
+    }
+
+    /// One that sends no `Accept-Encoding`.
+    pub(super) fn without_compression(settings: &HttpSettings) -> Result<Self, TlsError> {
+        Self::build(settings, false)
+    }
+
+    fn build(settings: &HttpSettings, accepts_gzip: bool) -> Result<Self, TlsError> {
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls_config(settings.ca_pem.as_deref())?)
             .https_only(!settings.allow_http)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
+            .gzip(accepts_gzip)
             .connect_timeout(limits::HTTP_CONNECT_TIMEOUT.min(settings.timeout))
             .timeout(settings.timeout)
             .pool_idle_timeout(limits::HTTP_POOL_IDLE)

@@ -12,7 +12,7 @@ use crate::target::Target;
 use super::records::entity;
 
 /// Who else has the match key that an entity wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MatchKey {
     /// The lowest id among those that want it; perhaps the entity itself.
     pub owner: Option<EntityRef>,
@@ -20,6 +20,8 @@ pub struct MatchKey {
     pub holder: Option<EntityRef>,
     /// That one waits for this entity to give up the key that it wants.
     pub holder_waits_for_us: bool,
+    /// If the entity is the owner: the others that want it, and surely have no record.
+    pub given_up_by: Vec<EntityRef>,
 }
 
 /// What came of writing a batch's keys down.
@@ -59,20 +61,22 @@ impl Store {
         let mut found = MatchKeys::default();
         for row in rows {
             let of = entity(&row)?;
-            if row.try_get::<_, &str>("kind")? == "owed" {
-                found.due.push(of);
-                continue;
-            }
             let other = |column| -> Result<Option<EntityRef>, StoreError> {
                 let id: Option<i64> = row.try_get(column)?;
                 Ok(id.map(|id| EntityRef::new(of.entity_type, id)))
             };
-            let key = MatchKey {
-                owner: other("owner_id")?,
-                holder: other("holder_id")?,
-                holder_waits_for_us: row.try_get("holder_waits")?,
-            };
-            found.found.insert(of, key);
+            match row.try_get("kind")? {
+                "owed" => found.due.push(of),
+                "given_up" => {
+                    found.found.entry(of).or_default().given_up_by.extend(other("holder_id")?);
+                }
+                _ => {
+                    let key = found.found.entry(of).or_default();
+                    key.owner = other("owner_id")?;
+                    key.holder = other("holder_id")?;
+                    key.holder_waits_for_us = row.try_get("holder_waits")?;
+                }
+            }
         }
         Ok(found)
     }

@@ -27,6 +27,7 @@ mod broker_loss;
 mod broker_wiped;
 mod budget;
 mod capture;
+mod chatwoot;
 mod checker;
 mod cli;
 mod contention;

@@ -87,6 +87,9 @@ fn pure_modules_know_no_runtime_no_broker_no_http_and_no_database() {
         "src/deliver/settle.rs",
         "src/remote/failure.rs",
         "src/sweep/verify.rs",
+        "src/remote/chatwoot/adopt.rs",
+        "src/remote/chatwoot/contact.rs",
+        "src/remote/chatwoot/wire.rs",
         "src/remote/tagserver/wire.rs",
     ];
     for path in pure {

@@ -100,7 +100,7 @@ impl<R: Remote> Worker<R> {
                 let related = Related {
                     child: children.get(&claim.entity).copied(),
                     older: older.get(&claim.entity).copied(),
-                    key: keys.get(&claim.entity).copied().unwrap_or_default(),
+                    key: keys.get(&claim.entity).cloned().unwrap_or_default(),
                 };
                 self.turn(claim, projection, shown, related, now)
             })
@@ -155,8 +155,8 @@ impl<R: Remote> Worker<R> {
         let (ems, wire) = match shown {
             None => (Ems::Gone { child: related.child }, None),
             Some(Shown::Nothing(ems)) => (ems, None),
-            Some(Shown::Content(wire)) => match owned(claim.entity, &wire, related) {
-                Ok(ems) => (ems, Some(wire)),
+            Some(Shown::Content(wire)) => match owned(claim.entity, &wire, &related) {
+                Ok(ems) => (ems, Some(Wire { given_up_by: related.key.given_up_by, ..wire })),
                 Err(why) => {
                     unmappable = Some(why);
                     (Ems::Unmappable, None)
@@ -228,8 +228,8 @@ impl<R: Remote> Worker<R> {
 }
 
 /// Whether the entity may have its content at the target, as far as others with its match key leave it that.
-fn owned(entity: EntityRef, wire: &Wire, related: Related) -> Result<Ems, String> {
-    let MatchKey { owner, holder, holder_waits_for_us } = related.key;
+fn owned(entity: EntityRef, wire: &Wire, related: &Related) -> Result<Ems, String> {
+    let MatchKey { owner, holder, holder_waits_for_us, .. } = related.key;
     if owner.is_some_and(|owner| owner != entity) {
         return Ok(Ems::Shared);
     }

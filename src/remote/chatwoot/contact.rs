@@ -1,0 +1,69 @@
+//! A contact as Chatwoot shows it, and whose it is. Pure.
+
+use serde_json::Value;
+
+use super::wire;
+use crate::entity::{EntityRef, EntityType};
+use crate::remote::{RemoteRecord, Wire};
+
+/// A contact.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Contact {
+    pub(super) id: i64,
+    /// Its content, in the normal form of the mapping.
+    pub(super) wire: Wire,
+    /// When it was made, in seconds; lists are sorted by it.
+    pub(super) created_at: Option<i64>,
+}
+
+impl Contact {
+    /// `None` when it has not the contract's form.
+    pub(super) fn read(value: &Value) -> Option<Self> {
+        let fields = value.as_object()?;
+        Some(Self {
+            id: fields.get("id")?.as_i64()?,
+            wire: wire::from_contact(fields)?,
+            created_at: fields.get("created_at").and_then(Value::as_i64),
+        })
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.wire.body.get(name)?.as_str()
+    }
+
+    /// Its identifier, if it has one.
+    pub(super) fn identifier(&self) -> Option<&str> {
+        self.text(wire::IDENTIFIER)
+    }
+
+    /// Whether it holds exactly this under the name of a field.
+    pub(super) fn holds(&self, name: &str, value: &Value) -> bool {
+        !value.is_null() && self.wire.body.get(name) == Some(value)
+    }
+
+    /// The custom attribute holds anything.
+    pub(super) fn has_attribute(&self) -> bool {
+        self.wire.body.get(wire::ATTRIBUTE).is_some_and(|value| !value.is_null())
+    }
+
+    /// The person whose EMS id it carries: by its identifier if that is one of ours, else by the custom attribute.
+    pub(super) fn person(&self) -> Option<i64> {
+        let by_identifier = self.identifier().and_then(wire::person_of_identifier);
+        by_identifier.or_else(|| match self.wire.body.get(wire::ATTRIBUTE)? {
+            Value::String(text) => wire::person_of_text(text),
+            Value::Number(number) => number.as_i64(),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        })
+    }
+
+    /// Another integration's identifier, which is not ours to replace (contract, section 7).
+    pub(super) fn foreign_identifier(&self) -> Option<&str> {
+        self.identifier().filter(|text| wire::person_of_identifier(text).is_none())
+    }
+
+    /// As a walk shows it.
+    pub(super) fn into_record(self) -> RemoteRecord {
+        let entity = self.person().map(|id| EntityRef::new(EntityType::Person, id));
+        RemoteRecord { remote_id: self.id.to_string(), entity, wire: self.wire }
+    }
+}
