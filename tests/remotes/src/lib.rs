@@ -35,6 +35,31 @@
 //! sim.issue_token() -> String                            // a valid bearer without a login
 //! tagserver::{concurrency_failure(), data_access_failure()} -> Fault
 //!
+//! // ---- another: MailChimp ---------------------------------------------------------------
+//! use ems_sync_remotes::mailchimp::{Act, ListOptions, MailChimp, MailChimpOptions, …};
+//! let sim: Simulator<MailChimp> = MailChimp::start(MailChimpOptions::default()).await?;
+//!
+//! MailChimpOptions { server, api_key: String, lists: Vec<ListOptions>,
+//!                    settings: MailChimpSettings }   // : Default, one list "a1b2c3d4e5"
+//! ListOptions { id, name, double_optin, merge_fields: Vec<MergeField>,
+//!               interest_categories: Vec<InterestCategory> }   // : Default, without EMSID
+//! ListOptions::named("…") .with_ems_id() .with_field(MergeField::new("LTV", "…", Kind::Number))
+//! Row { list_id, id, ems_id: Option<String>, email_address, status: Status,
+//!       opt_out: Option<OptOut>, tags: Vec<String>, body: Value }
+//!
+//! sim.base_url() + "/3.0"          sim.api_key() -> &str      sim.account_id() -> String
+//! sim.rows(list) -> Vec<Row>       sim.row(list, "42") -> Option<Row>      // by EMSID
+//! sim.member(list, key) -> Option<Row>                // by hash, contact id or address
+//! sim.plant(list, &json!({…})) -> Result<Row, ControlError>   // new, or change
+//! sim.remove(key) -> bool          sim.add_merge_field(list, field) -> bool
+//! sim.act(list, who, &Act::Unsubscribe) -> Result<Option<Row>, ControlError>
+//! Act::{Subscribe, Confirm, Unsubscribe, Complain, Clean, UnsubscribeByAdmin, Archive, Forget,
+//!       ChangeAddress{email_address}, Tag{name}, Untag{name}, CrowdSignups{times}, Protect}
+//! sim.configure(|settings| settings.foreign_connections = 9)
+//! sim.reimage(Reimage::Shuffled)                      // another account_id, other contact ids
+//! sim.take_webhooks() -> Vec<Delivery { url, headers, body }>   // signed, ready to be posted
+//! mailchimp::subscriber_hash(email) -> String
+//!
 //! // ---- every simulator ------------------------------------------------------------------
 //! ServerOptions { listen: SocketAddr, control: SocketAddr, tls: Option<Certificate>,
 //!                 latency: Duration, seed: u64, journal_limit: Option<usize>,
@@ -96,6 +121,7 @@ mod in_flight;
 mod journal;
 mod ledger;
 
+pub mod mailchimp;
 mod remote;
 pub mod tagserver;
 
@@ -109,7 +135,7 @@ pub use in_flight::Overlap;
 pub use journal::{Effect, Entry, RowEffect};
 pub use ledger::Progress;
 pub use listening::Offline;
-pub use remote::{ControlError, Operation, Record, Reimage, Remote, Subject, Upheaval};
+pub use remote::{Admission, ControlError, Operation, Record, Reimage, Remote, Subject, Upheaval};
 pub use request::Request;
 pub use response::Response;
 pub use simulator::{ServerOptions, Simulator, StartError, State};

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ems_sync_remotes::mailchimp::{ListOptions, MailChimp, MailChimpOptions};
 use ems_sync_remotes::tagserver::{Bulk, TagServer, TagServerOptions};
 use ems_sync_remotes::{Certificate, Remote, ServerOptions, Simulator};
 use serde_json::json;
@@ -27,6 +28,9 @@ enum RemoteCommand {
     /// The organisation's timing system.
     #[command(name = "tagserver")]
     TagServer(TagServerArgs),
+    /// An account of MailChimp.
+    #[command(name = "mailchimp")]
+    MailChimp(MailChimpArgs),
 }
 
 /// What every remote takes.
@@ -87,6 +91,31 @@ struct TagServerArgs {
     first_id: i64,
 }
 
+#[derive(Debug, Args)]
+struct MailChimpArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The account's API key.
+    #[arg(long, default_value = "0123456789abcdef0123456789abcdef-us19")]
+    api_key: String,
+    /// The id of an audience; may be given several times.
+    #[arg(long = "list", default_value = "a1b2c3d4e5")]
+    lists: Vec<String>,
+    /// Give the audiences the merge field EMSID.
+    #[arg(long)]
+    ems_id_field: bool,
+    /// Let people confirm before they are members.
+    #[arg(long)]
+    double_optin: bool,
+}
+
+impl MailChimpArgs {
+    fn list(&self, id: &str) -> ListOptions {
+        let list = ListOptions { double_optin: self.double_optin, ..ListOptions::named(id) };
+        if self.ems_id_field { list.with_ems_id() } else { list }
+    }
+}
+
 /// Whatever keeps the process from serving.
 type Failure = Box<dyn std::error::Error>;
 
@@ -117,6 +146,16 @@ async fn run(cli: Cli) -> Result<(), Failure> {
                 options.settings.bulk = Bulk::NotFound;
             }
             let simulator = TagServer::start(options).await?;
+            serve(&simulator, &args.server).await
+        }
+        RemoteCommand::MailChimp(args) => {
+            let options = MailChimpOptions {
+                server: server_options(&args.server),
+                lists: args.lists.iter().map(|id| args.list(id)).collect(),
+                api_key: args.api_key,
+                ..MailChimpOptions::default()
+            };
+            let simulator = MailChimp::start(options).await?;
             serve(&simulator, &args.server).await
         }
     }

@@ -102,6 +102,15 @@ impl Record {
     }
 }
 
+/// What a remote says to a request before anything else happens to it.
+pub enum Admission {
+    /// It may enter. What is given is held until the server is done with the request, even if the
+    /// client has given up before.
+    Admitted(Option<Box<dyn Send + Sync>>),
+    /// It is turned away at once: nothing is applied, no fault strikes.
+    Refused(Response),
+}
+
 /// How a server comes back from being set up anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -145,6 +154,11 @@ pub trait Remote: Send + Sync + 'static {
     /// What `request` is about.
     fn subject(&self, request: &Request) -> Subject;
 
+    /// Whether `request` may enter: for limits on simultaneous requests and on their rate.
+    fn admit(&self, _request: &Request, _record: &mut Record) -> Admission {
+        Admission::Admitted(None)
+    }
+
     /// Applies `request` and answers it.
     fn answer(&self, request: &Request, subject: &Subject, record: &mut Record) -> Response;
 
@@ -185,6 +199,14 @@ pub trait Remote: Send + Sync + 'static {
     /// # Errors
     /// If there is no such resource.
     fn remove_row(&self, resource: &str, id: &str) -> Result<bool, ControlError>;
+
+    /// Does what a person at the remote does, and returns what became of it.
+    ///
+    /// # Errors
+    /// If people cannot do that here.
+    fn act(&self, _act: &Value) -> Result<Value, ControlError> {
+        Err(ControlError::Unfit(format!("nobody acts at {}", self.name())))
+    }
 
     /// The settings that can be changed while it runs.
     fn settings(&self) -> Value;

@@ -1,7 +1,7 @@
 //! The simulators keep their contracts, and misbehave exactly as they are told.
 //!
-//! `tagserver_*` go line by line through `tests/remotes/contracts/tagserver.md`; the others are about
-//! what all simulators share.
+//! `tagserver_*` and `mailchimp` go line by line through `tests/remotes/contracts/`; the others are
+//! about what all simulators share.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,6 +20,8 @@ mod tagserver_login;
 mod tagserver_reads;
 mod tagserver_validation;
 mod tagserver_writes;
+
+mod mailchimp;
 
 mod control;
 mod door;

@@ -45,6 +45,20 @@ async fn it_says_where_it_is_and_stops_when_its_input_ends() {
 }
 
 #[tokio::test]
+async fn it_is_a_mailchimp_if_it_is_told_so() {
+    let arguments =
+        ["mailchimp", "--api-key", "k-us1", "--list", "one", "--list", "two", "--ems-id-field"];
+    let (_child, ready) = spawn(&arguments).await;
+    assert_eq!(ready["remote"], "mailchimp");
+    let http = builder().build().unwrap();
+    let fields = format!("{}/3.0/lists/two/merge-fields", ready["base_url"].as_str().unwrap());
+    let fields = http.get(fields).basic_auth("any", Some("k-us1")).send().await.unwrap();
+    let fields = fields.json::<Value>().await.unwrap();
+    let mut tags = fields["merge_fields"].as_array().unwrap().iter().map(|field| &field["tag"]);
+    assert!(tags.any(|tag| tag == "EMSID"), "{fields}");
+}
+
+#[tokio::test]
 async fn it_stops_on_sigterm_and_leaves_no_file_behind() {
     let (mut child, ready) = spawn(&["tagserver", "--tls"]).await;
     let path = ready["ca_file"].as_str().unwrap().to_owned();
