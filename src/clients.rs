@@ -4,6 +4,7 @@ use anyhow::Context as _;
 
 use crate::config::Config;
 use crate::remote::Remote;
+use crate::remote::mailchimp::MailChimp;
 use crate::remote::tagserver::TagServer;
 use crate::target::Target;
 
@@ -31,7 +32,7 @@ pub async fn with_client<J: Job>(
     match target {
         Target::TagServer => job.run(|| tagserver(config)).await,
         Target::Mautic => no_client(target),
-        Target::MailChimp => no_client(target),
+        Target::MailChimp => job.run(|| mailchimp(config)).await,
         Target::RunSignup => no_client(target),
         Target::Chatwoot => no_client(target),
     }
@@ -53,4 +54,18 @@ pub fn tagserver(config: &Config) -> anyhow::Result<TagServer> {
         tagserver.password.clone(),
     )
     .context("The client of `tagserver` can't be built")
+}
+
+/// The client of the configured `MailChimp` account.
+///
+/// # Errors
+/// When its CA can't be used.
+pub fn mailchimp(config: &Config) -> anyhow::Result<MailChimp> {
+    let mailchimp = &config.targets.mailchimp;
+    MailChimp::new(
+        &mailchimp.common.http_settings(),
+        mailchimp.api_key.clone(),
+        mailchimp.lists.clone(),
+    )
+    .context("The client of `mailchimp` can't be built")
 }

@@ -48,12 +48,16 @@ use crate::target::Target;
 mod account;
 pub mod failure;
 mod http;
+pub mod mailchimp;
 mod place;
 pub mod tagserver;
 
 pub use account::Account;
 pub use failure::{Failure, FailureClass};
 pub use http::{HttpSettings, TlsError};
+
+/// The remote id of an entity that has several records at its target, or none: here none is wanted, and none is there.
+pub const NO_RECORD: &str = "{}";
 
 /// The fields of one projection row, as the EMS has them. May hold personal data: its `Debug` shows names only.
 #[derive(Clone, PartialEq)]
@@ -370,6 +374,12 @@ pub trait Remote: Send + Sync + 'static {
     /// Whether records of this type are at most one per match key at the target ([`Wire::match_key`]).
     fn has_match_keys(&self, _entity_type: EntityType) -> bool {
         false
+    }
+
+    /// Whether a record holds what it should, as far as the target lets us change it. Where people at the remote may restrict
+    /// what we want (consent), what they restricted is no difference.
+    fn agrees(&self, wanted: &Wire, held: &Wire) -> bool {
+        wanted.hash == held.hash
     }
 
     /// Whether a new entity of this type must wait until what is owed on an older one of the same parent is there.

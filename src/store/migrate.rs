@@ -40,7 +40,8 @@ pub struct Migrated {
 const fn projections(target: Target) -> Option<&'static str> {
     match target {
         Target::TagServer => Some(include_str!("../../sql/projections/tagserver.sql")),
-        Target::Mautic | Target::MailChimp | Target::RunSignup | Target::Chatwoot => None,
+        Target::MailChimp => Some(include_str!("../../sql/projections/mailchimp.sql")),
+        Target::Mautic | Target::RunSignup | Target::Chatwoot => None,
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::hash::ContentHash;
+use crate::remote::NO_RECORD;
 
 /// How an entity stands at the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -92,6 +93,7 @@ pub fn judge(ours: &Ours, row: Option<Row<'_>>) -> (Finding, &'static str) {
         return match (ours.is_shown, is_moving) {
             (false, _) => (Finding::Matched, "gone"),
             (true, true) => (Finding::Waiting, "owed"),
+            (true, false) if known_id == Some(NO_RECORD) => (Finding::Matched, "not_wanted_there"),
             (true, false) => (Finding::Missing, "not_there"),
         };
     };
@@ -206,6 +208,20 @@ mod tests {
         assert_eq!(judge(&ours(Some("1")), row(1, false)).1, "key_lost");
         let unknown = Ours { wanted: None, ..ours(Some("1")) };
         assert_eq!(judge(&unknown, row(1, true)).1, "not_comparable");
+    }
+
+    /// Somebody who has opted out of every list is a member of none.
+    #[test]
+    fn who_needs_no_record_there_is_not_missing() {
+        let known = |is_owed| Known {
+            remote_id: Some(NO_RECORD.to_owned()),
+            is_owed,
+            was_pushed_since: false,
+        };
+        let ours =
+            |is_owed| Ours { is_shown: true, wanted: Some(print(1)), known: Some(known(is_owed)) };
+        assert_eq!(judge(&ours(false), None), (Finding::Matched, "not_wanted_there"));
+        assert_eq!(judge(&ours(true), None).0, Finding::Waiting);
     }
 
     #[test]

@@ -12,8 +12,7 @@ use uuid::Uuid;
 use super::verify::{self, Finding, Known, Ours, Row};
 use crate::delivery::Cause;
 use crate::entity::{EntityRef, EntityType};
-use crate::hash::ContentHash;
-use crate::remote::{Failure, Remote, RemoteRecord};
+use crate::remote::{Failure, Remote, RemoteRecord, Wire};
 use crate::route::Owing;
 use crate::store::{Found, Store, StoreError, VerifyRecord};
 
@@ -130,11 +129,16 @@ impl<R: Remote> Verifier<R> {
             let record = known.get(&id).copied();
             let ours = Ours {
                 is_shown: wanted.contains_key(&id),
-                wanted: wanted.get(&id).copied().flatten(),
+                wanted: wanted.get(&id).and_then(Option::as_ref).map(|wire| wire.hash),
                 known: record.map(known_of),
             };
+            let wanted = wanted.get(&id).and_then(Option::as_ref);
+            let hash = match wanted.filter(|wanted| self.remote.agrees(wanted, &row.wire)) {
+                Some(wanted) => wanted.hash,
+                None => row.wire.hash,
+            };
             let has_our_key = row.entity.is_some();
-            let there = Row { remote_id: &row.remote_id, hash: row.wire.hash, has_our_key };
+            let there = Row { remote_id: &row.remote_id, hash, has_our_key };
             let (finding, reason) = verify::judge(&ours, Some(there));
             found(id, record, Some(&row.remote_id), finding, reason)
         });
@@ -147,7 +151,7 @@ impl<R: Remote> Verifier<R> {
         &self,
         entity_type: EntityType,
         ids: &[i64],
-    ) -> Result<HashMap<i64, Option<ContentHash>>, StoreError> {
+    ) -> Result<HashMap<i64, Option<Wire>>, StoreError> {
         let target = self.remote.target();
         let projections = self.store.projections(target, entity_type, ids).await?;
         let parents: HashSet<EntityRef> =
@@ -156,8 +160,7 @@ impl<R: Remote> Verifier<R> {
         let remote_ids = self.store.remote_ids(target, &parents).await?;
         let wanted = projections.iter().map(|projection| {
             let wire = self.remote.wire(projection.entity, &projection.fields, &remote_ids);
-            let hash = wire.ok().filter(|_| !projection.is_odd).map(|wire| wire.hash);
-            (projection.entity.id, hash)
+            (projection.entity.id, wire.ok().filter(|_| !projection.is_odd))
         });
         Ok(wanted.collect())
     }
