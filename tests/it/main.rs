@@ -39,6 +39,7 @@ mod kills;
 mod late_writes;
 mod leaks;
 mod lost_answers;
+mod mailchimp;
 mod model;
 mod outages;
 mod postgres_faults;
