@@ -58,6 +58,7 @@
 //! sim.configure(|settings| settings.foreign_connections = 9)
 //! sim.reimage(Reimage::Shuffled)                      // another account_id, other contact ids
 //! sim.take_webhooks() -> Vec<Delivery { url, headers, body }>   // signed, ready to be posted
+//! sim.deliver_webhooks().await -> Vec<(Delivery, Result<StatusCode, DeliveryError>)>
 //! mailchimp::subscriber_hash(email) -> String
 //!
 //! // ---- every simulator ------------------------------------------------------------------

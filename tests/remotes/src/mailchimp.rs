@@ -13,6 +13,7 @@ mod address;
 mod audit;
 mod batch;
 mod bulk;
+mod deliver;
 mod draft;
 mod handle;
 mod hooks;
@@ -36,6 +37,7 @@ mod upsert;
 mod webhook;
 
 pub use address::subscriber_hash;
+pub use deliver::DeliveryError;
 pub use list::{InterestCategory, ListOptions};
 pub use member::{OptOut, Row, Status};
 pub use merge_field::{Kind, MergeField};

@@ -7,6 +7,7 @@ use super::draft::{Draft, is_known};
 use super::list::List;
 use super::member::{EMS_ID, Member, OptOut, Status};
 use super::merge_field::Kind;
+use super::webhook::Source;
 use crate::Record;
 
 /// How a member is written.
@@ -67,7 +68,7 @@ pub(super) fn update(list: &List, verb: Verb, member: &Member, draft: &Draft, re
     {
         record.violation("flips_back_opt_out", id.as_str());
     }
-    if draft.status.is_some() && archived && member.archived_by_admin {
+    if draft.status.is_some() && member.archived_by == Some(Source::Admin) {
         record.violation("restores_foreign_archive", id.as_str());
     }
     if draft.status == Some(Status::Pending) && member.status == Status::Pending {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::address::subscriber_hash;
 use super::list::List;
 use super::merge_field::MergeField;
+use super::webhook::Source;
 
 /// The merge field that holds the EMS's id.
 pub(super) const EMS_ID: &str = "EMSID";
@@ -134,8 +135,8 @@ pub(super) struct Member {
     pub(super) known_as: Option<String>,
     /// An incomplete address was written: later updates are refused.
     pub(super) blocked: bool,
-    /// Whether an administrator archived them, not the API.
-    pub(super) archived_by_admin: bool,
+    /// Who archived them, while they are.
+    pub(super) archived_by: Option<Source>,
     /// Whether only MailChimp's support can remove them.
     pub(super) protected: bool,
 }
@@ -169,7 +170,7 @@ impl Member {
             last_changed: now,
             known_as: None,
             blocked: false,
-            archived_by_admin: false,
+            archived_by: None,
             protected: false,
         }
     }

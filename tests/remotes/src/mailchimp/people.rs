@@ -193,7 +193,7 @@ fn change(
         }
         Act::Forget | Act::CrowdSignups { .. } => return Ok(None),
     };
-    member.archived_by_admin = *act == Act::Archive;
+    member.archived_by = (*act == Act::Archive).then_some(source);
     member.status = status;
     member.opt_out = opt_out;
     Ok(Some(Told { event, source }))

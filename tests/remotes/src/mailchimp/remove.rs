@@ -22,6 +22,7 @@ impl Desk<'_> {
             return Err(Problem::not_allowed(detail));
         }
         member.status = Status::Archived;
+        member.archived_by = Some(Source::Api);
         member.last_changed = self.now;
         self.list.tell(Event::Unsubscribe, Source::Api, &member, None, self.now);
         let written = removed(&member);

@@ -211,7 +211,7 @@ impl Desk<'_> {
             Status::Pending | Status::Transactional | Status::Archived => {}
         }
         member.status = wanted;
-        member.archived_by_admin = false;
+        member.archived_by = None;
         Ok(())
     }
 

@@ -81,3 +81,22 @@ async fn sources_that_are_not_named_are_on_and_a_url_has_one_webhook() {
     assert_eq!(api.delete(&one).await.status, 204);
     assert_eq!(api.delete(&one).await.status, 404);
 }
+
+#[tokio::test]
+async fn they_are_sent_when_a_test_asks_for_it() {
+    let (sim, api) = start().await;
+    // Any server is a receiver; this one writes down what came.
+    let (receiver, _) = crate::client::start().await;
+    api.post(&path(), hook(&format!("{}/hook?secret=1", receiver.base_url()))).await;
+    sim.act(LIST, ADA, &Act::Subscribe).unwrap();
+    let sent = crate::client::soon(sim.deliver_webhooks()).await;
+    let [(delivery, Ok(status))] = sent.as_slice() else { panic!("{sent:?}") };
+    let received = &receiver.journal()[0];
+    assert_eq!(Some(status.as_u16()), received.status);
+    assert_eq!((received.method.as_str(), received.path.as_str()), ("POST", "/hook"));
+    assert_eq!(received.body_bytes, delivery.body.len());
+    receiver.shutdown().await;
+    assert!(crate::client::soon(delivery.send()).await.is_err());
+    let secure = Delivery { url: "https://club.org".to_owned(), ..delivery.clone() };
+    assert!(secure.send().await.is_err(), "plain HTTP only");
+}
