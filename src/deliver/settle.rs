@@ -877,7 +877,8 @@ mod tests {
 
     #[test]
     fn what_is_postponed_waits_ever_longer_and_is_then_rejected() {
-        let postponed = |failures| fail(&Claim { failures, ..claim() }, FailureClass::Postponed).finish;
+        let postponed =
+            |failures| fail(&Claim { failures, ..claim() }, FailureClass::Postponed).finish;
         for (failures, hours_of_12th) in [(0, 1), (1, 24 * 12), (2, 48 * 12), (3, 7 * 24 * 12)] {
             let finish = postponed(failures);
             assert_eq!(finish.due, Due::InMillis(hours_of_12th * 5 * 60 * 1_000));

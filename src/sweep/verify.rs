@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use crate::hash::ContentHash;
-use crate::remote::NO_RECORD;
 
 /// How an entity stands at the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -54,6 +53,8 @@ pub struct Known {
     pub is_owed: bool,
     /// Something was pushed for it since the target was asked.
     pub was_pushed_since: bool,
+    /// It was decided that it needs no record there: another person has its address, it has opted out of every list.
+    pub needs_none: bool,
 }
 
 impl Known {
@@ -93,7 +94,9 @@ pub fn judge(ours: &Ours, row: Option<Row<'_>>) -> (Finding, &'static str) {
         return match (ours.is_shown, is_moving) {
             (false, _) => (Finding::Matched, "gone"),
             (true, true) => (Finding::Waiting, "owed"),
-            (true, false) if known_id == Some(NO_RECORD) => (Finding::Matched, "not_wanted_there"),
+            (true, false) if ours.known.as_ref().is_some_and(|known| known.needs_none) => {
+                (Finding::Matched, "needs_none")
+            }
             (true, false) => (Finding::Missing, "not_there"),
         };
     };
@@ -142,6 +145,7 @@ mod tests {
                     remote_id: remote_id.map(str::to_owned),
                     is_owed: bits & 1 != 0,
                     was_pushed_since: bits & 2 != 0,
+                    needs_none: false,
                 }));
             }
         }
@@ -199,6 +203,7 @@ mod tests {
                 remote_id: remote_id.map(str::to_owned),
                 is_owed: false,
                 was_pushed_since: false,
+                needs_none: false,
             }),
         };
         let row = |hash, has_our_key| Some(Row { remote_id: "1", hash: print(hash), has_our_key });
@@ -210,17 +215,13 @@ mod tests {
         assert_eq!(judge(&unknown, row(1, true)).1, "not_comparable");
     }
 
-    /// Somebody who has opted out of every list is a member of none.
     #[test]
     fn who_needs_no_record_there_is_not_missing() {
-        let known = |is_owed| Known {
-            remote_id: Some(NO_RECORD.to_owned()),
-            is_owed,
-            was_pushed_since: false,
-        };
+        let known =
+            |is_owed| Known { remote_id: None, is_owed, was_pushed_since: false, needs_none: true };
         let ours =
             |is_owed| Ours { is_shown: true, wanted: Some(print(1)), known: Some(known(is_owed)) };
-        assert_eq!(judge(&ours(false), None), (Finding::Matched, "not_wanted_there"));
+        assert_eq!(judge(&ours(false), None), (Finding::Matched, "needs_none"));
         assert_eq!(judge(&ours(true), None).0, Finding::Waiting);
     }
 

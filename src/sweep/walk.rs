@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::verify::{self, Finding, Known, Ours, Row};
+use crate::deliver::record::State;
 use crate::delivery::Cause;
 use crate::entity::{EntityRef, EntityType};
-use crate::remote::{Failure, Remote, RemoteRecord, Wire};
+use crate::remote::{Failure, NO_RECORD, Remote, RemoteRecord, Wire};
 use crate::route::Owing;
 use crate::store::{Found, Store, StoreError, VerifyRecord};
 
@@ -225,6 +226,8 @@ fn known_of(record: &VerifyRecord) -> Known {
         remote_id: record.remote_id.clone(),
         is_owed: record.is_owed,
         was_pushed_since: record.was_pushed_since,
+        needs_none: record.state == State::Skipped.name()
+            || record.remote_id.as_deref() == Some(NO_RECORD),
     }
 }
 

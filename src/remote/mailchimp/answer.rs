@@ -159,9 +159,7 @@ pub(super) fn is_compliance(answer: &Answer) -> bool {
 /// The remote wants fewer requests, though it has no header that says so.
 pub(super) fn is_throttled(answer: &Answer) -> bool {
     !answer.is_success()
-        && with_problem(answer, |problem| {
-            problem.class(Intent::Read) == FailureClass::Throttled
-        })
+        && with_problem(answer, |problem| problem.class(Intent::Read) == FailureClass::Throttled)
 }
 
 /// The JSON of a success; anything else is no answer.
@@ -208,7 +206,9 @@ mod tests {
             (400, invalid("a@b.test looks fake or invalid"), C::Rejected, C::Rejected),
             (
                 400,
-                invalid("a@b.c has signed up to a lot of lists very recently; we're not allowing more signups for now"),
+                invalid(
+                    "a@b.c has signed up to a lot of lists very recently; we're not allowing more signups for now",
+                ),
                 C::Postponed,
                 C::Postponed,
             ),
@@ -224,7 +224,12 @@ mod tests {
             (403, Value::Null, C::Throttled, C::Throttled),
             (404, titled("Resource Not Found"), C::Configuration, C::Configuration),
             (404, Value::Null, C::Transient, C::Transient),
-            (405, invalid("This list member cannot be removed. Please contact support."), C::Rejected, C::Rejected),
+            (
+                405,
+                invalid("This list member cannot be removed. Please contact support."),
+                C::Rejected,
+                C::Rejected,
+            ),
             (405, titled("Method Not Allowed"), C::OurFault, C::OurFault),
             (408, Value::Null, C::Ambiguous, C::Transient),
             (409, titled("Conflict"), C::Transient, C::Transient),
@@ -248,15 +253,13 @@ mod tests {
     fn a_failure_names_titles_and_fields_but_no_values() {
         let body = json!({"title": "Invalid Resource", "detail": "thandi@club.org looks fake or invalid",
             "errors": [{"field": "FNAME", "message": "Thandi"}, {"field": "thandi@club.org", "message": ""}]});
-        let failure =
-            Problem { status: 400, body: body.as_object() }.failure(Intent::Write);
+        let failure = Problem { status: 400, body: body.as_object() }.failure(Intent::Write);
         assert_eq!(
             failure.text,
             "400 Invalid Resource: the address looks fake or invalid FNAME (not shown)"
         );
         let body = json!({"title": "Thandi Nkosi"});
-        let failure =
-            Problem { status: 400, body: body.as_object() }.failure(Intent::Write);
+        let failure = Problem { status: 400, body: body.as_object() }.failure(Intent::Write);
         assert_eq!(failure.text, "400 (not shown)");
     }
 

@@ -90,11 +90,7 @@ impl<'a> Calls<'a> {
     }
 
     /// The member that somebody's contact id names; nobody, if it is another person's by now.
-    pub(super) async fn get_ours(
-        &self,
-        list: &str,
-        contact_id: &str,
-    ) -> Result<Known, Ended> {
+    pub(super) async fn get_ours(&self, list: &str, contact_id: &str) -> Result<Known, Ended> {
         Ok(match self.get(list, contact_id).await? {
             None => Known::Forgotten,
             Some(member) if member.contact_id != contact_id => {
@@ -188,6 +184,21 @@ impl<'a> Calls<'a> {
         Ok(Some(member))
     }
 
+    /// The same with their EMS id in it, which the answer must show.
+    pub(super) async fn patch_all(
+        &self,
+        list: &str,
+        before: &Member,
+        body: &Value,
+    ) -> Result<Option<Member>, Ended> {
+        match self.patch(list, before, body).await? {
+            Some(after) if !self.is_ours(&after) => {
+                Err(self.failed(answer::unreadable(Intent::Write)))
+            }
+            after => Ok(after),
+        }
+    }
+
     /// Whether new members of a list must confirm.
     pub(super) async fn double_optin(&self, code: &str, list: &str) -> Result<bool, Ended> {
         let asked = self.client.double_optin(code, list, self.send_before).await;
@@ -270,7 +281,8 @@ impl<'a> Calls<'a> {
 
     /// The member that an answer shows.
     fn shown(&self, answer: &Answer, intent: Intent, list: &str) -> Result<Member, Ended> {
-        let member = answer::member(answer, intent, list).map_err(|failure| self.failed(failure))?;
+        let member =
+            answer::member(answer, intent, list).map_err(|failure| self.failed(failure))?;
         match member.lacks_field {
             None => Ok(member),
             Some(field) => {
@@ -300,8 +312,13 @@ impl<'a> Calls<'a> {
         Ok(answer)
     }
 
-    /// `NotSent` would be a lie after a write, even after one that was refused (obligation 4).
+    /// `NotSent` would be a lie after a write, even after one that was refused (obligation 4). A pause in the middle of a
+    /// person is a pause: what was written before it was answered.
     pub(super) fn too_late(&self) -> Ended {
+        if self.has_written() && self.client.http.is_quiet() {
+            let text = "The server asked for a pause before the rest of the person was home";
+            return PushResult::Failed(Failure::new(FailureClass::Throttled, text));
+        }
         if self.has_written() {
             let text = "No time was left to bring the rest of the person home";
             return PushResult::Failed(Failure::new(FailureClass::Ambiguous, text));
@@ -353,7 +370,9 @@ fn encoded(email: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
     email
         .bytes()
-        .map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .map(
+            |byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") },
+        )
         .collect()
 }
 

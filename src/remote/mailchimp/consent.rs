@@ -97,7 +97,8 @@ mod tests {
     #[test]
     fn what_we_did_is_taken_back_only_by_a_later_opt_in() {
         let mark = |did, opt_out| Mark { did, written: moment(20), opt_out };
-        let of = |there: &Member, since: i64| step(Wanted::Subscribed, Some(moment(since)), Some(there));
+        let of =
+            |there: &Member, since: i64| step(Wanted::Subscribed, Some(moment(since)), Some(there));
         let out = member(Status::Unsubscribed, Some(mark(Did::Unsubscribe, Some(moment(10)))), 21);
         assert_eq!(of(&out, 11), Step::Restore);
         assert_eq!(of(&out, 10), Step::Fields, "it is no later opt-in");

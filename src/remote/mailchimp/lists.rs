@@ -84,9 +84,8 @@ impl MailChimp {
         send_before: Option<&SendBefore>,
     ) -> Result<Option<bool>, Failure> {
         let path = format!("/lists/{list}");
-        let request = |http: &Http| {
-            http.request(Method::Get, &path).query(&[("fields", "id,double_optin")])
-        };
+        let request =
+            |http: &Http| http.request(Method::Get, &path).query(&[("fields", "id,double_optin")]);
         let answer = match send_before {
             None => self.read(request).await?,
             Some(until) => match self.call(Intent::Read, until, request).await? {
@@ -111,9 +110,8 @@ impl MailChimp {
 
     async fn merge_fields(&self, code: &str, list: &str) -> Result<Vec<MergeField>, Failure> {
         let path = format!("/lists/{list}/merge-fields");
-        let answer = self
-            .read(|http| http.request(Method::Get, &path).query(&[("count", "1000")]))
-            .await?;
+        let answer =
+            self.read(|http| http.request(Method::Get, &path).query(&[("count", "1000")])).await?;
         if answer::is_not_found(&answer) {
             return Err(missing_list(code));
         }

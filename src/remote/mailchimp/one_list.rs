@@ -277,13 +277,9 @@ impl OneList<'_> {
             let language = content.language.as_deref().unwrap_or("");
             let body = json!({ "merge_fields": fields, "language": language });
             let tags = there.tags.clone();
-            let Some(after) = self.calls.patch(self.list, &there, &body).await? else {
+            let Some(after) = self.calls.patch_all(self.list, &there, &body).await? else {
                 return Ok(there);
             };
-            if !self.calls.is_ours(&after) {
-                let failure = super::answer::unreadable(super::super::http::Intent::Write);
-                return Err(self.calls.failed(failure));
-            }
             there = Member { tags, ..after };
             self.note(&there);
         }
@@ -365,15 +361,14 @@ impl OneList<'_> {
             return Ok(());
         }
         // They became archived, pending or cleaned since they were read.
-        match self.calls.get(self.list, &member.contact_id).await? {
-            Some(now) if matches!(now.status, Status::Pending | Status::Cleaned) => {
-                self.unlink(&now).await
-            }
-            Some(now) if !now.is_archived() => {
+        let now = self.calls.get(self.list, &member.contact_id).await?;
+        match now.map(|now| (now.status, now)) {
+            None | Some((Status::Archived, _)) => Ok(()),
+            Some((Status::Pending | Status::Cleaned, now)) => self.unlink(&now).await,
+            Some((Status::Subscribed | Status::Transactional | Status::Unsubscribed, _)) => {
                 let text = "A member could not be archived, though nothing forbids it";
                 Err(self.calls.failed(Failure::new(FailureClass::Transient, text)))
             }
-            Some(_) | None => Ok(()),
         }
     }
 
@@ -388,6 +383,7 @@ impl OneList<'_> {
 enum Before {
     Nobody,
     Member(Box<Member>),
+    /// A member who was deleted for good.
     Forgotten,
 }
 

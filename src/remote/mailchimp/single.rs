@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use super::MailChimp;
 use super::calls::{Calls, Ended};
 use super::member::Member;
 use super::one_list::OneList;
 use super::wire::{self, Content};
-use super::MailChimp;
 use crate::entity::{EntityRef, EntityType};
 use crate::remote::{Action, Failure, FailureClass, Look, Push, PushResult, Wire};
 
@@ -110,20 +110,16 @@ impl Person<'_> {
         }
     }
 
-    /// Takes a person out of every list.
-    async fn delete(&self, known: Contacts) -> PushResult {
-        let mut contacts = known;
+    /// Takes a person out of every list. A failure forgets no id: that of a member who is archived tells their address still.
+    async fn delete(&self, contacts: Contacts) -> PushResult {
         let (mut worst, mut address) = (None, None);
         // First where they are known: that tells their address, under which they are looked for elsewhere.
         let (there, elsewhere): (Vec<_>, Vec<_>) =
             self.client.lists.iter().partition(|(code, _)| contacts.contains_key(*code));
         for (code, list) in there.into_iter().chain(elsewhere) {
-            let mut contact = contacts.remove(code);
-            let end = self.list(code, list, Look::IfRefused).leave(address.as_deref(), &mut contact).await;
-            if let Some(contact) = contact {
-                contacts.insert(code.clone(), contact);
-            }
-            match end {
+            let mut contact = contacts.get(code).cloned();
+            let list = self.list(code, list, Look::IfRefused);
+            match list.leave(address.as_deref(), &mut contact).await {
                 Ok(found) => address = found.or(address),
                 Err(ended) => match worse(worst.take(), ended) {
                     Worst::Goes(failure) => worst = Some(failure),

@@ -98,7 +98,8 @@ fn members(answer: &Answer, list: &str) -> Result<(Vec<Member>, usize), Failure>
     let total = json.get("total_items").and_then(Value::as_u64).filter(|_| is_it);
     let total = total.and_then(|total| usize::try_from(total).ok());
     let rows = json.get("members").and_then(Value::as_array);
-    let members: Option<Vec<Member>> = rows.and_then(|rows| rows.iter().map(Member::read).collect());
+    let members: Option<Vec<Member>> =
+        rows.and_then(|rows| rows.iter().map(Member::read).collect());
     let not_a_list =
         || Failure::new(FailureClass::OurFault, "The list is not what the contract has");
     members.zip(total).ok_or_else(not_a_list)
@@ -267,9 +268,8 @@ impl MailChimp {
     async fn read_tags(&self, list: &str, member: &mut Member) -> Result<(), Failure> {
         let path = format!("/lists/{list}/members/{}/tags", member.id);
         let count = limits::MAILCHIMP_PAGE_ROWS.to_string();
-        let answer = self
-            .read(|http| http.request(Method::Get, &path).query(&[("count", &count)]))
-            .await?;
+        let answer =
+            self.read(|http| http.request(Method::Get, &path).query(&[("count", &count)])).await?;
         if !answer::is_not_found(&answer) {
             member.tags = tags(&answer)?;
         }
@@ -317,9 +317,13 @@ mod tests {
 
     /// A list as the API shows it: a page of what is after the cursor.
     fn page(all: &[Member], cursor: &Cursor) -> (Vec<Member>, usize) {
-        let after: Vec<Member> =
-            all.iter().filter(|m| cursor.since.is_none_or(|s| m.last_changed.unwrap() > s)).cloned().collect();
-        let rows = after.iter().skip(cursor.offset).take(limits::MAILCHIMP_PAGE_ROWS).cloned().collect();
+        let after: Vec<Member> = all
+            .iter()
+            .filter(|m| cursor.since.is_none_or(|s| m.last_changed.unwrap() > s))
+            .cloned()
+            .collect();
+        let rows =
+            after.iter().skip(cursor.offset).take(limits::MAILCHIMP_PAGE_ROWS).cloned().collect();
         (rows, after.len())
     }
 
@@ -337,7 +341,9 @@ mod tests {
 
     #[test]
     fn every_member_is_seen_however_many_changed_in_one_second() {
-        for (n, per_second) in [(0, 1), (1, 1), (999, 10), (1_000, 10), (1_001, 1), (3_500, 3_500), (4_000, 1_500)] {
+        for (n, per_second) in
+            [(0, 1), (1, 1), (999, 10), (1_000, 10), (1_001, 1), (3_500, 3_500), (4_000, 1_500)]
+        {
             let all: Vec<Member> =
                 (0..n).map(|i| member(i, i64::try_from(i / per_second).unwrap())).collect();
             assert_eq!(walked(&all).len(), n, "{n} members, {per_second} a second");

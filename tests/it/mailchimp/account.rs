@@ -52,9 +52,11 @@ async fn a_list_that_can_not_be_used_is_a_matter_of_configuration_and_says_what_
         lists: vec![list, ListOptions::named(CLUB)],
         ..options()
     };
-    for (options, words) in
-        [(missing, "targets.mailchimp.lists.club"), (with(nameless), "LNAME"), (with(numeric), "EMSID")]
-    {
+    for (options, words) in [
+        (missing, "targets.mailchimp.lists.club"),
+        (with(nameless), "LNAME"),
+        (with(numeric), "EMSID"),
+    ] {
         let bench = Bench::bare(options).await;
         let failure = bench.client.account().await.unwrap_err();
         assert_eq!(failure.class, FailureClass::Configuration, "{failure}");
@@ -77,13 +79,21 @@ async fn a_wrong_key_and_a_deactivated_account_are_told_at_once() {
 #[tokio::test]
 async fn an_answer_that_is_none_is_no_account() {
     let bench = Bench::new().await;
-    for garbage in
-        [Garbage::Html, Garbage::TruncatedJson, Garbage::EmptyList, Garbage::EmptyBody, Garbage::CutOff]
-    {
+    for garbage in [
+        Garbage::Html,
+        Garbage::TruncatedJson,
+        Garbage::EmptyList,
+        Garbage::EmptyBody,
+        Garbage::CutOff,
+    ] {
         for operation in [Operation::Info, Operation::List, Operation::Read] {
             bench.sim.faults().push(Rule::new(Fault::garbage(garbage)).operation(operation));
             let failure = bench.client.account().await.unwrap_err();
-            assert_eq!(failure.class, FailureClass::Transient, "{garbage:?} {operation:?} {failure}");
+            assert_eq!(
+                failure.class,
+                FailureClass::Transient,
+                "{garbage:?} {operation:?} {failure}"
+            );
         }
     }
     bench.client.account().await.unwrap();

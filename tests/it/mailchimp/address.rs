@@ -59,7 +59,8 @@ async fn an_old_member_that_could_not_be_archived_is_not_forgotten() {
     let id = bench.brought(&reader("SUBSCRIBED", 1)).await;
     bench.sim.plant(NEWS, &json!({"email_address": NEW})).unwrap();
     bench.sim.faults().push(Rule::new(Fault::status(503)).operation(Operation::Delete));
-    let PushResult::Failed(failure) = bench.one(bench.update(42, &id, &moved("SUBSCRIBED", 1))).await
+    let PushResult::Failed(failure) =
+        bench.one(bench.update(42, &id, &moved("SUBSCRIBED", 1))).await
     else {
         panic!("not failed")
     };

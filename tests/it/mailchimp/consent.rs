@@ -27,7 +27,8 @@ async fn an_opt_out_in_the_ems_unsubscribes_and_a_later_opt_in_takes_that_back()
 #[tokio::test]
 async fn an_opt_out_of_e_mail_takes_a_person_out_of_every_list() {
     let bench = Bench::new().await;
-    let both = |n| row(EMAIL, json!({"news": in_list("SUBSCRIBED", n), "club": in_list("PENDING", n)}));
+    let both =
+        |n| row(EMAIL, json!({"news": in_list("SUBSCRIBED", n), "club": in_list("PENDING", n)}));
     let id = bench.brought(&both(1)).await;
     let id = bench.updated(&id, &wishing(both(1), false, 5)).await;
     for list in [NEWS, CLUB] {

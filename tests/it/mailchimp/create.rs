@@ -10,8 +10,11 @@ use super::bench::{Bench, CLUB, EMAIL, NEWS, in_list, reader, remote_id, row, wo
 #[tokio::test]
 async fn a_person_becomes_a_member_of_each_of_their_lists() {
     let bench = Bench::new().await;
-    let mut both = row(EMAIL, json!({"news": in_list("SUBSCRIBED", 1), "club": in_list("SUBSCRIBED", 1),
-                                      "elsewhere": in_list("SUBSCRIBED", 1)}));
+    let mut both = row(
+        EMAIL,
+        json!({"news": in_list("SUBSCRIBED", 1), "club": in_list("SUBSCRIBED", 1),
+                                      "elsewhere": in_list("SUBSCRIBED", 1)}),
+    );
     both["memberships"]["news"]["labels"] = json!(["Trail", "VIP"]);
     let mark = bench.mark();
     let result = bench.one(bench.create(42, &both)).await;
@@ -31,8 +34,12 @@ async fn a_person_becomes_a_member_of_each_of_their_lists() {
     assert_eq!(
         bench.calls_since(mark),
         [
-            format!("GET {member}"), "GET ".to_owned(), format!("PUT {member}"),
-            format!("GET {member}"), "GET ".to_owned(), format!("PUT {member}"),
+            format!("GET {member}"),
+            "GET ".to_owned(),
+            format!("PUT {member}"),
+            format!("GET {member}"),
+            "GET ".to_owned(),
+            format!("PUT {member}"),
             format!("POST {member}/tags"),
         ]
     );
@@ -83,7 +90,9 @@ async fn nobody_is_made_for_whom_no_list_needs_a_member() {
 
 #[tokio::test]
 async fn a_member_without_an_ems_id_is_adopted_as_they_stand() {
-    for (status, opt_out) in [("subscribed", None), ("unsubscribed", Some("member")), ("cleaned", Some("bounce"))] {
+    for (status, opt_out) in
+        [("subscribed", None), ("unsubscribed", Some("member")), ("cleaned", Some("bounce"))]
+    {
         let bench = Bench::new().await;
         let planted = json!({"email_address": "Thandi@Club.org", "status": status, "opt_out": opt_out,
                              "merge_fields": {"FNAME": "T.", "PHONE": "1"}, "tags": ["foreign"]});
@@ -186,7 +195,8 @@ async fn refused_addresses_are_rejected_and_one_list_holds_up_no_other() {
     // Forgotten in one list: they must subscribe by themselves there.
     bench.sim.plant(CLUB, &json!({"email_address": EMAIL})).unwrap();
     bench.act(CLUB, EMAIL, &Act::Forget);
-    let both = row(EMAIL, json!({"news": in_list("SUBSCRIBED", 1), "club": in_list("SUBSCRIBED", 1)}));
+    let both =
+        row(EMAIL, json!({"news": in_list("SUBSCRIBED", 1), "club": in_list("SUBSCRIBED", 1)}));
     let PushResult::Failed(failure) = bench.one(bench.create(42, &both)).await else { panic!() };
     assert_eq!(failure.class.name(), "rejected");
     assert!(failure.text.contains("Forgotten Email Not Subscribed"), "{failure}");
@@ -202,6 +212,9 @@ async fn too_many_sign_ups_are_postponed() {
     bench.act(NEWS, EMAIL, &Act::CrowdSignups { times: 1 });
     let result = bench.one(bench.create(42, &reader("SUBSCRIBED", 1))).await;
     assert_eq!(word(&result), "postponed");
-    assert_eq!(word(&bench.one(bench.create_again(42, &reader("SUBSCRIBED", 1), true)).await), "held");
+    assert_eq!(
+        word(&bench.one(bench.create_again(42, &reader("SUBSCRIBED", 1), true)).await),
+        "held"
+    );
     bench.assert_clean();
 }

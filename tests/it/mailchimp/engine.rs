@@ -119,7 +119,10 @@ impl System {
             let is_active = |status| matches!(status, Status::Subscribed | Status::Pending);
             if row.get::<_, String>("status") == "UNSUBSCRIBED" {
                 let status = member.map(|member| member.status);
-                assert!(!status.is_some_and(is_active), "person {id} is mailed in {code}: {status:?}");
+                assert!(
+                    !status.is_some_and(is_active),
+                    "person {id} is mailed in {code}: {status:?}"
+                );
                 continue;
             }
             let member = member.unwrap_or_else(|| panic!("person {id} is not in {code}"));
@@ -201,7 +204,11 @@ async fn hundreds_of_persons_and_their_changes_converge() {
     let writes = system.sim.counters().writes_applied();
     let (code, _) = system.run(&["sweep", "outbound", "--target", "mailchimp"]).await;
     system.settled().await;
-    assert_eq!((code, system.sim.counters().writes_applied()), (0, writes), "nothing is left to write");
+    assert_eq!(
+        (code, system.sim.counters().writes_applied()),
+        (0, writes),
+        "nothing is left to write"
+    );
     let (code, out) = system.run(&["verify", "--target", "mailchimp", "--json"]).await;
     let document: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(code, 0, "{document:#}");

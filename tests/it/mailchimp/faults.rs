@@ -37,6 +37,23 @@ async fn every_form_of_throttle_pauses_the_target_and_is_told_at_once() {
     }
 }
 
+/// What was written before the pause is kept, and nothing of it is taken for a lost answer.
+#[tokio::test]
+async fn a_pause_in_the_middle_of_a_person_keeps_what_is_there() {
+    let bench = Bench::new().await;
+    let mut labelled = reader("SUBSCRIBED", 1);
+    labelled["memberships"]["news"]["labels"] = json!(["VIP"]);
+    let tags = Rule::new(Fault::throttled(1)).route("/3.0/lists/{list_id}/members/{hash}/tags");
+    bench.sim.faults().push(tags);
+    let PushResult::Failed(failure) = bench.one(bench.create(42, &labelled)).await else {
+        panic!("not failed")
+    };
+    assert_eq!(failure.class, FailureClass::Throttled);
+    let contact = bench.member(NEWS, EMAIL).body["contact_id"].clone();
+    assert!(failure.found.unwrap().contains(contact.as_str().unwrap()));
+    bench.assert_clean();
+}
+
 #[tokio::test]
 async fn never_more_requests_at_once_than_configured() {
     let bench = Bench::new().await;
@@ -96,8 +113,11 @@ async fn garbage_is_no_success() {
         let bench = Bench::new().await;
         let id = bench.brought(&reader("SUBSCRIBED", 1)).await;
         let mut changed = reader("SUBSCRIBED", 1);
-        changed["first_name"] = json!("Zoë");
-        for (operation, expected) in [(Operation::Read, "transient"), (Operation::Patch, "ambiguous")] {
+        for (operation, expected) in
+            [(Operation::Read, "transient"), (Operation::Patch, "ambiguous")]
+        {
+            // A list that can't be read holds up no other: each time there is something to write.
+            changed["first_name"] = json!(format!("{operation:?}"));
             bench.sim.faults().push(Rule::new(Fault::garbage(garbage)).operation(operation));
             let result = bench.one(bench.update(42, &id, &changed)).await;
             assert_eq!(word(&result), expected, "{garbage:?} {operation:?}");
@@ -142,9 +162,9 @@ async fn server_errors_are_tried_again_and_gateways_leave_a_write_in_doubt() {
 
 #[tokio::test]
 async fn a_write_that_hangs_is_ambiguous_and_a_read_is_not() {
-    let bench =
-        Bench::with(options(), |http| http.timeout = Duration::from_millis(300)).await;
-    for (operation, expected) in [(Operation::Read, "transient"), (Operation::Replace, "ambiguous")] {
+    let bench = Bench::with(options(), |http| http.timeout = Duration::from_millis(300)).await;
+    for (operation, expected) in [(Operation::Read, "transient"), (Operation::Replace, "ambiguous")]
+    {
         let hang = Fault::CommitThenHang { ms: Some(5_000) };
         bench.sim.faults().push(Rule::new(hang).operation(operation));
         let result = bench.one(bench.create(42, &reader("SUBSCRIBED", 1))).await;
@@ -161,9 +181,13 @@ async fn nothing_is_sent_late() {
     assert_eq!(word(&bench.one(push).await), "not_sent");
     assert_eq!(bench.mark(), mark);
     // After the look, before the write: nothing was written yet. After a write it would be a lie.
-    for (operation, expected) in [(Operation::Read, "not_sent"), (Operation::Replace, "ambiguous")] {
+    for (operation, expected) in [(Operation::Read, "not_sent"), (Operation::Replace, "ambiguous")]
+    {
         let bench = Bench::new().await;
-        bench.sim.faults().push(Rule::new(Fault::delay(Duration::from_secs(2))).operation(operation));
+        bench
+            .sim
+            .faults()
+            .push(Rule::new(Fault::delay(Duration::from_secs(2))).operation(operation));
         let mut labelled = reader("SUBSCRIBED", 1);
         labelled["memberships"]["news"]["labels"] = json!(["VIP"]);
         let mut push = bench.create(42, &labelled);

@@ -1,6 +1,6 @@
 //! Memberships and persons that are gone (contract, sections 0.3 and 9): archived, never deleted for good.
 
-use ems_sync::remote::Action;
+use ems_sync::remote::{Action, PushResult};
 use ems_sync_remotes::mailchimp::{Act, Status};
 use ems_sync_remotes::{Fault, Operation, Rule};
 use serde_json::json;
@@ -30,7 +30,8 @@ async fn a_lapsed_membership_is_archived_and_comes_back_when_it_comes_back() {
 #[tokio::test]
 async fn one_list_of_two_lapses() {
     let bench = Bench::new().await;
-    let both = row(EMAIL, json!({"news": in_list("SUBSCRIBED", 1), "club": in_list("SUBSCRIBED", 1)}));
+    let both =
+        row(EMAIL, json!({"news": in_list("SUBSCRIBED", 1), "club": in_list("SUBSCRIBED", 1)}));
     let id = bench.brought(&both).await;
     bench.act(CLUB, EMAIL, &Act::Confirm);
     let id = bench.updated(&id, &reader("SUBSCRIBED", 1)).await;
@@ -108,7 +109,8 @@ async fn who_is_pending_or_bounces_is_left_without_our_id() {
 #[tokio::test]
 async fn a_deleted_person_is_archived_in_every_list() {
     let bench = Bench::new().await;
-    let both = row(EMAIL, json!({"news": in_list("SUBSCRIBED", 1), "club": in_list("SUBSCRIBED", 1)}));
+    let both =
+        row(EMAIL, json!({"news": in_list("SUBSCRIBED", 1), "club": in_list("SUBSCRIBED", 1)}));
     let id = bench.brought(&both).await;
     bench.act(CLUB, EMAIL, &Act::Confirm);
     // One of the two was never written down: it is found by the address of the other.
@@ -121,6 +123,21 @@ async fn a_deleted_person_is_archived_in_every_list() {
     assert_eq!(word(&bench.one(delete(42, &id)).await), "gone", "and there is nothing to do");
     assert_eq!(bench.writes_since(mark), 0);
     assert_eq!(word(&bench.one(delete(42, "{}")).await), "gone");
+    bench.assert_clean();
+}
+
+/// One list refuses: the other one is left, and no id is forgotten.
+#[tokio::test]
+async fn a_delete_that_one_list_refuses_keeps_every_id() {
+    let bench = Bench::new().await;
+    let both =
+        row(EMAIL, json!({"news": in_list("SUBSCRIBED", 1), "club": in_list("SUBSCRIBED", 1)}));
+    let id = bench.brought(&both).await;
+    bench.act(CLUB, EMAIL, &Act::Confirm);
+    bench.act(CLUB, EMAIL, &Act::Protect);
+    let PushResult::Failed(failure) = bench.one(delete(42, &id)).await else { panic!("gone") };
+    assert_eq!((failure.class.name(), failure.found), ("rejected", Some(id)));
+    assert_eq!(bench.status(NEWS, EMAIL), Some(Status::Archived));
     bench.assert_clean();
 }
 

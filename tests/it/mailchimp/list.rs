@@ -28,7 +28,8 @@ async fn members_of_several_lists_are_one_record_and_archived_ones_are_none() {
     let bench = Bench::new().await;
     for lists_archived in [false, true] {
         bench.sim.configure(|settings| settings.lists_archived = lists_archived);
-        let mut both = row(EMAIL, json!({"news": in_list("SUBSCRIBED", 1), "club": in_list("PENDING", 1)}));
+        let mut both =
+            row(EMAIL, json!({"news": in_list("SUBSCRIBED", 1), "club": in_list("PENDING", 1)}));
         both["memberships"]["news"]["labels"] = json!(["VIP"]);
         let id = bench.brought(&both).await;
         let gone = row("gone@club.org", json!({"news": in_list("SUBSCRIBED", 1)}));

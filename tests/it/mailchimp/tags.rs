@@ -50,7 +50,10 @@ async fn a_lost_answer_between_the_calls_loses_no_tag_and_takes_away_no_foreign_
         bench.act(NEWS, EMAIL, &tag("Sponsor"));
         let wanted = labelled(&["Road", "Ultra"]);
         // Taking away, writing down, setting: each of the three is lost once.
-        bench.sim.faults().push(Rule::new(Fault::CommitThenDrop).operation(Operation::Patch).nth(nth));
+        bench
+            .sim
+            .faults()
+            .push(Rule::new(Fault::CommitThenDrop).operation(Operation::Patch).nth(nth));
         assert_eq!(word(&bench.one(bench.update(42, &id, &wanted)).await), "ambiguous", "{nth}");
         bench.updated(&id, &wanted).await;
         let mut tags = bench.member(NEWS, EMAIL).tags;

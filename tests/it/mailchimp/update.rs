@@ -100,7 +100,8 @@ async fn who_was_deleted_for_good_is_not_made_again() {
 async fn a_new_membership_is_added_and_the_old_one_stays() {
     let bench = Bench::new().await;
     let id = bench.brought(&reader("SUBSCRIBED", 1)).await;
-    let both = row(EMAIL, json!({"news": in_list("SUBSCRIBED", 1), "club": in_list("SUBSCRIBED", 2)}));
+    let both =
+        row(EMAIL, json!({"news": in_list("SUBSCRIBED", 1), "club": in_list("SUBSCRIBED", 2)}));
     let id = bench.updated(&id, &both).await;
     assert!(id.contains("club") && id.contains("news"));
     assert_eq!(bench.status(CLUB, EMAIL), Some(Status::Pending));
