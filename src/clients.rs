@@ -112,3 +112,17 @@ pub fn chatwoot(config: &Config) -> anyhow::Result<Chatwoot> {
     Chatwoot::new(&chatwoot.common.http_settings(), chatwoot.api_token.clone(), chatwoot.account_id)
         .context("The client of `chatwoot` can't be built")
 }
+
+/// The client of the configured `MailChimp` account.
+///
+/// # Errors
+/// When its CA can't be used.
+pub fn mailchimp(config: &Config) -> anyhow::Result<MailChimp> {
+    let mailchimp = &config.targets.mailchimp;
+    MailChimp::new(
+        &mailchimp.common.http_settings(),
+        mailchimp.api_key.clone(),
+        mailchimp.lists.clone(),
+    )
+    .context("The client of `mailchimp` can't be built")
+}

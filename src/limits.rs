@@ -208,6 +208,18 @@ pub const MAUTIC_TWINS_MAX: usize = 20;
 pub const CHATWOOT_PAGE_ROWS: usize = 15;
 /// Pages that a look-up for one person's contact reads at most.
 pub const CHATWOOT_LOOK_UP_PAGES: usize = 10;
+/// `MailChimp` shows at most this many members or tags at once (its contract, section 8).
+pub const MAILCHIMP_PAGE_ROWS: usize = 1_000;
+/// Labels of a membership that are brought to `MailChimp`; which tags are ours is remembered in a field of 255 characters.
+pub const MAILCHIMP_TAGS_MAX: usize = 40;
+/// How long a list's settings that were read count: people may change them.
+pub const MAILCHIMP_SETTINGS_FOR: Duration = Duration::from_secs(5 * 60);
+/// A create whose answer was lost is looked for among the members that changed within this.
+pub const MAILCHIMP_LOST_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
+/// Members of all lists that one walk holds at most: those of several lists are brought together by person.
+pub const MAILCHIMP_WALK_MEMBERS_MAX: usize = 500_000;
+/// How often a page is begun again because members changed while it was read.
+pub const MAILCHIMP_PAGE_TRIES: u32 = 5;
 
 // --- Postgres ----------------------------------------------------------------------------------
 

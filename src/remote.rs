@@ -54,6 +54,7 @@ pub mod failure;
 mod http;
 mod login;
 pub mod mautic;
+pub mod mailchimp;
 mod place;
 mod sent;
 pub mod tagserver;
@@ -61,6 +62,9 @@ pub mod tagserver;
 pub use account::Account;
 pub use failure::{Failure, FailureClass};
 pub use http::{HttpSettings, TlsError};
+
+/// The remote id of an entity that has several records at its target, or none: here none is wanted, and none is there.
+pub const NO_RECORD: &str = "{}";
 
 /// The fields of one projection row, as the EMS has them. May hold personal data: its `Debug` shows names only.
 #[derive(Clone, PartialEq)]

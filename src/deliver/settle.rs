@@ -320,18 +320,19 @@ fn after_failure(claim: &Claim, seen: &Seen, failure: &Failure, times: Times) ->
         },
     };
     let base = Finish { error: Some(failure.to_string()), sent: !failure.unsent, ..base };
-    // What was found out about the record is kept, though the write after it failed (obligation 9).
+    // What was found out about the record is kept, though the write after it failed (obligation 9). Where an entity has
+    // several, some may hold the new content already: no hash proves anything.
     match &failure.found {
-        Some(found) if claim.remote_id.is_none() => Finish {
+        Some(found) => Finish {
+            remote_changed: claim.remote_id.as_ref() != Some(found),
             remote_id: Some(found.clone()),
-            remote_changed: true,
             intent_on: None,
             in_doubt: true,
             // It may still stand there under the parents that it had.
             parents: None,
             ..base
         },
-        Some(_) | None => base,
+        None => base,
     }
 }
 
@@ -347,6 +348,11 @@ fn failed(
     // The only attempt that a sweep makes for an open dead letter.
     let is_extra = claim.attempts > policy.max_retries;
     let action = retry::after_failure(failure.class, attempts, failure.retry_after, policy);
+    let action = match action {
+        // Each time longer; the remote may say by itself how long.
+        Action::Postpone(_) if failure.retry_after.is_none() => retry::postponed(claim.failures),
+        action => action,
+    };
     let action =
         if on_trial { retry::after_failure_on_trial(failure.class, action) } else { action };
     let base = after_failure(claim, seen, &failure, times);
@@ -384,7 +390,14 @@ fn failed(
         },
         Action::Forget => Finish { due: Due::Now, reason, ..counted },
         Action::PauseTarget(_) | Action::DisableTarget => Finish { due: Due::Now, reason, ..base },
-        Action::Postpone(delay) | Action::Spare(delay) => {
+        Action::Postpone(delay) => Finish {
+            state: State::Parked,
+            reason,
+            due: Due::InMillis(millis(delay)),
+            failures: claim.failures.saturating_add(1),
+            ..base
+        },
+        Action::Spare(delay) => {
             Finish { state: State::Parked, reason, due: Due::InMillis(millis(delay)), ..base }
         }
     };
@@ -854,6 +867,35 @@ mod tests {
         assert!(finish.data_hash.is_none() && !finish.settled);
         // Found by the simulation: the old parent's delete was sent, and refused for as long as the child stood there.
         assert_eq!(finish.parents, None);
+    }
+
+    /// An entity with several records: one list holds the new content, another one has refused it.
+    #[test]
+    fn what_a_failed_update_has_found_out_replaces_what_was_known_and_proves_no_hash() {
+        let known = Claim { remote_id: Some("a".into()), data_hash: seen().hash, ..claim() };
+        for (found, is_another) in [("a", false), ("b", true)] {
+            let failure = Failure::new(FailureClass::Rejected, "test").with_found(found);
+            let finish = push(&known, PushResult::Failed(failure)).finish;
+            assert_eq!(finish.remote_id.as_deref(), Some(found));
+            assert!(finish.in_doubt && finish.remote_changed == is_another);
+        }
+    }
+
+    #[test]
+    fn what_is_postponed_waits_ever_longer_and_is_then_rejected() {
+        let postponed =
+            |failures| fail(&Claim { failures, ..claim() }, FailureClass::Postponed).finish;
+        for (failures, hours_of_12th) in [(0, 1), (1, 24 * 12), (2, 48 * 12), (3, 7 * 24 * 12)] {
+            let finish = postponed(failures);
+            assert_eq!(finish.due, Due::InMillis(hours_of_12th * 5 * 60 * 1_000));
+            assert_eq!((finish.state, finish.failures), (State::Parked, failures + 1));
+            assert_eq!(finish.attempts, 0, "it burns no attempt");
+        }
+        assert_eq!(postponed(4).state, State::Rejected);
+        let asked = Failure::new(FailureClass::Postponed, "test")
+            .with_retry_after(Some(Duration::from_secs(60)));
+        let finish = push(&claim(), PushResult::Failed(asked)).finish;
+        assert_eq!(finish.due, Due::InMillis(60_000));
     }
 
     /// What a sweep tries for an open dead letter is tried once, whatever the class, and says nothing about the target.

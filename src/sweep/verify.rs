@@ -250,6 +250,16 @@ mod tests {
     }
 
     #[test]
+    fn who_needs_no_record_there_is_not_missing() {
+        let known =
+            |is_owed| Known { remote_id: None, is_owed, was_pushed_since: false, needs_none: true };
+        let ours =
+            |is_owed| Ours { is_shown: true, wanted: Some(print(1)), known: Some(known(is_owed)) };
+        assert_eq!(judge(&ours(false), None), (Finding::Matched, "needs_none"));
+        assert_eq!(judge(&ours(true), None).0, Finding::Waiting);
+    }
+
+    #[test]
     fn findings_are_read_back_by_their_names() {
         for finding in Finding::ALL {
             assert_eq!(Finding::from_name(finding.name()), Some(finding));

@@ -42,6 +42,7 @@ mod late_writes;
 mod leaks;
 mod lost_answers;
 mod mautic;
+mod mailchimp;
 mod model;
 mod outages;
 mod postgres_faults;

@@ -80,6 +80,8 @@ pub(super) fn update(list: &List, verb: Verb, member: &Member, draft: &Draft, re
     let sent = draft.merge_fields.get(EMS_ID).and_then(Value::as_str);
     if let (Some(sent), Some(stored)) = (sent, member.ems_id())
         && !archived
+        // Emptied it names nobody.
+        && !sent.is_empty()
         && sent != stored
     {
         record.violation("overwrites_another_person", id.as_str());

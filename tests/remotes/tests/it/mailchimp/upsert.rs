@@ -203,6 +203,15 @@ async fn the_id_of_another_person_is_not_overwritten() {
 }
 
 #[tokio::test]
+async fn an_id_that_is_emptied_first_is_given_over() {
+    let (sim, api) = start().await;
+    api.upsert(ADA, "42").await;
+    api.patch(ADA, json!({ "merge_fields": { "EMSID": "" } })).await;
+    api.upsert(ADA, "43").await;
+    assert_eq!(sim.violations(), []);
+}
+
+#[tokio::test]
 async fn post_adds_and_does_not_update() {
     let (sim, api) = start().await;
     let body = json!({ "email_address": ADA, "status": "subscribed", "tags": ["A"] });

@@ -1,0 +1,359 @@
+//! A member as a list shows it, and what we write into its non-public merge fields. Pure.
+//!
+//! - `EMSID`: whose member it is.
+//! - `EMSOUT`: what we did to it, and when: `<written> unsubscribed|archived <opt-out or ->`. Only what stands there may be
+//!   taken back; `<written>` is the server's clock, so that whatever somebody else did later shows in `last_changed`.
+//! - `EMSTAGS`: which tags are ours, six hexadecimal digits each. Every other tag is left alone.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use md5::{Digest as _, Md5};
+use serde_json::{Map, Value};
+use sha2::Sha256;
+
+use super::wire::{self, Content, Wanted};
+
+/// A list's first and last name fields; ours are never shown in forms.
+pub(super) const FIRST_NAME: &str = "FNAME";
+pub(super) const LAST_NAME: &str = "LNAME";
+pub(super) const EMS_ID: &str = "EMSID";
+pub(super) const EMS_OUT: &str = "EMSOUT";
+pub(super) const EMS_TAGS: &str = "EMSTAGS";
+
+/// Between reading the server's clock and the end of the write that carries it.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(3 * 60);
+
+/// Hexadecimal digits of a tag's code.
+const TAG_CODE_CHARS: usize = 6;
+
+/// Tags that a member's body shows at most (contract, section 2, "read tags").
+const TAGS_SHOWN: u64 = 50;
+
+/// The id of an address in a list (contract, section 3).
+pub(super) fn subscriber_hash(email: &str) -> String {
+    hex(&Md5::digest(email.trim().to_lowercase().as_bytes()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// How a member stands in the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Status {
+    Subscribed,
+    Pending,
+    Unsubscribed,
+    Cleaned,
+    Transactional,
+    Archived,
+}
+
+impl Status {
+    pub(super) const ALL: [Self; 6] = [
+        Self::Subscribed,
+        Self::Pending,
+        Self::Unsubscribed,
+        Self::Cleaned,
+        Self::Transactional,
+        Self::Archived,
+    ];
+
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Subscribed => "subscribed",
+            Self::Pending => "pending",
+            Self::Unsubscribed => "unsubscribed",
+            Self::Cleaned => "cleaned",
+            Self::Transactional => "transactional",
+            Self::Archived => "archived",
+        }
+    }
+
+    fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.word() == word)
+    }
+
+    /// Its meaning for the EMS. Archived members are not in the list.
+    const fn wanted(self) -> Wanted {
+        match self {
+            Self::Subscribed => Wanted::Subscribed,
+            Self::Pending => Wanted::Pending,
+            Self::Unsubscribed | Self::Cleaned | Self::Transactional | Self::Archived => {
+                Wanted::Out
+            }
+        }
+    }
+}
+
+/// What we did to a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Did {
+    /// An opt-out in the EMS.
+    Unsubscribe,
+    /// A lapse: the membership is gone.
+    Archive,
+}
+
+/// What stands in `EMSOUT`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) did: Did,
+    /// When, by the server's clock.
+    pub(super) written: Timestamp,
+    /// The opt-out in the EMS that it follows, by the EMS's clock. A lapse alone is no opt-out.
+    pub(super) opt_out: Option<Timestamp>,
+}
+
+impl Mark {
+    pub(super) fn text(&self) -> String {
+        let did = match self.did {
+            Did::Unsubscribe => "unsubscribed",
+            Did::Archive => "archived",
+        };
+        let opt_out = self.opt_out.map_or_else(|| "-".to_owned(), |moment| moment.to_string());
+        format!("{} {did} {opt_out}", self.written)
+    }
+
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let mut words = text.split_ascii_whitespace();
+        let written = words.next()?.parse().ok()?;
+        let did = match words.next()? {
+            "unsubscribed" => Did::Unsubscribe,
+            "archived" => Did::Archive,
+            _ => return None,
+        };
+        let opt_out = match words.next()? {
+            "-" => None,
+            moment => Some(moment.parse().ok()?),
+        };
+        words.next().is_none().then_some(Self { did, written, opt_out })
+    }
+}
+
+/// A member.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Member {
+    /// In paths; the hash of its address, or of its address as it was typed long ago.
+    pub(super) id: String,
+    /// Stays when the address changes.
+    pub(super) contact_id: String,
+    pub(super) email: String,
+    pub(super) status: Status,
+    pub(super) first_name: Option<String>,
+    pub(super) last_name: Option<String>,
+    pub(super) language: Option<String>,
+    /// The EMS id as text; whose member it is.
+    pub(super) ems_id: Option<String>,
+    /// `EMSOUT`, as it stands there.
+    pub(super) out: String,
+    /// `EMSTAGS`, as it stands there.
+    pub(super) tag_codes: String,
+    /// As the list spells them.
+    pub(super) tags: Vec<String>,
+    /// There are more tags than it shows.
+    pub(super) has_more_tags: bool,
+    pub(super) last_changed: Option<Timestamp>,
+    /// A merge field of ours that the list has not.
+    pub(super) lacks_field: Option<&'static str>,
+}
+
+impl Member {
+    /// The member that an answer shows. `None` when it has not the contract's form.
+    pub(super) fn read(row: &Value) -> Option<Self> {
+        let row = row.as_object()?;
+        let text = |name: &str| row.get(name)?.as_str();
+        let fields = row.get("merge_fields")?.as_object()?;
+        let optional = |name: &str| Some(field(fields, name)).filter(|text| !text.is_empty());
+        let tags = row.get("tags").and_then(Value::as_array)?;
+        let tags: Option<Vec<String>> =
+            tags.iter().map(|tag| Some(tag.get("name")?.as_str()?.to_owned())).collect();
+        let tags = tags?;
+        let count = row.get("tags_count").and_then(Value::as_u64).unwrap_or(0);
+        let shown = u64::try_from(tags.len()).unwrap_or(u64::MAX);
+        let is_name = |id: &&str| !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric());
+        let ours = [FIRST_NAME, LAST_NAME, EMS_ID, EMS_OUT, EMS_TAGS];
+        Some(Self {
+            id: text("id").filter(is_name)?.to_owned(),
+            contact_id: text("contact_id").filter(is_name)?.to_owned(),
+            email: wire::email(text("email_address")?),
+            status: Status::of(text("status")?)?,
+            first_name: optional(FIRST_NAME),
+            last_name: optional(LAST_NAME),
+            language: text("language").and_then(wire::language),
+            ems_id: optional(EMS_ID),
+            out: field(fields, EMS_OUT),
+            tag_codes: field(fields, EMS_TAGS),
+            has_more_tags: count > shown || shown >= TAGS_SHOWN,
+            tags,
+            // What is not set is empty text.
+            last_changed: text("last_changed").and_then(|moment| moment.parse().ok()),
+            lacks_field: ours.into_iter().find(|name| !fields.contains_key(*name)),
+        })
+    }
+
+    pub(super) fn is_archived(&self) -> bool {
+        self.status == Status::Archived
+    }
+
+    /// What we did to it, if that is how it still stands: nobody did anything to it since.
+    pub(super) fn our_mark(&self) -> Option<Mark> {
+        let mark = Mark::read(&self.out)?;
+        let is_its_status = match mark.did {
+            Did::Unsubscribe => self.status == Status::Unsubscribed,
+            Did::Archive => self.status == Status::Archived,
+        };
+        let until = mark.written.checked_add(WRITTEN_WITHIN).ok()?;
+        (is_its_status && self.last_changed? <= until).then_some(mark)
+    }
+
+    /// The tags that are ours.
+    pub(super) fn our_tags(&self) -> Vec<String> {
+        let codes = codes(&self.tag_codes);
+        let is_ours = |tag: &&String| codes.contains(&tag_code(tag));
+        self.tags.iter().filter(is_ours).cloned().collect()
+    }
+
+    /// What it holds, in the words of what it should hold.
+    pub(super) fn content(&self) -> Content {
+        Content {
+            email: self.email.clone(),
+            first_name: self.first_name.clone(),
+            last_name: self.last_name.clone(),
+            ems_id: self.ems_id.clone(),
+            language: self.language.clone(),
+            tags: self.our_tags(),
+            wanted: self.status.wanted(),
+            since: None,
+        }
+    }
+}
+
+/// A merge field as text: numbers come as numbers where the field's type is one.
+fn field(fields: &Map<String, Value>, name: &str) -> String {
+    match fields.get(name) {
+        Some(Value::String(text)) => wire::text(text),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => {
+            String::new()
+        }
+    }
+}
+
+/// The code of a tag in `EMSTAGS`.
+fn tag_code(tag: &str) -> String {
+    let digest = hex(&Sha256::digest(wire::tag_key(tag).as_bytes()));
+    digest.chars().take(TAG_CODE_CHARS).collect()
+}
+
+/// `EMSTAGS` for these tags.
+pub(super) fn tag_codes(tags: &[String]) -> String {
+    let codes: BTreeSet<String> = tags.iter().map(|tag| tag_code(tag)).collect();
+    codes.into_iter().collect()
+}
+
+/// The codes that stand in `EMSTAGS`.
+fn codes(text: &str) -> BTreeSet<String> {
+    let chars: Vec<char> = text.chars().collect();
+    chars.chunks(TAG_CODE_CHARS).map(|chunk| chunk.iter().collect()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::limits;
+
+    /// Text fields of a list take 255 characters.
+    const _: () = assert!(limits::MAILCHIMP_TAGS_MAX * TAG_CODE_CHARS <= 255);
+
+    pub(crate) fn row() -> Value {
+        json!({"id": "62eeb292278cc15f5817cb78f7790b08", "contact_id": "c1", "email_address": "A@club.org",
+            "status": "unsubscribed", "language": "", "last_changed": "2026-11-25T07:00:01+00:00", "tags_count": 2,
+            "tags": [{"id": 1, "name": "trail"}, {"id": 2, "name": "foreign"}],
+            "merge_fields": {"FNAME": "Thandi", "LNAME": "", "EMSID": "42", "EMSTAGS": tag_codes(&["Trail".to_owned()]),
+                "EMSOUT": "2026-11-25T07:00:00Z unsubscribed 2026-11-25T06:00:00Z"}})
+    }
+
+    #[test]
+    fn the_hash_is_that_of_the_documentation() {
+        let hash = subscriber_hash("Urist.McVankab@freddiesjokes.com");
+        assert_eq!(hash, "62eeb292278cc15f5817cb78f7790b08");
+    }
+
+    #[test]
+    fn a_member_is_read_with_its_traps() {
+        let member = Member::read(&row()).unwrap();
+        assert_eq!((member.email.as_str(), member.language.as_deref()), ("a@club.org", None));
+        assert_eq!((member.last_name.as_deref(), member.lacks_field), (None, None));
+        assert_eq!(member.our_tags(), ["trail"], "a foreign tag is not ours");
+        let mut number = row();
+        number["merge_fields"]["EMSID"] = json!(42);
+        number["last_changed"] = json!("");
+        let member = Member::read(&number).unwrap();
+        assert_eq!((member.ems_id.as_deref(), member.last_changed), (Some("42"), None));
+        for name in ["id", "contact_id", "email_address", "status", "merge_fields", "tags"] {
+            let mut odd = row();
+            odd.as_object_mut().unwrap().remove(name);
+            assert_eq!(Member::read(&odd), None, "{name}");
+        }
+        let mut lacking = row();
+        lacking["merge_fields"].as_object_mut().unwrap().remove(EMS_OUT);
+        assert_eq!(Member::read(&lacking).unwrap().lacks_field, Some(EMS_OUT));
+    }
+
+    #[test]
+    fn a_mark_counts_only_while_nobody_else_did_anything() {
+        assert!(Member::read(&row()).unwrap().our_mark().is_some());
+        for (name, value) in [
+            ("last_changed", "2026-11-25T07:03:01+00:00"),
+            ("last_changed", ""),
+            ("status", "archived"),
+            ("status", "subscribed"),
+            ("status", "cleaned"),
+        ] {
+            let mut other = row();
+            other[name] = json!(value);
+            assert_eq!(Member::read(&other).unwrap().our_mark(), None, "{name} {value}");
+        }
+    }
+
+    #[test]
+    fn only_what_we_write_is_read_as_a_mark() {
+        for did in [Did::Unsubscribe, Did::Archive] {
+            for opt_out in [None, Some("2026-11-25T06:00:00.123456Z".parse().unwrap())] {
+                let mark = Mark { did, written: "2026-11-25T07:00:00Z".parse().unwrap(), opt_out };
+                assert_eq!(Mark::read(&mark.text()), Some(mark));
+            }
+        }
+        for text in ["", "2026-11-25T07:00:00Z", "yes", "2026-11-25T07:00:00Z archived - -"] {
+            assert_eq!(Mark::read(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn reading_is_total(text in any::<String>(), n in any::<i64>()) {
+            Mark::read(&text);
+            codes(&text);
+            for value in [json!(text), json!(n), json!([text]), json!({"FNAME": n, "EMSOUT": text}), Value::Null] {
+                let mut odd = row();
+                odd["merge_fields"] = value.clone();
+                odd["tags"] = json!([value]);
+                Member::read(&odd);
+                odd["tags"] = json!([]);
+                odd["language"] = value.clone();
+                odd["last_changed"] = value.clone();
+                if let Some(member) = Member::read(&odd) {
+                    member.our_mark();
+                    member.content();
+                }
+                Member::read(&value);
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Another address (contract, section 5): the new hash first, the trap of an unknown old one never.
+
+use ems_sync::remote::PushResult;
+use ems_sync_remotes::mailchimp::{Act, Status};
+use ems_sync_remotes::{Fault, Operation, Rule};
+use serde_json::{Value, json};
+
+use super::bench::{Bench, EMAIL, NEWS, in_list, reader, row, word};
+
+const NEW: &str = "nkosi@club.org";
+
+fn moved(status: &str, n: i64) -> Value {
+    row(NEW, json!({"news": in_list(status, n)}))
+}
+
+#[tokio::test]
+async fn the_member_keeps_its_contact_and_gets_the_new_hash() {
+    let bench = Bench::new().await;
+    let id = bench.brought(&reader("SUBSCRIBED", 1)).await;
+    let result = bench.one(bench.update(42, &id, &moved("SUBSCRIBED", 1))).await;
+    let PushResult::Held { remote_id, remote_hash, .. } = result else { panic!("not held") };
+    assert_eq!(remote_id, id);
+    assert_eq!(remote_hash, bench.wire(42, &moved("SUBSCRIBED", 1)).hash);
+    assert_eq!(bench.status(NEWS, EMAIL), None);
+    assert_eq!(bench.status(NEWS, NEW), Some(Status::Subscribed));
+    assert_eq!(bench.sim.rows(NEWS).len(), 1);
+    bench.assert_clean();
+}
+
+#[tokio::test]
+async fn a_change_whose_answer_was_lost_is_found_done_and_not_sent_blindly_again() {
+    let bench = Bench::new().await;
+    let id = bench.brought(&reader("SUBSCRIBED", 1)).await;
+    bench.sim.faults().push(Rule::new(Fault::CommitThenDrop).operation(Operation::Replace));
+    let again = moved("SUBSCRIBED", 1);
+    assert_eq!(word(&bench.one(bench.update(42, &id, &again)).await), "ambiguous");
+    assert_eq!(bench.updated(&id, &again).await, id);
+    assert_eq!(bench.sim.rows(NEWS).len(), 1);
+    bench.assert_clean();
+}
+
+#[tokio::test]
+async fn where_the_new_address_is_a_member_already_the_old_one_is_archived() {
+    let bench = Bench::new().await;
+    let id = bench.brought(&reader("SUBSCRIBED", 1)).await;
+    bench.sim.plant(NEWS, &json!({"email_address": NEW})).unwrap();
+    let now = bench.updated(&id, &moved("SUBSCRIBED", 1)).await;
+    assert_ne!(now, id);
+    assert_eq!(bench.status(NEWS, EMAIL), Some(Status::Archived));
+    let member = bench.member(NEWS, NEW);
+    assert_eq!((member.status, member.ems_id.as_deref()), (Status::Subscribed, Some("42")));
+    bench.assert_clean();
+}
+
+/// The archiving of the old one failed: its id is still known, so that it is done with the next try.
+#[tokio::test]
+async fn an_old_member_that_could_not_be_archived_is_not_forgotten() {
+    let bench = Bench::new().await;
+    let id = bench.brought(&reader("SUBSCRIBED", 1)).await;
+    bench.sim.plant(NEWS, &json!({"email_address": NEW})).unwrap();
+    bench.sim.faults().push(Rule::new(Fault::status(503)).operation(Operation::Delete));
+    let PushResult::Failed(failure) =
+        bench.one(bench.update(42, &id, &moved("SUBSCRIBED", 1))).await
+    else {
+        panic!("not failed")
+    };
+    assert_eq!(failure.found.as_deref(), Some(id.as_str()));
+    bench.updated(&id, &moved("SUBSCRIBED", 1)).await;
+    assert_eq!(bench.status(NEWS, EMAIL), Some(Status::Archived));
+    bench.assert_clean();
+}
+
+/// Nobody who left comes back by another address.
+#[tokio::test]
+async fn who_left_stays_out_under_the_old_address() {
+    for act in [Act::Unsubscribe, Act::Complain, Act::Clean, Act::Archive] {
+        let bench = Bench::new().await;
+        let id = bench.brought(&reader("SUBSCRIBED", 1)).await;
+        bench.act(NEWS, EMAIL, &act);
+        bench.updated(&id, &moved("SUBSCRIBED", 99)).await;
+        assert_eq!(bench.status(NEWS, NEW), None, "{act:?}");
+        assert_ne!(bench.status(NEWS, EMAIL), Some(Status::Subscribed));
+        bench.assert_clean();
+    }
+}
+
+#[tokio::test]
+async fn an_opt_out_with_a_new_address_unsubscribes_the_old_one() {
+    let bench = Bench::new().await;
+    let id = bench.brought(&reader("SUBSCRIBED", 1)).await;
+    let now = bench.updated(&id, &moved("UNSUBSCRIBED", 2)).await;
+    assert_eq!(now, id);
+    assert_eq!(bench.status(NEWS, EMAIL), Some(Status::Unsubscribed));
+    assert_eq!(bench.status(NEWS, NEW), None);
+    // And a fresh opt-in moves it.
+    bench.updated(&id, &moved("SUBSCRIBED", 3)).await;
+    assert_eq!(bench.status(NEWS, NEW), Some(Status::Subscribed));
+    assert_eq!(bench.sim.rows(NEWS).len(), 1);
+    bench.assert_clean();
+}
+
+#[tokio::test]
+async fn a_lapsed_person_comes_back_under_a_new_address() {
+    let bench = Bench::new().await;
+    let id = bench.brought(&reader("SUBSCRIBED", 1)).await;
+    let nowhere = row(EMAIL, json!({}));
+    assert_eq!(bench.updated(&id, &nowhere).await, "{}");
+    bench.updated(&id, &moved("SUBSCRIBED", 3)).await;
+    assert_eq!(bench.status(NEWS, NEW), Some(Status::Subscribed));
+    assert_eq!(bench.status(NEWS, EMAIL), Some(Status::Archived));
+    bench.assert_clean();
+}
+
+#[tokio::test]
+async fn an_address_that_is_refused_leaves_the_old_one() {
+    let bench = Bench::new().await;
+    let id = bench.brought(&reader("SUBSCRIBED", 1)).await;
+    let fake = row("thandi@example.com", json!({"news": in_list("SUBSCRIBED", 1)}));
+    assert_eq!(word(&bench.one(bench.update(42, &id, &fake)).await), "rejected");
+    assert_eq!(bench.status(NEWS, EMAIL), Some(Status::Subscribed));
+    bench.assert_clean();
+}
+
+/// Two persons exchange addresses by way of a third one, as the engine makes them.
+#[tokio::test]
+async fn a_person_gets_an_address_that_another_one_has_left() {
+    let bench = Bench::new().await;
+    let id = bench.brought(&reader("SUBSCRIBED", 1)).await;
+    let other = row(NEW, json!({"news": in_list("SUBSCRIBED", 1)}));
+    let others = super::bench::remote_id(&bench.one(bench.create(43, &other)).await);
+    let third = row("third@club.org", json!({"news": in_list("SUBSCRIBED", 1)}));
+    bench.one(bench.update(43, &others, &third)).await;
+    bench.updated(&id, &moved("SUBSCRIBED", 1)).await;
+    let ids = |email: &str| bench.member(NEWS, email).ems_id.unwrap();
+    assert_eq!((ids(NEW), ids("third@club.org")), ("42".to_owned(), "43".to_owned()));
+    assert_eq!(bench.sim.rows(NEWS).len(), 2);
+    bench.assert_clean();
+}

@@ -1,0 +1,256 @@
+//! The whole system: a real EMS, real queues and the simulated MailChimp. What the lists hold afterwards is compared with
+//! the EMS by reading both anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ems_sync::config::Config;
+use ems_sync::process::Role;
+use ems_sync_remotes::mailchimp::{Act, MailChimp as Sim, Status};
+use ems_sync_remotes::{Fault, Rule, Simulator};
+use serde_json::Value;
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
+
+use super::bench::{CLUB, NEWS, options};
+use crate::support::database::{self, Services};
+use crate::support::rig::PATIENCE;
+
+struct System {
+    sim: Simulator<Sim>,
+    ems: Client,
+    settings: BTreeMap<String, String>,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<anyhow::Result<()>>,
+}
+
+impl System {
+    async fn start() -> Self {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let services = Services::get();
+        let url = database::create(&services).await;
+        let sim = Sim::start(options()).await.unwrap();
+        let settings: BTreeMap<String, String> = [
+            ("DATABASE__URL", url.clone()),
+            ("BROKER__URL", services.amqp_url),
+            ("BROKER__PREFIX", format!("t-{}", uuid::Uuid::new_v4().simple())),
+            ("OPS__LISTEN", "127.0.0.1:0".to_owned()),
+            ("SWEEP__OUTBOUND_EVERY", "1h".to_owned()),
+            ("RETRY__BASE_DELAY", "100ms".to_owned()),
+            ("GUARD__MAX_DELETES", "1000000".to_owned()),
+            ("TARGETS__MAILCHIMP__ENABLED", "true".to_owned()),
+            ("TARGETS__MAILCHIMP__BASE_URL", format!("{}/3.0", sim.base_url())),
+            ("TARGETS__MAILCHIMP__ALLOW_HTTP", "true".to_owned()),
+            ("TARGETS__MAILCHIMP__API_KEY", sim.api_key().to_owned()),
+            ("TARGETS__MAILCHIMP__LISTS__NEWS", NEWS.to_owned()),
+            ("TARGETS__MAILCHIMP__LISTS__CLUB", CLUB.to_owned()),
+            ("TARGETS__MAILCHIMP__TIMEOUT", "5s".to_owned()),
+            ("TARGETS__MAILCHIMP__SETTLE", "100ms".to_owned()),
+        ]
+        .map(|(key, value)| (format!("EMS_SYNC__{key}"), value))
+        .into();
+        let config = Config::load(None, &settings).unwrap_or_else(|error| panic!("{error}"));
+        let stop = CancellationToken::new();
+        let token = stop.clone();
+        let task = tokio::spawn(async move {
+            let roles = [Role::Relay, Role::Consume, Role::Sweep];
+            ems_sync::process::run(config, &roles, token).await
+        });
+        let ems = database::connect(&url).await;
+        Self { sim, ems, settings, stop, task }
+    }
+
+    async fn exec(&self, sql: &str) {
+        self.ems.batch_execute(sql).await.unwrap();
+    }
+
+    /// Waits until nothing is owed that can still be pushed. Level-triggered.
+    async fn settled(&self) {
+        let sql = "select (select count(*) from sync.outbox)
+                        + (select count(*) from sync.record where owed_gen > done_gen and due_on < now() + interval '2 minutes')";
+        let wait = async {
+            while self.ems.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, wait).await.is_err() {
+            let sql = "select concat_ws(' ', count(*), state, state_reason, max(last_error)) from sync.record
+                       where owed_gen > done_gen group by state, state_reason";
+            let owed = self.ems.query(sql, &[]).await.unwrap();
+            let owed: Vec<String> = owed.iter().map(|row| row.get(0)).collect();
+            panic!("not settled in time: {owed:#?}");
+        }
+    }
+
+    async fn run(&self, arguments: &[&str]) -> (i32, String) {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_ems-sync"));
+        command.args(arguments).envs(&self.settings).kill_on_drop(true);
+        command.stdout(std::process::Stdio::piped());
+        let output = tokio::time::timeout(PATIENCE, command.spawn().unwrap().wait_with_output());
+        let output = output.await.expect("ends").unwrap();
+        (output.status.code().unwrap_or(-1), String::from_utf8(output.stdout).unwrap())
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        tokio::time::timeout(PATIENCE, self.task).await.expect("stops").unwrap().unwrap();
+    }
+
+    /// Compares every list with the EMS; what the client thinks of either plays no part.
+    async fn assert_lists_are_the_ems(&self) {
+        let sql = "
+            with eligible as (
+                select p.*, lower(trim(p.email)) as address,
+                       coalesce((select not c.opted_in from ems.contact_preference c
+                                 where c.person_id = p.id and c.channel = 'EMAIL'), false) as is_out
+                from ems.person p
+                where trim(p.email) <> '' and exists (
+                    select 1 from ems.list_membership m where m.person_id = p.id and m.list_code in ('news', 'club'))
+            )
+            select m.list_code, e.id, e.address, e.first_name, e.last_name,
+                   case when e.is_out then 'UNSUBSCRIBED' else m.status end as status, m.labels
+            from eligible e
+            join ems.list_membership m on m.person_id = e.id and m.list_code in ('news', 'club')
+            where e.id = (select min(o.id) from eligible o where o.address = e.address)";
+        let mut expected: BTreeSet<(String, String)> = BTreeSet::new();
+        for row in self.ems.query(sql, &[]).await.unwrap() {
+            let (code, id, address): (String, i64, String) = (row.get(0), row.get(1), row.get(2));
+            let list = if code == "news" { NEWS } else { CLUB };
+            let member = self.sim.member(list, &address);
+            let is_active = |status| matches!(status, Status::Subscribed | Status::Pending);
+            if row.get::<_, String>("status") == "UNSUBSCRIBED" {
+                let status = member.map(|member| member.status);
+                assert!(
+                    !status.is_some_and(is_active),
+                    "person {id} is mailed in {code}: {status:?}"
+                );
+                continue;
+            }
+            let member = member.unwrap_or_else(|| panic!("person {id} is not in {code}"));
+            assert!(is_active(member.status), "person {id} is {:?} in {code}", member.status);
+            assert_eq!(member.ems_id, Some(id.to_string()), "{code}");
+            let name = |tag: &str| member.body["merge_fields"][tag].as_str().unwrap().to_owned();
+            let names: (String, String) = (row.get("first_name"), row.get("last_name"));
+            assert_eq!((name("FNAME"), name("LNAME")), names, "person {id} in {code}");
+            let lower = |tags: Vec<String>| -> BTreeSet<String> {
+                tags.iter().map(|tag| tag.to_lowercase()).collect()
+            };
+            assert_eq!(lower(member.tags), lower(row.get("labels")), "person {id} in {code}");
+            expected.insert((list.to_owned(), address));
+        }
+        for list in [NEWS, CLUB] {
+            let mut ids = BTreeSet::new();
+            for member in self.sim.rows(list) {
+                let is_mailed = member.status == Status::Subscribed;
+                let key = (list.to_owned(), member.email_address.clone());
+                assert!(!is_mailed || expected.contains(&key), "somebody is mailed for nobody");
+                if member.status != Status::Archived
+                    && let Some(id) = member.ems_id
+                {
+                    assert!(ids.insert(id.clone()), "person {id} has two members in {list}");
+                }
+            }
+        }
+        assert_eq!(self.sim.violations(), []);
+    }
+
+    async fn populate(&self, people: i64) {
+        self.exec(&format!(
+            "begin;
+             insert into ems.person (first_name, last_name, email, language)
+                 select (array['Thandi', 'Zoë', 'Søren', '美咲'])[1 + n % 4], 'Runner ' || n,
+                        case when n % 10 = 9 then null when n % 5 = 0 then 'Family' || n / 10 || '@club.org'
+                             else 'p' || n || '@Club.org' end, (array['en-ZA', 'af', null])[1 + n % 3]
+                 from generate_series(1, {people}) n;
+             insert into ems.list_membership (person_id, list_code, status, labels)
+                 select id, 'news', (array['SUBSCRIBED', 'SUBSCRIBED', 'UNSUBSCRIBED', 'PENDING'])[1 + id % 4],
+                        (array['{{Trail,VIP}}', '{{}}', '{{Zoë}}'])[1 + id % 3]::text[]
+                 from ems.person where id % 6 <> 5;
+             insert into ems.list_membership (person_id, list_code, status) select id, 'club', 'SUBSCRIBED' from ems.person where id % 2 = 0;
+             insert into ems.list_membership (person_id, list_code, status) select id, 'elsewhere', 'SUBSCRIBED' from ems.person where id % 3 = 0;
+             insert into ems.contact_preference (person_id, channel, opted_in) select id, 'EMAIL', id % 22 <> 0 from ems.person
+                 where id % 11 = 0 and id % 5 <> 0;
+             commit;"
+        ))
+        .await;
+    }
+
+    async fn change(&self, round: i64) {
+        self.exec(&format!(
+            "update ems.person set last_name = last_name || '-{round}' where id % 7 = {round};
+             update ems.list_membership set labels = '{{Round {round},trail}}' where id % 8 = {round};
+             update ems.list_membership set status = 'UNSUBSCRIBED' where person_id % 9 = {round} and person_id % 5 <> 0;
+             update ems.list_membership set status = 'SUBSCRIBED' where person_id % 9 = {round} - 1 and person_id % 5 <> 0;
+             update ems.contact_preference set opted_in = not opted_in where person_id % 3 = {round};
+             update ems.person set email = 'moved{round}-' || id || '@club.org' where id % 13 = {round} and id % 5 <> 0;
+             update ems.person set email = null where id % 17 = {round} and id % 5 <> 0;
+             delete from ems.list_membership where person_id % 19 = {round} and list_code = 'news';
+             delete from ems.person where id % 23 = {round};"
+        ))
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn hundreds_of_persons_and_their_changes_converge() {
+    let system = System::start().await;
+    system.populate(300).await;
+    system.settled().await;
+    system.assert_lists_are_the_ems().await;
+    for round in 1..=3 {
+        system.change(round).await;
+        system.settled().await;
+        system.assert_lists_are_the_ems().await;
+    }
+    let writes = system.sim.counters().writes_applied();
+    let (code, _) = system.run(&["sweep", "outbound", "--target", "mailchimp"]).await;
+    system.settled().await;
+    assert_eq!(
+        (code, system.sim.counters().writes_applied()),
+        (0, writes),
+        "nothing is left to write"
+    );
+    let (code, out) = system.run(&["verify", "--target", "mailchimp", "--json"]).await;
+    let document: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(code, 0, "{document:#}");
+    assert!(document["matched"].as_i64().unwrap() > 100, "{document:#}");
+    system.end().await;
+}
+
+#[tokio::test]
+async fn lost_answers_leave_nobody_twice_and_nobody_out() {
+    let system = System::start().await;
+    let lost = Rule::new(Fault::CommitThenDrop).resource("members").writes().probability(0.2);
+    let rule = system.sim.faults().push(lost.unlimited());
+    system.populate(150).await;
+    let some = || system.sim.rows(NEWS).len() > 60;
+    tokio::time::timeout(PATIENCE, system.sim.wait_for(some)).await.unwrap();
+    system.change(1).await;
+    system.change(2).await;
+    let more = || system.sim.counters().writes_applied() > 400;
+    tokio::time::timeout(PATIENCE, system.sim.wait_for(more)).await.ok();
+    system.sim.faults().remove(rule);
+    system.settled().await;
+    system.run(&["sweep", "outbound", "--target", "mailchimp"]).await;
+    system.settled().await;
+    system.assert_lists_are_the_ems().await;
+    system.end().await;
+}
+
+/// G5's exception: whoever leaves there stays out, whatever the EMS says later, and that is no error.
+#[tokio::test]
+async fn who_leaves_there_stays_out_and_nothing_is_red() {
+    let system = System::start().await;
+    system.exec("insert into ems.person (first_name, last_name, email) values ('Thandi', 'Nkosi', 'thandi@club.org');
+                 insert into ems.list_membership (person_id, list_code, status) select id, 'news', 'SUBSCRIBED' from ems.person").await;
+    system.settled().await;
+    system.sim.act(NEWS, "thandi@club.org", &Act::Unsubscribe).unwrap();
+    system.exec("update ems.person set first_name = 'Zoë'; update ems.list_membership set labels = '{VIP}'").await;
+    system.settled().await;
+    let member = system.sim.member(NEWS, "thandi@club.org").unwrap();
+    assert_eq!(member.status, Status::Unsubscribed);
+    assert_eq!(member.body["merge_fields"]["FNAME"], "Zoë");
+    let (code, out) = system.run(&["verify", "--target", "mailchimp", "--json"]).await;
+    assert_eq!(code, 0, "{out}");
+    assert_eq!(system.sim.violations(), []);
+    system.end().await;
+}
