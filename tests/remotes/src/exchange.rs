@@ -92,12 +92,13 @@ pub(crate) async fn handle(
     ending: Arc<Ending>,
     incoming: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<ResponseBody>, Closed> {
-    let Ok(request) = Request::read(incoming, core.max_body_bytes).await else {
+    let Ok(mut request) = Request::read(incoming, core.max_body_bytes).await else {
         return Err(Closed);
     };
     let subject = core.remote.subject(&request);
     let plan = core.faults.plan(&request, &subject);
     let ticket = core.ledger.begin(&request, &subject, &plan.names);
+    request.concurrency = ticket.concurrency;
     let gave_up = CancellationToken::new();
     let mut client = Client {
         ledger: Arc::clone(&core.ledger),

@@ -4,7 +4,7 @@
 //! connection. A client that gives up does not stop the server: its write is then *abandoned*,
 //! and what overlaps with it is recorded apart.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,15 @@ pub struct Overlap {
     pub abandoned: bool,
 }
 
+/// How many requests a server was working on when one arrived, that one included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Concurrency {
+    /// All of them.
+    pub at_work: u64,
+    /// Those whose clients have not given up.
+    pub awaited: u64,
+}
+
 /// One entity of one resource.
 pub(crate) type Key = (&'static str, String);
 
@@ -36,13 +45,16 @@ struct Write {
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
     writes: HashMap<Key, Vec<Write>>,
+    /// Every request at work, and whether its client has given up.
+    at_work: BTreeMap<u64, bool>,
     pub(crate) overlaps: Vec<Overlap>,
     pub(crate) max_of_one: u64,
 }
 
 impl InFlight {
-    /// A write of `keys` has arrived.
-    pub(crate) fn begin(&mut self, sequence: u64, keys: &[Key]) {
+    /// A request has arrived that writes `keys`, if any.
+    pub(crate) fn begin(&mut self, sequence: u64, keys: &[Key]) -> Concurrency {
+        self.at_work.insert(sequence, false);
         for key in keys {
             let writes = self.writes.entry(key.clone()).or_default();
             self.overlaps.extend(writes.iter().map(|first| Overlap {
@@ -56,18 +68,25 @@ impl InFlight {
             let live = writes.iter().filter(|write| !write.abandoned).count();
             self.max_of_one = self.max_of_one.max(u64::try_from(live).unwrap_or(u64::MAX));
         }
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let awaited = self.at_work.values().filter(|abandoned| !**abandoned).count();
+        Concurrency { at_work: count(self.at_work.len()), awaited: count(awaited) }
     }
 
-    /// The client of a write has given up.
+    /// The client of a request has given up.
     pub(crate) fn abandon(&mut self, sequence: u64, keys: &[Key]) {
+        if let Some(abandoned) = self.at_work.get_mut(&sequence) {
+            *abandoned = true;
+        }
         for key in keys {
             let writes = self.writes.get_mut(key).into_iter().flatten();
             writes.filter(|write| write.sequence == sequence).for_each(|w| w.abandoned = true);
         }
     }
 
-    /// A write is over.
+    /// A request is over.
     pub(crate) fn end(&mut self, sequence: u64, keys: &[Key]) {
+        self.at_work.remove(&sequence);
         for key in keys {
             if let Some(writes) = self.writes.get_mut(key) {
                 writes.retain(|write| write.sequence != sequence);
@@ -106,6 +125,17 @@ mod tests {
         in_flight.begin(3, &[key("1")]);
         assert_eq!(in_flight.overlaps.len(), 1);
         assert_eq!(in_flight.max_of_one, 2);
+    }
+
+    #[test]
+    fn requests_at_work_are_counted_with_and_without_the_abandoned() {
+        let mut in_flight = InFlight::default();
+        assert_eq!(in_flight.begin(1, &[]), Concurrency { at_work: 1, awaited: 1 });
+        in_flight.abandon(1, &[]);
+        assert_eq!(in_flight.begin(2, &[]), Concurrency { at_work: 2, awaited: 1 });
+        in_flight.end(1, &[]);
+        in_flight.end(2, &[]);
+        assert_eq!(in_flight.begin(3, &[]), Concurrency { at_work: 1, awaited: 1 });
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use crate::in_flight::{InFlight, Key, Overlap};
+use crate::in_flight::{Concurrency, InFlight, Key, Overlap};
 use crate::journal::{Entry, Journal};
 use crate::sync::lock;
 use crate::{Counters, Record, Request, Subject};
@@ -45,6 +45,7 @@ struct Pages {
 #[derive(Clone, Debug)]
 pub(crate) struct Ticket {
     pub(crate) sequence: u64,
+    pub(crate) concurrency: Concurrency,
     keys: Vec<Key>,
 }
 
@@ -75,7 +76,7 @@ impl Ledger {
         let mut guard = lock(&self.pages);
         let pages = &mut *guard;
         let sequence = pages.journal.next_sequence();
-        pages.in_flight.begin(sequence, &keys);
+        let concurrency = pages.in_flight.begin(sequence, &keys);
         pages.counters.started(request.method.as_str(), subject, faults);
         pages.journal.push(Entry {
             sequence,
@@ -100,7 +101,7 @@ impl Ledger {
             abandoned: false,
         });
         self.progress.send_modify(|progress| progress.started += 1);
-        Ticket { sequence, keys }
+        Ticket { sequence, concurrency, keys }
     }
 
     /// The remote has worked on the request.

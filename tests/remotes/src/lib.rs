@@ -35,6 +35,26 @@
 //! sim.issue_token() -> String                            // a valid bearer without a login
 //! tagserver::{concurrency_failure(), data_access_failure()} -> Fault
 //!
+//! // ---- one remote: RunSignup (its race is the EMS's event, its event the EMS's race) --------
+//! use ems_sync_remotes::runsignup::{Action, Resource, RunSignup, RunSignupOptions};
+//! let sim: Simulator<RunSignup> = RunSignup::start(RunSignupOptions::default()).await?;
+//!
+//! RunSignupOptions { server, api_key, api_secret, caller_registration,
+//!                    caller_registration_secret, oauth_client_id, callback_secret,
+//!                    settings: RunSignupSettings }                          // : Default
+//! Resource::{Race, Event, User, Registration}            // typed rows of the same names
+//! sim.race(id) / .event(id) / .user(id) / .registration(id) -> Option<…>
+//! sim.registrations() / .registrations_of("42") -> Vec<Registration>    // the removed ones, too
+//! sim.rows(Resource::User) -> Vec<Value>
+//! sim.plant(Resource::Race, json!({…})) -> Result<Value, ControlError>  // new, or change with "id"
+//! sim.register(event_id, json!({ "user": {…} })) -> Result<i64, ControlError>
+//! sim.act(registration_id, Action::{Clear, Remove, Defer, Transfer{event_id}, Reactivate})
+//!     -> Option<Registration>
+//! sim.remove(Resource::User, id) -> bool   sim.reimage(…)   sim.configure(|settings| …)
+//! sim.issue_token(writes) -> String        sim.issue_refresh_token(writes) -> String
+//! sim.callback("registered", registration_id) -> String  // the signed form, to be posted
+//! runsignup::{api_error(code), throttled()} -> Fault
+//!
 //! // ---- every simulator ------------------------------------------------------------------
 //! ServerOptions { listen: SocketAddr, control: SocketAddr, tls: Option<Certificate>,
 //!                 latency: Duration, seed: u64, journal_limit: Option<usize>,
@@ -97,6 +117,7 @@ mod journal;
 mod ledger;
 
 mod remote;
+pub mod runsignup;
 pub mod tagserver;
 
 mod control;
@@ -105,7 +126,7 @@ mod sync;
 
 pub use counters::{Counters, Violation, WriteCounters};
 pub use faults::{Fault, Faults, Garbage, Rule, RuleState, When};
-pub use in_flight::Overlap;
+pub use in_flight::{Concurrency, Overlap};
 pub use journal::{Effect, Entry, RowEffect};
 pub use ledger::Progress;
 pub use listening::Offline;

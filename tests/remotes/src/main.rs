@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ems_sync_remotes::runsignup::{RunSignup, RunSignupOptions};
 use ems_sync_remotes::tagserver::{Bulk, TagServer, TagServerOptions};
 use ems_sync_remotes::{Certificate, Remote, ServerOptions, Simulator};
 use serde_json::json;
@@ -27,6 +28,9 @@ enum RemoteCommand {
     /// The organisation's timing system.
     #[command(name = "tagserver")]
     TagServer(TagServerArgs),
+    /// The registration platform.
+    #[command(name = "runsignup")]
+    RunSignup(RunSignupArgs),
 }
 
 /// What every remote takes.
@@ -87,6 +91,18 @@ struct TagServerArgs {
     first_id: i64,
 }
 
+#[derive(Debug, Args)]
+struct RunSignupArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The key.
+    #[arg(long, default_value = "ems-sync-key")]
+    api_key: String,
+    /// The key's secret.
+    #[arg(long, default_value = "ems-sync-secret")]
+    api_secret: String,
+}
+
 /// Whatever keeps the process from serving.
 type Failure = Box<dyn std::error::Error>;
 
@@ -117,6 +133,16 @@ async fn run(cli: Cli) -> Result<(), Failure> {
                 options.settings.bulk = Bulk::NotFound;
             }
             let simulator = TagServer::start(options).await?;
+            serve(&simulator, &args.server).await
+        }
+        RemoteCommand::RunSignup(args) => {
+            let options = RunSignupOptions {
+                server: server_options(&args.server),
+                api_key: args.api_key,
+                api_secret: args.api_secret,
+                ..RunSignupOptions::default()
+            };
+            let simulator = RunSignup::start(options).await?;
             serve(&simulator, &args.server).await
         }
     }

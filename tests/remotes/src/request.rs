@@ -10,6 +10,8 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use hyper::{HeaderMap, Method};
 use serde_json::Value;
 
+use crate::in_flight::Concurrency;
+
 /// A request whose body has arrived in full.
 #[derive(Debug)]
 pub struct Request {
@@ -25,6 +27,8 @@ pub struct Request {
     pub body: Bytes,
     /// Whether the body was larger than the server takes.
     pub oversized: bool,
+    /// How many requests the server was working on when this one arrived.
+    pub concurrency: Concurrency,
     json: OnceLock<Option<Value>>,
 }
 
@@ -49,6 +53,7 @@ impl Request {
             headers: head.headers,
             body,
             oversized,
+            concurrency: Concurrency::default(),
             json: OnceLock::new(),
         })
     }

@@ -1,7 +1,7 @@
 //! The simulators keep their contracts, and misbehave exactly as they are told.
 //!
-//! `tagserver_*` go line by line through `tests/remotes/contracts/tagserver.md`; the others are about
-//! what all simulators share.
+//! `tagserver_*` and `runsignup` go line by line through the contracts in `tests/remotes/contracts/`;
+//! the others are about what all simulators share.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,6 +13,8 @@
 )]
 
 mod client;
+
+mod runsignup;
 
 mod tagserver_bulk;
 mod tagserver_field;
