@@ -366,6 +366,7 @@ impl Model {
         let record = self.records.get(&wait.entity());
         record.is_some_and(|record| match wait {
             WaitFor::Parent(_) => record.remote_id.is_some(),
+            WaitFor::Holder(_) => record.remote_id.is_none() && record.intent_on.is_none(),
             WaitFor::Sibling(_) => !record.is_owed(),
             WaitFor::Child(_) => {
                 record.remote_id.is_none() && record.intent_on.is_none()

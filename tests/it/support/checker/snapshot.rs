@@ -142,7 +142,7 @@ async fn hashes(rig: &Rig) -> BTreeMap<(EntityType, String), String> {
         loop {
             let page = client.list(entity_type, from.as_deref()).await.unwrap();
             for row in page.records {
-                hashes.insert((entity_type, row.remote_id), row.hash.to_hex());
+                hashes.insert((entity_type, row.remote_id), row.wire.hash.to_hex());
             }
             from = page.next;
             if from.is_none() {
