@@ -99,6 +99,7 @@ fn router(context: Context) -> Router {
         .route("/_sim/overlaps", get(journal::overlaps))
         .route("/_sim/rows/{resource}", get(rows::list).post(rows::plant))
         .route("/_sim/rows/{resource}/{id}", get(rows::read).delete(rows::remove))
+        .route("/_sim/acts", post(rows::act))
         .route("/_sim/wipe", post(rows::wipe))
         .route("/_sim/reimage", post(rows::reimage))
         .route("/_sim/faults", get(script::list).post(script::push).delete(script::clear))

@@ -186,6 +186,14 @@ pub trait Remote: Send + Sync + 'static {
     /// If there is no such resource.
     fn remove_row(&self, resource: &str, id: &str) -> Result<bool, ControlError>;
 
+    /// Does what a person at the remote does, and returns what became of it.
+    ///
+    /// # Errors
+    /// If people cannot do that here.
+    fn act(&self, _act: &Value) -> Result<Value, ControlError> {
+        Err(ControlError::Unfit(format!("nobody acts at {}", self.name())))
+    }
+
     /// The settings that can be changed while it runs.
     fn settings(&self) -> Value;
 

@@ -49,6 +49,14 @@ pub(super) async fn remove(
     }
 }
 
+/// Somebody at the remote does something.
+pub(super) async fn act(
+    State(context): State<Context>,
+    Json(act): Json<Value>,
+) -> Result<Json<Value>, Failure> {
+    Ok(Json(context.core.remote.act(&act)?))
+}
+
 pub(super) async fn wipe(State(context): State<Context>) -> Json<Value> {
     context.core.remote.upheave(Upheaval::Wipe, None);
     Json(json!({}))

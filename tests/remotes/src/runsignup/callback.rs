@@ -31,3 +31,14 @@ fn signature(secret: &str, text: &str) -> String {
     mac.update(text.as_bytes());
     mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signature_is_that_of_rfc_2202() {
+        let expected = "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79";
+        assert_eq!(signature("Jefe", "what do ya want for nothing?"), expected);
+    }
+}

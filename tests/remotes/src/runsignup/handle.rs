@@ -82,7 +82,7 @@ impl Simulator<RunSignup> {
 
     /// Does what somebody does with a registration; the one that then stands for it.
     pub fn act(&self, registration: i64, action: Action) -> Option<Registration> {
-        self.remote().act(registration, action)
+        self.remote().do_with(registration, action)
     }
 
     /// Removes a row without a trace, whatever names it; `false` if it was not there.

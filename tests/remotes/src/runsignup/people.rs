@@ -13,8 +13,7 @@ use crate::sync::lock;
 use crate::{ControlError, Remote as _};
 
 /// What somebody does with a registration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Takes it back within 15 minutes.
     Clear,
@@ -29,6 +28,37 @@ pub enum Action {
     },
     /// Makes one stand again that was removed.
     Reactivate,
+}
+
+/// One act, as the control API takes it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "act", rename_all = "snake_case", deny_unknown_fields)]
+enum Act {
+    Clear {
+        registration_id: i64,
+    },
+    Remove {
+        registration_id: i64,
+    },
+    Defer {
+        registration_id: i64,
+    },
+    Reactivate {
+        registration_id: i64,
+    },
+    Transfer {
+        registration_id: i64,
+        event_id: i64,
+    },
+    /// Make the signed form of a callback to partners.
+    Callback {
+        registration_id: i64,
+        kind: String,
+    },
+    /// Make an OAuth access token.
+    IssueToken {
+        writes: bool,
+    },
 }
 
 impl RunSignup {
@@ -46,7 +76,7 @@ impl RunSignup {
     }
 
     /// Makes a row, or changes the one with the `id`: what is given is set, null clears. A
-    /// registration's `user` is the user's row, its `action` what is done with it.
+    /// registration's `user` is the user's row.
     pub(super) fn plant(&self, resource: Resource, row: &Value) -> Result<Value, ControlError> {
         let given = row.as_object().ok_or_else(|| unfit("a row is an object"))?.clone();
         let now = self.now();
@@ -109,9 +139,31 @@ impl RunSignup {
 
     /// Does what somebody does with a registration; the one that then stands for it, if it could
     /// be done.
-    pub(super) fn act(&self, id: i64, action: Action) -> Option<Registration> {
+    pub(super) fn do_with(&self, id: i64, action: Action) -> Option<Registration> {
         let at = self.now().as_second();
-        act(&mut lock(&self.store), id, action, at)
+        do_with(&mut lock(&self.store), id, action, at)
+    }
+
+    /// Does what the control API asks for.
+    pub(super) fn perform(&self, act: &Value) -> Result<Value, ControlError> {
+        let act: Act = Act::deserialize(act).map_err(|error| unfit(error.to_string()))?;
+        let (id, action) = match act {
+            Act::Clear { registration_id } => (registration_id, Action::Clear),
+            Act::Remove { registration_id } => (registration_id, Action::Remove),
+            Act::Defer { registration_id } => (registration_id, Action::Defer),
+            Act::Reactivate { registration_id } => (registration_id, Action::Reactivate),
+            Act::Transfer { registration_id, event_id } => {
+                (registration_id, Action::Transfer { event_id })
+            }
+            Act::Callback { registration_id, kind } => {
+                return Ok(json!({ "form": self.callback(&kind, registration_id) }));
+            }
+            Act::IssueToken { writes } => {
+                return Ok(json!({ "token": lock(&self.tokens).issue(writes, self.now()) }));
+            }
+        };
+        let row = self.do_with(id, action).ok_or_else(|| unfit("it cannot be done with it"))?;
+        serde_json::to_value(row).map_err(|error| unfit(error.to_string()))
     }
 
     fn plant_user(
@@ -140,7 +192,7 @@ impl RunSignup {
         mut given: Map<String, Value>,
     ) -> Result<Registration, ControlError> {
         let at = self.now().as_second();
-        let (user, action) = (given.remove("user"), given.remove("action"));
+        let user = given.remove("user");
         let old = id.and_then(|id| store.registration(id)).cloned();
         let (is_new, is_touched) = (old.is_none(), given.keys().any(|name| name != "id"));
         let dated = |name: &str| given.contains_key(name);
@@ -165,18 +217,11 @@ impl RunSignup {
         }
         row.id = settled(store, Resource::Registration, id);
         store.put(row.clone());
-        match action {
-            None => Ok(row),
-            Some(action) => {
-                let action: Action =
-                    serde_json::from_value(action).map_err(|error| unfit(error.to_string()))?;
-                act(store, row.id, action, at).ok_or_else(|| unfit("the action is not possible"))
-            }
-        }
+        Ok(row)
     }
 }
 
-fn act(store: &mut Store, id: i64, action: Action, at: i64) -> Option<Registration> {
+fn do_with(store: &mut Store, id: i64, action: Action, at: i64) -> Option<Registration> {
     let end = |store: &mut Store, reason| {
         store.end(id, Removal { reason, at, new_registration_id: None }).then_some(id)
     };

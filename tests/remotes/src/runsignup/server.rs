@@ -185,6 +185,10 @@ impl Remote for RunSignup {
         Ok(id.parse().is_ok_and(|id| self.tear_out(resource, id)))
     }
 
+    fn act(&self, act: &Value) -> Result<Value, ControlError> {
+        self.perform(act)
+    }
+
     fn settings(&self) -> Value {
         serde_json::to_value(self.current_settings()).unwrap_or_default()
     }

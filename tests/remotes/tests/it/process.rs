@@ -45,6 +45,16 @@ async fn it_says_where_it_is_and_stops_when_its_input_ends() {
 }
 
 #[tokio::test]
+async fn each_remote_has_its_subcommand() {
+    let (_child, ready) = spawn(&["runsignup", "--api-key", "k", "--api-secret", "s"]).await;
+    assert_eq!(ready["remote"], "runsignup");
+    let url =
+        format!("{}/rest/races?format=json&rsu_api_key=k", ready["base_url"].as_str().unwrap());
+    let races = builder().build().unwrap().get(url).header("X-RSU-API-SECRET", "s").send().await;
+    assert_eq!(races.unwrap().json::<Value>().await.unwrap(), json!({ "races": [] }));
+}
+
+#[tokio::test]
 async fn it_stops_on_sigterm_and_leaves_no_file_behind() {
     let (mut child, ready) = spawn(&["tagserver", "--tls"]).await;
     let path = ready["ca_file"].as_str().unwrap().to_owned();

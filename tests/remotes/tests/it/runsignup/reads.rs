@@ -75,6 +75,30 @@ async fn a_walk_by_id_sees_everything_once() {
 }
 
 #[tokio::test]
+async fn a_row_that_changes_during_a_walk_is_seen_now_or_next_time() {
+    let (sim, rsu) = start().await;
+    let all = ["A", "B", "C"].map(|name| register(&sim, name, json!({ "last_modified": 1000 })));
+    let walk = "sort=registration_id ASC&modified_after_timestamp=1000&results_per_page=1";
+    assert_eq!(rsu.ids(&format!("{walk}&after_registration_id=0")).await, all[..1]);
+    for id in [all[0], all[2]] {
+        sim.plant(Resource::Registration, json!({ "id": id, "last_modified": 2000 })).unwrap();
+    }
+    sim.act(all[1], Action::Remove).unwrap();
+    assert_eq!(rsu.ids(&format!("{walk}&after_registration_id={}", all[0])).await, all[2..]);
+    let next = "sort=registration_id ASC&modified_after_timestamp=1001";
+    assert_eq!(rsu.ids(next).await, [all[0], all[2]]);
+}
+
+#[tokio::test]
+async fn one_person_can_be_several_users() {
+    let (sim, rsu) = start().await;
+    let (one, other) = (rsu.add("1").await, rsu.write("F", json!([super::person("1")])).await);
+    let users = [one, super::id(&other)].map(|id| sim.registration(id).unwrap().user_id);
+    assert_ne!(users[0], users[1]);
+    assert_eq!(sim.user(users[0]).unwrap().email, sim.user(users[1]).unwrap().email);
+}
+
+#[tokio::test]
 async fn pages_by_number_shift_when_a_row_is_removed() {
     let (sim, rsu) = start().await;
     let all: Vec<i64> = ["A", "B", "C"].map(|name| register(&sim, name, json!({}))).into();
