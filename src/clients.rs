@@ -4,6 +4,7 @@ use anyhow::Context as _;
 
 use crate::config::Config;
 use crate::remote::Remote;
+use crate::remote::runsignup::{Credentials, RunSignup};
 use crate::remote::tagserver::TagServer;
 use crate::target::Target;
 
@@ -32,7 +33,7 @@ pub async fn with_client<J: Job>(
         Target::TagServer => job.run(|| tagserver(config)).await,
         Target::Mautic => no_client(target),
         Target::MailChimp => no_client(target),
-        Target::RunSignup => no_client(target),
+        Target::RunSignup => job.run(|| runsignup(config)).await,
         Target::Chatwoot => no_client(target),
     }
 }
@@ -53,4 +54,19 @@ pub fn tagserver(config: &Config) -> anyhow::Result<TagServer> {
         tagserver.password.clone(),
     )
     .context("The client of `tagserver` can't be built")
+}
+
+/// The client of the configured `RunSignup` account.
+///
+/// # Errors
+/// When its CA can't be used.
+pub fn runsignup(config: &Config) -> anyhow::Result<RunSignup> {
+    let runsignup = &config.targets.runsignup;
+    let credentials = Credentials {
+        key: runsignup.api_key.clone(),
+        secret: runsignup.api_secret.clone(),
+        caller: runsignup.caller.clone().map(|caller| (caller.id, caller.secret)),
+    };
+    RunSignup::new(&runsignup.common.http_settings(), credentials, runsignup.push_races)
+        .context("The client of `runsignup` can't be built")
 }

@@ -49,6 +49,7 @@ mod account;
 pub mod failure;
 mod http;
 mod place;
+pub mod runsignup;
 pub mod tagserver;
 
 pub use account::Account;
@@ -370,6 +371,12 @@ pub trait Remote: Send + Sync + 'static {
     /// Whether records of this type are at most one per match key at the target ([`Wire::match_key`]).
     fn has_match_keys(&self, _entity_type: EntityType) -> bool {
         false
+    }
+
+    /// Whether every record of ours carries its EMS id at the target, so that one without has lost it. Where it does not,
+    /// the sync record alone says whose it is.
+    fn carries_keys(&self) -> bool {
+        true
     }
 
     /// Whether a new entity of this type must wait until what is owed on an older one of the same parent is there.

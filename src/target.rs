@@ -86,8 +86,8 @@ impl Target {
     #[must_use]
     pub const fn has_client(self) -> bool {
         match self {
-            Self::TagServer => true,
-            Self::Mautic | Self::MailChimp | Self::RunSignup | Self::Chatwoot => false,
+            Self::TagServer | Self::RunSignup => true,
+            Self::Mautic | Self::MailChimp | Self::Chatwoot => false,
         }
     }
 }

@@ -40,7 +40,8 @@ pub struct Migrated {
 const fn projections(target: Target) -> Option<&'static str> {
     match target {
         Target::TagServer => Some(include_str!("../../sql/projections/tagserver.sql")),
-        Target::Mautic | Target::MailChimp | Target::RunSignup | Target::Chatwoot => None,
+        Target::RunSignup => Some(include_str!("../../sql/projections/runsignup.sql")),
+        Target::Mautic | Target::MailChimp | Target::Chatwoot => None,
     }
 }
 

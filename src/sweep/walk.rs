@@ -10,10 +10,11 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::verify::{self, Finding, Known, Ours, Row};
+use crate::deliver::record::State;
 use crate::delivery::Cause;
 use crate::entity::{EntityRef, EntityType};
 use crate::hash::ContentHash;
-use crate::remote::{Failure, Remote, RemoteRecord};
+use crate::remote::{Failure, Remote, RemoteRecord, Standing};
 use crate::route::Owing;
 use crate::store::{Found, Store, StoreError, VerifyRecord};
 
@@ -62,7 +63,11 @@ impl<R: Remote> Verifier<R> {
         let run = Uuid::now_v7();
         self.store.verify_begin().await?;
         let mut foreign = 0;
-        for entity_type in self.remote.target().outbound_types() {
+        // What others carry is seen there; what is only read is the target's own.
+        let is_ours = |entity_type: &&EntityType| {
+            self.remote.standing(**entity_type) == Standing::Pushed
+        };
+        for entity_type in self.remote.target().outbound_types().iter().filter(is_ours) {
             match self.walk_type(run, *entity_type).await {
                 Ok(of_type) => foreign += of_type,
                 Err(error) => {
@@ -133,7 +138,7 @@ impl<R: Remote> Verifier<R> {
                 wanted: wanted.get(&id).copied().flatten(),
                 known: record.map(known_of),
             };
-            let has_our_key = row.entity.is_some();
+            let has_our_key = row.entity.is_some() || !self.remote.carries_keys();
             let there = Row { remote_id: &row.remote_id, hash: row.wire.hash, has_our_key };
             let (finding, reason) = verify::judge(&ours, Some(there));
             found(id, record, Some(&row.remote_id), finding, reason)
@@ -176,7 +181,9 @@ impl<R: Remote> Verifier<R> {
             let Some(last) = rest.last().map(|(id, _)| *id) else { return Ok(()) };
             let found = rest.iter().map(|(id, record)| {
                 let record = record.as_ref();
-                let ours = Ours { is_shown: true, wanted: None, known: record.map(known_of) };
+                // What was decided to have no record there is not missing.
+                let is_shown = record.is_none_or(|record| record.state != State::Skipped.name());
+                let ours = Ours { is_shown, wanted: None, known: record.map(known_of) };
                 let (finding, reason) = verify::judge(&ours, None);
                 found(*id, record, None, finding, reason)
             });
