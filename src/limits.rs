@@ -123,6 +123,8 @@ pub const EVIDENCE_EVERY: Duration = Duration::from_millis(250);
 pub const TARGET_CHANGE_TRIES: u32 = 50;
 /// The guard's window is the interval of the outbound sweep, and at least this.
 pub const GUARD_WINDOW_MIN: Duration = Duration::from_secs(5 * 60);
+/// How long a process leaves a target alone because another one says that it was told to, and has not written it down yet.
+pub const HUSH: Duration = Duration::from_secs(1);
 /// How often a process reads the shared state of the targets.
 pub const TARGET_STATE_EVERY: Duration = Duration::from_millis(500);
 

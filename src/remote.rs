@@ -41,6 +41,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::deliver::record::Holds;
 use crate::entity::{EntityRef, EntityType};
 use crate::hash::ContentHash;
 use crate::target::Target;
@@ -72,7 +73,24 @@ impl Fields {
     pub fn get(&self, column: &str) -> Option<&Value> {
         self.0.get(column).filter(|value| !value.is_null())
     }
+
+    /// What they hold, by name, as `sync.lessens` understands it: columns that are not blank, and the elements of the
+    /// column `consents`.
+    #[must_use]
+    pub fn holds(&self) -> Holds {
+        let is_blank =
+            |value: &Value| value.is_null() || value.as_str().is_some_and(|s| s.trim().is_empty());
+        let columns = self.0.iter().filter(|(name, value)| *name != CONSENTS && !is_blank(value));
+        let consents = self.0.get(CONSENTS).and_then(Value::as_array).into_iter().flatten();
+        Holds {
+            columns: columns.map(|(name, _)| name.clone()).collect(),
+            consents: consents.filter_map(|c| c.as_str().map(str::to_owned)).collect(),
+        }
+    }
 }
+
+/// The column of a projection that lists consents.
+const CONSENTS: &str = "consents";
 
 impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

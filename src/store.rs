@@ -36,7 +36,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 pub use binding::BindingFacts;
 pub use dead_letters::{DeadLetter, Filter, OddMessage, Replayed};
 pub use duty::{Duty, DutyLease};
-pub use guard::{DeleteVerdict, Guarded};
+pub use guard::{DeleteVerdict, Guarded, Weighed};
 pub use keys::{MatchKey, MatchKeys};
 pub use listen::{Listener, Wake};
 pub use migrate::Migrated;
@@ -44,7 +44,9 @@ pub use projections::Projection;
 pub use records::{AttemptRecord, FinishReport};
 pub use status::{AttemptRow, DutyRow, RecordRow, StateCount};
 pub use sweep::{Chunk, SweepWatermark};
-pub use targets::{BreakerState, Change, Moment, Standings, TargetListener, TargetState};
+pub use targets::{
+    BreakerState, Change, Heard, Moment, Standings, TargetListener, TargetState, TargetVoice,
+};
 pub use verify::{Found, VerifyRecord};
 
 use crate::limits;

@@ -5,7 +5,7 @@
 //! read, the last state stands.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -18,26 +18,31 @@ pub use gate::Gate;
 use crate::deliver::bound::Clearance;
 use crate::error_chain::chain;
 use crate::limits;
-use crate::store::{Store, StoreError, TargetListener, TargetState};
+use crate::store::{Heard, Store, StoreError, TargetListener, TargetState, TargetVoice};
 use crate::target::Target;
 
 type States = HashMap<Target, TargetState>;
 
 /// A handle on the state of all targets.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct TargetWatch {
     states: watch::Receiver<Arc<States>>,
     gates: Arc<HashMap<Target, Gate>>,
     stop: CancellationToken,
     /// Where this process must have found that a target is where it belongs: for which database it was.
     clearance: Option<watch::Receiver<Clearance>>,
+    voice: Voice,
 }
+
+/// The connection that tells the other processes at once, while there is one.
+type Voice = Arc<Mutex<Option<TargetVoice>>>;
 
 /// The side that reads Postgres.
 pub struct TargetWatcher {
     store: Store,
     sender: watch::Sender<Arc<States>>,
     gates: Arc<HashMap<Target, Gate>>,
+    voice: Voice,
 }
 
 /// Reads the state once, and returns the handle and the side that keeps it fresh. While Postgres is away no target
@@ -59,8 +64,15 @@ pub async fn start(
         states => states?,
     };
     let (sender, receiver) = watch::channel(Arc::new(states));
-    let watch = TargetWatch { states: receiver, gates: Arc::clone(&gates), stop, clearance: None };
-    Ok((watch, TargetWatcher { store, sender, gates }))
+    let voice = Voice::default();
+    let watch = TargetWatch {
+        states: receiver,
+        gates: Arc::clone(&gates),
+        stop,
+        clearance: None,
+        voice: Arc::clone(&voice),
+    };
+    Ok((watch, TargetWatcher { store, sender, gates, voice }))
 }
 
 /// Reads, and moves the gates first: they are what stops requests.
@@ -77,7 +89,7 @@ async fn read(store: &Store, gates: &HashMap<Target, Gate>) -> Result<States, St
 impl TargetWatcher {
     /// Keeps the state fresh until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        let mut ears = Ears::default();
+        let mut ears = Ears { voice: self.voice, ..Ears::default() };
         loop {
             let ended = tokio::select! {
                 () = stop.cancelled() => return,
@@ -110,6 +122,7 @@ impl TargetWatcher {
 struct Ears {
     listener: Option<TargetListener>,
     tried: Option<Instant>,
+    voice: Voice,
 }
 
 impl Ears {
@@ -124,14 +137,19 @@ impl Ears {
         if self.listener.is_none() && is_due {
             self.tried = Some(Instant::now());
             let gates = Arc::clone(gates);
-            let listening = store.listen_to_targets(move |target, version| {
+            let listening = store.listen_to_targets(move |target, heard| {
                 if let Some(gate) = gates.get(&target) {
-                    gate.see(version, false);
+                    match heard {
+                        Heard::Closed(version) => gate.see(version, false),
+                        Heard::Hush => gate.hush(),
+                    }
                 }
             });
             let listening = tokio::time::timeout(limits::LISTENER_PING_TIMEOUT, listening).await;
             let too_late = |_| StoreError::Unexpected("no connection to listen on, in time");
-            self.listener = Some(listening.map_err(too_late)??);
+            let listener = listening.map_err(too_late)??;
+            *self.voice.lock().unwrap_or_else(PoisonError::into_inner) = Some(listener.voice());
+            self.listener = Some(listener);
             // What happened before it listened is read now.
             return Ok(());
         }
@@ -168,6 +186,16 @@ impl TargetWatch {
     #[must_use]
     pub fn state(&self, target: Target) -> Option<TargetState> {
         self.states.borrow().get(&target).cloned()
+    }
+
+    /// Has all processes leave the target alone for a moment, before the reason is written down. As far as it can be said
+    /// at once: what is written down is what counts.
+    pub async fn hush(&self, target: Target) {
+        let voice = self.voice.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(voice) = voice else { return };
+        if !matches!(tokio::time::timeout(limits::HUSH, voice.hush(target)).await, Ok(Ok(()))) {
+            tracing::debug!(target.name = %target, "The others hear of it when it is written down");
+        }
     }
 
     /// What is about to be sent to the target asks this.

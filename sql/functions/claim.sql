@@ -31,7 +31,9 @@ create function sync.claim(
     doubts        bigint,
     attempts      integer,
     failures      integer,
-    tombstoned    boolean
+    tombstoned    boolean,
+    holds         text[],
+    consents      text[]
 )
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -66,7 +68,7 @@ begin
     where r.target = p_target and r.entity_type = b.entity_type and r.entity_id = b.entity_id
     returning r.entity_type, r.entity_id, r.fence, b.owed_gen, b.owed_on, b.cause, b.traceparent, b.remote_id,
               b.data_hash, b.remote_hash, b.rejected_hash, b.in_doubt, b.intent_on, b.lease_owner is not null,
-              b.lease_until, b.doubts, b.attempts, b.failures, b.tombstoned_on is not null;
+              b.lease_until, b.doubts, b.attempts, b.failures, b.tombstoned_on is not null, b.holds, b.consents;
 end
 $body$;
 comment on function sync.claim is 'Claim the leases of a batch; marks in doubt and writes the intent before anything is sent.';

@@ -115,7 +115,8 @@ begin
             pushed boolean, confirmed boolean, data_hash text, remote_hash text, rejected_hash text,
             modified_on timestamptz, match_key text, in_doubt boolean, intent_on timestamptz, state text, reason text,
             error text, attempts integer, failures integer, due_ms bigint, waiting_on text, waits_for text, parents text[],
-            tombstone boolean, read_back_ms bigint, dead boolean, traceparent text, remote_changed boolean)
+            tombstone boolean, read_back_ms bigint, dead boolean, traceparent text, remote_changed boolean, holds text[],
+            consents text[])
         order by x.entity_type, x.entity_id
     ), written as (
         update sync.record r set
@@ -148,7 +149,11 @@ begin
             tombstoned_on      = case when o.tombstone then coalesce(r.tombstoned_on, clock_timestamp()) end,
             -- What the decision saw, unless a later owing saw something else.
             gone               = case when r.owed_gen > o.gen or not o.tombstone and o.modified_on is null then r.gone else o.tombstone end,
-            delete_verdict     = case when r.owed_gen > o.gen or o.tombstone or o.modified_on is null then r.delete_verdict end,
+            lessens            = case when r.owed_gen > o.gen then r.lessens else r.lessens and not o.settled and not o.tombstone end,
+            delete_verdict     = case when r.owed_gen > o.gen or o.tombstone or o.modified_on is null or r.lessens and not o.settled
+                                          then r.delete_verdict end,
+            holds              = case when o.remote_id is null then '{}' when o.confirmed then coalesce(o.holds, '{}') else r.holds end,
+            consents           = case when o.remote_id is null then '{}' when o.confirmed then coalesce(o.consents, '{}') else r.consents end,
             parents            = case when o.parents is null then r.parents
                                       -- Where it may stand under both, it counts as under both.
                                       when not o.confirmed and (o.remote_id is not null or o.intent_on is not null)

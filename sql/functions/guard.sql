@@ -1,11 +1,12 @@
--- The guard of G10: holds a burst of deletes before the first of them is sent. Deletes are weighed by what is *owed*
--- as a delete, so that the first of a thousand counts as a thousand. The numbers come from here, the rule is
+-- The guard of G10: holds a burst of destructive changes before the first of them is sent: deletes, and what takes
+-- something away from a record that stays (`lessens`: a consent withdrawn, a list left, a field blanked). Both are called
+-- deletes here. They are weighed by what is *owed*, so that the first of a thousand counts as a thousand. The numbers come from here, the rule is
 -- `deliver::guard`. weigh and settle run in one transaction, under the lock of the target's row in sync.guard, so that
 -- processes can't each use the whole allowance. Lock order, here as in approve and reject: the guard's row, then records
 -- in key order.
 
--- Weighs the deletes that a batch wants to send (p_gens: the owed_gen of each claim). Writes down that they are gone,
--- begins a new window if the last one is over, ends a trip that holds nothing any more, and counts:
+-- Weighs the deletes that a batch wants to send (p_gens: the owed_gen of each claim; p_gone: whether the entity is gone, else
+-- something is taken away from its record). Writes that down, begins a new window if the last one is over, ends a trip that holds nothing any more, and counts:
 -- open         of the batch, deletes without a verdict; with none there is nothing to decide, and nothing is locked
 -- tripped      deletes are being held
 -- let_through  in this window so far
@@ -16,11 +17,13 @@
 --
 -- A create that is only just being claimed has an intent too: a leased record without a remote id is counted by its own
 -- batch alone.
+drop function if exists sync.guard_weigh(text, text[], bigint[], bigint[], interval, bigint);
 create or replace function sync.guard_weigh(
     p_target text,
     p_types  text[],
     p_ids    bigint[],
     p_gens   bigint[],
+    p_gone   boolean[],
     p_window interval,
     p_enough bigint
 ) returns table (open bigint, tripped boolean, let_through bigint, waiting bigint, records bigint)
@@ -61,10 +64,10 @@ begin
     order by r.entity_type, r.entity_id
     for update of r;
     -- What moved since the claim was looked at by a later owing, which knows better.
-    update sync.record r set gone = true
-    from unnest(p_types, p_ids, p_gens) as w (entity_type, entity_id, gen)
+    update sync.record r set gone = w.gone, lessens = not w.gone
+    from unnest(p_types, p_ids, p_gens, p_gone) as w (entity_type, entity_id, gen, gone)
     where r.target = p_target and r.entity_type = w.entity_type and r.entity_id = w.entity_id
-      and r.owed_gen = w.gen and not r.gone;
+      and r.owed_gen = w.gen and (r.gone, r.lessens) <> (w.gone, not w.gone);
 
     -- Is anything held, or about to be, besides this batch?
     if v_guard.tripped_on is not null and not exists (
@@ -72,7 +75,7 @@ begin
         where r.target = p_target and r.state = 'held' and r.state_reason = 'guard'
     ) and not exists (
         select 1 from sync.record r
-        where r.target = p_target and r.gone and r.owed_gen > r.done_gen and r.delete_verdict is null and r.state = 'leased'
+        where r.target = p_target and (r.gone or r.lessens) and r.owed_gen > r.done_gen and r.delete_verdict is null and r.state = 'leased'
           and not exists (select 1 from unnest(p_types, p_ids) as w (entity_type, entity_id)
                           where w.entity_type = r.entity_type and w.entity_id = r.entity_id))
     then
@@ -92,22 +95,23 @@ begin
         select r.entity_type, r.entity_id
         from sync.record r
         left join unnest($2, $3) as w (entity_type, entity_id) on w.entity_type = r.entity_type and w.entity_id = r.entity_id
-        where r.target = $1 and r.gone and r.owed_gen > r.done_gen and r.delete_verdict is null
+        where r.target = $1 and (r.gone or r.lessens) and r.owed_gen > r.done_gen and r.delete_verdict is null
           and (w.entity_id is not null or r.remote_id is not null or r.intent_on is not null and r.lease_owner is null)
     $sql$;
     for v_type, v_whole in
         select o.entity_type, bool_or(o.op = 'truncate') from sync.outbox o where o.op <> 'insert' group by o.entity_type
     loop
         if to_regclass(format('sync.%I', p_target || '_' || v_type)) is not null then
-            -- A truncation names no entity: every record of the type whose row is gone.
+            -- A truncation names no entity: every record of the type whose row is gone, or has less.
             v_outbox := v_outbox || format($sql$
                 union
                 select r.entity_type, r.entity_id
                 from sync.record r
+                left join sync.%2$I p on p.id = r.entity_id
                 where r.target = $1 and r.entity_type = %1$L and r.delete_verdict is null
                   and (r.remote_id is not null or r.intent_on is not null and r.lease_owner is null)
                   and (%3$L or r.entity_id in (select o.entity_id from sync.outbox o where o.entity_type = %1$L and o.op <> 'insert'))
-                  and not exists (select 1 from sync.%2$I p where p.id = r.entity_id)
+                  and (p.id is null or r.remote_id is not null and sync.lessens(r.holds, r.consents, to_jsonb(p)))
             $sql$, v_type, p_target || '_' || v_type, v_whole);
         end if;
     end loop;
@@ -149,7 +153,7 @@ begin
             from sync.record r
             join unnest(p_types, p_ids) as w (entity_type, entity_id)
               on w.entity_type = r.entity_type and w.entity_id = r.entity_id
-            where r.target = p_target and r.gone and r.delete_verdict is null
+            where r.target = p_target and (r.gone or r.lessens) and r.delete_verdict is null
             order by r.entity_type, r.entity_id
             for update of r
         )
@@ -201,10 +205,10 @@ begin
         select r.entity_type, r.entity_id
         from sync.record r
         where r.target = p_target
-          and (r.gone and r.owed_gen > r.done_gen and r.delete_verdict is null
+          and ((r.gone or r.lessens) and r.owed_gen > r.done_gen and r.delete_verdict is null
                and (r.state = 'held' and r.state_reason = 'guard'
                     or v_is_tripped and (r.remote_id is not null or r.intent_on is not null and r.lease_owner is null))
-               or p_approves and p_kept and r.gone and r.owed_gen > r.done_gen and r.delete_verdict = 'rejected')
+               or p_approves and p_kept and (r.gone or r.lessens) and r.owed_gen > r.done_gen and r.delete_verdict = 'rejected')
         order by r.entity_type, r.entity_id
         for update of r
     ), decided as (

@@ -10,7 +10,21 @@
 -- entity that is there, or about one that is gone: if that has changed, it is decided anew, and an entity that is there
 -- again has forgotten what was decided about its deletion (sql/functions/guard.sql).
 --
+-- `lessens`: what is owed would take something away from the remote record (sync.lessens), which the guard weighs like a
+-- deletion.
+--
 -- p_changed_on and p_traceparents run parallel to p_ids. Returns the ids that are owed now.
+-- Whether a projection row has less than the remote record holds: a consent that it has not, a column of p_holds that is
+-- blank. Consents are the elements of its column `consents`, where it has one.
+create or replace function sync.lessens(p_holds text[], p_consents text[], p_row jsonb) returns boolean
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $body$
+    select not coalesce(nullif(p_row -> 'consents', 'null'), '[]') ?& p_consents
+        or exists (select from unnest(p_holds) as h (name) where coalesce(btrim(p_row ->> h.name), '') = '')
+$body$;
+comment on function sync.lessens is 'Whether a projection row has less than the remote record holds.';
+
 create or replace function sync.owe(
     p_target       text,
     p_entity_type  text,
@@ -31,18 +45,18 @@ begin
             from unnest($3, $4, $5) as u (id, changed_on, traceparent)
             group by u.id
         ), ready as (
-            select w.*, coalesce(p.parents, '{}') as parents, p.id is null as gone
+            select w.*, coalesce(p.parents, '{}') as parents, p.id is null as gone,
+                   p.id is not null and r.remote_id is not null and sync.lessens(r.holds, r.consents, to_jsonb(p)) as lessens
             from wanted w
             left join sync.%1$I p on p.id = w.id
-            where p.id is not null
-               or exists (select 1 from sync.record r
-                          where r.target = $1 and r.entity_type = $2 and r.entity_id = w.id)
+            left join sync.record r on r.target = $1 and r.entity_type = $2 and r.entity_id = w.id
+            where p.id is not null or r.entity_id is not null
             order by w.id
         )
         insert into sync.record as r
             (target, entity_type, entity_id, owed_gen, owed_on, last_owed_on, cause, lane, traceparent, in_doubt,
-             parents, gone)
-        select $1, $2, id, 1, changed_on, changed_on, $6, $7, traceparent, $8, parents, gone
+             parents, gone, lessens)
+        select $1, $2, id, 1, changed_on, changed_on, $6, $7, traceparent, $8, parents, gone, coalesce(lessens, false)
         from ready
         on conflict (target, entity_type, entity_id) do update set
             owed_gen     = r.owed_gen + 1,
@@ -62,10 +76,11 @@ begin
                                 else r.attempts end,
             waiting_on   = case when r.state = 'waiting' then null else r.waiting_on end,
             gone         = excluded.gone,
-            delete_verdict = case when excluded.gone then r.delete_verdict end,
-            state        = case when r.state in ('leased', 'retrying') or r.state = 'held' and r.gone = excluded.gone then r.state else 'pending' end,
-            state_reason = case when r.state in ('leased', 'retrying') or r.state = 'held' and r.gone = excluded.gone then r.state_reason end,
-            due_on       = case when r.state in ('leased', 'retrying') or r.state = 'held' and r.gone = excluded.gone then r.due_on
+            lessens      = excluded.lessens,
+            delete_verdict = case when (excluded.gone or excluded.lessens) and r.gone = excluded.gone then r.delete_verdict end,
+            state        = case when r.state in ('leased', 'retrying') or r.state = 'held' and (r.gone, r.lessens) = (excluded.gone, excluded.lessens) then r.state else 'pending' end,
+            state_reason = case when r.state in ('leased', 'retrying') or r.state = 'held' and (r.gone, r.lessens) = (excluded.gone, excluded.lessens) then r.state_reason end,
+            due_on       = case when r.state in ('leased', 'retrying') or r.state = 'held' and (r.gone, r.lessens) = (excluded.gone, excluded.lessens) then r.due_on
                                 else clock_timestamp() end
         returning r.entity_id
     $sql$, p_target || '_' || p_entity_type)

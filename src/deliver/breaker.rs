@@ -5,8 +5,8 @@
 //! the audit trail (`sync.target_event`). A healthy target costs no statement: only failures are told at once, and
 //! successes only while there is something to forgive.
 //!
-//! Whatever stops requests is told before anything else: the gate of this process is shut when the answer arrives,
-//! the shared state is written, and the other processes hear of the change.
+//! Whatever stops requests is told before anything else: the gate of this process is shut when the answer arrives, the
+//! other processes are hushed on a connection that is open already, then the shared state is written.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -158,7 +158,8 @@ impl Breaker {
             | FailureClass::OurFault => return,
         };
         self.gate.shut();
-        self.tell(&event).await;
+        // Said while it is written, which takes two statements and a connection from the pool.
+        tokio::join!(self.watch.hush(self.target), self.tell(&event));
     }
 
     /// Carries an event to the shared state. What can't be written, over a short outage of the database, is not known to

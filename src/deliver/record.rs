@@ -1,5 +1,7 @@
 //! A sync record as the rules see it: what a claim returns, and what a finish writes. Plain values.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::delivery::Cause;
@@ -43,6 +45,25 @@ pub struct Claim {
     pub failures: u32,
     /// The entity was gone from the EMS at an earlier look.
     pub tombstoned: bool,
+    /// What its remote record holds, as last confirmed.
+    pub holds: Holds,
+}
+
+/// What a record holds, by name: the columns of its projection that are not blank, and the consents among them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Holds {
+    /// Names of columns.
+    pub columns: BTreeSet<String>,
+    /// Channels and lists for which there is a consent.
+    pub consents: BTreeSet<String>,
+}
+
+impl Holds {
+    /// Whether something that this holds is not in `next`: a field blanked, a consent withdrawn.
+    #[must_use]
+    pub fn is_lessened_by(&self, next: &Self) -> bool {
+        !self.columns.is_subset(&next.columns) || !self.consents.is_subset(&next.consents)
+    }
 }
 
 /// The states that a record may be left in. The others of the closed list (`leased`, `throttled`,
@@ -187,6 +208,8 @@ pub struct Finish {
     pub due: Due,
     /// What it waits for.
     pub waiting_on: Option<WaitFor>,
+    /// What it holds at the remote if that is confirmed.
+    pub holds: Holds,
     /// The entities that it names; `None` keeps the old ones.
     pub parents: Option<Vec<EntityRef>>,
     /// The entity is gone from the EMS.

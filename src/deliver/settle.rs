@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::deliver::decision::{Decision, HoldReason, SkipReason};
-use crate::deliver::record::{Claim, Due, Finish, State, WaitFor};
+use crate::deliver::record::{Claim, Due, Finish, Holds, State, WaitFor};
 use crate::deliver::retry::{self, Action, RetryPolicy};
 use crate::entity::EntityRef;
 use crate::hash::ContentHash;
@@ -26,6 +26,8 @@ pub struct Seen {
     pub unmappable: Option<String>,
     /// The key that its record would hold at the target.
     pub match_key: Option<ContentHash>,
+    /// What its record would hold there, by name.
+    pub holds: Holds,
 }
 
 /// The times that matter.
@@ -103,7 +105,8 @@ pub fn without_request(
             let finish = Finish {
                 state: State::Held,
                 reason: Some(reason.name().to_owned()),
-                tombstone: true,
+                // It is gone, or something is taken away from its record.
+                tombstone: seen.modified_on.is_none(),
                 ..untouched(claim, seen)
             };
             Some(settled(finish, Verdict::Neutral, "held"))
@@ -516,6 +519,7 @@ fn base(claim: &Claim, seen: &Seen) -> Finish {
         rejected_hash: None,
         modified_on: seen.modified_on,
         match_key: seen.match_key,
+        holds: seen.holds.clone(),
         in_doubt: false,
         intent_on: None,
         state: State::Pending,
@@ -601,6 +605,7 @@ mod tests {
             attempts: 0,
             failures: 0,
             tombstoned: false,
+            holds: Holds::default(),
         }
     }
 
@@ -611,6 +616,7 @@ mod tests {
             parents: vec![EntityRef::new(EntityType::Person, 2)],
             unmappable: None,
             match_key: None,
+            holds: Holds::default(),
         }
     }
 

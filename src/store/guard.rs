@@ -28,21 +28,32 @@ pub struct Guarded {
     pub tripped: Option<Counts>,
 }
 
+/// A delete, or an update that takes something away, as the guard weighs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Weighed {
+    /// The entity.
+    pub entity: EntityRef,
+    /// The generation that its claim saw.
+    pub owed_gen: i64,
+    /// The entity is gone; else something is taken away from its record.
+    pub is_gone: bool,
+}
+
 impl Store {
-    /// Lets deletes through or holds them, in one transaction: what one process is allowed no other is. Each is given
-    /// with the generation that its claim saw.
+    /// Lets deletes through or holds them, in one transaction: what one process is allowed no other is.
     ///
     /// # Errors
     /// [`StoreError`]; then none may be sent.
     pub async fn guard_deletes(
         &self,
         target: Target,
-        deletes: &[(EntityRef, i64)],
+        deletes: &[Weighed],
         limits: Limits,
     ) -> Result<Guarded, StoreError> {
-        let types: Vec<&str> = deletes.iter().map(|(e, _)| e.entity_type.name()).collect();
-        let ids: Vec<i64> = deletes.iter().map(|(e, _)| e.id).collect();
-        let gens: Vec<i64> = deletes.iter().map(|(_, owed_gen)| *owed_gen).collect();
+        let types: Vec<&str> = deletes.iter().map(|d| d.entity.entity_type.name()).collect();
+        let ids: Vec<i64> = deletes.iter().map(|d| d.entity.id).collect();
+        let gens: Vec<i64> = deletes.iter().map(|d| d.owed_gen).collect();
+        let gone: Vec<bool> = deletes.iter().map(|d| d.is_gone).collect();
         let window = limits.window.as_secs_f64();
         let enough = i64::try_from(limits.max_deletes).unwrap_or(i64::MAX);
         super::retrying(|| async {
@@ -55,7 +66,7 @@ impl Store {
                 .prepare_cached(include_str!("../../sql/queries/guard_settle.sql"))
                 .await?;
             let row = transaction
-                .query_one(&weigh, &[&target.name(), &types, &ids, &gens, &window, &enough])
+                .query_one(&weigh, &[&target.name(), &types, &ids, &gens, &gone, &window, &enough])
                 .await?;
             let counts = Counts {
                 tripped: row.try_get("tripped")?,

@@ -1,5 +1,6 @@
 //! Sync records: owe, claim, finish, and the look-ups that a decision needs.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,7 +9,7 @@ use uuid::Uuid;
 
 use super::session::Transaction;
 use super::{Store, StoreError};
-use crate::deliver::record::{Claim, Due, Finish};
+use crate::deliver::record::{Claim, Due, Finish, Holds};
 use crate::delivery::{Cause, Delivery};
 use crate::entity::{EntityRef, EntityType};
 use crate::hash::ContentHash;
@@ -393,6 +394,10 @@ fn claimed(row: &tokio_postgres::Row) -> Result<Claim, StoreError> {
         attempts: count("attempts")?,
         failures: count("failures")?,
         tombstoned: row.try_get("tombstoned")?,
+        holds: Holds {
+            columns: row.try_get::<_, Vec<String>>("holds")?.into_iter().collect(),
+            consents: row.try_get::<_, Vec<String>>("consents")?.into_iter().collect(),
+        },
     })
 }
 
@@ -447,6 +452,8 @@ struct FinishRow<'a> {
     cycle_attempts: u32,
     r#drop: bool,
     read_back_ms: Option<u64>,
+    holds: &'a BTreeSet<String>,
+    consents: &'a BTreeSet<String>,
 }
 
 impl<'a> FinishRow<'a> {
@@ -489,6 +496,8 @@ impl<'a> FinishRow<'a> {
             cycle_attempts: finish.cycle_attempts,
             r#drop: finish.drop,
             read_back_ms: finish.read_back_millis,
+            holds: &finish.holds.columns,
+            consents: &finish.holds.consents,
         }
     }
 }

@@ -112,7 +112,7 @@ pub struct TargetListener {
     changed: Arc<Notify>,
     driver: JoinHandle<()>,
     /// Kept: without it the connection ends.
-    _client: tokio_postgres::Client,
+    client: Arc<tokio_postgres::Client>,
 }
 
 impl Drop for TargetListener {
@@ -121,7 +121,28 @@ impl Drop for TargetListener {
     }
 }
 
+/// Says a thing to all processes that listen, on a connection that is open already.
+#[derive(Clone)]
+pub struct TargetVoice(Arc<tokio_postgres::Client>);
+
+impl TargetVoice {
+    /// Leave the target alone for a moment: what it said to us is about to be written down.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it can't be said; what is written down is heard all the same.
+    pub async fn hush(&self, target: Target) -> Result<(), StoreError> {
+        let word = format!("notify ems_sync_target, '{target} hush'");
+        Ok(self.0.batch_execute(&word).await?)
+    }
+}
+
 impl TargetListener {
+    /// A voice on its connection.
+    #[must_use]
+    pub fn voice(&self) -> TargetVoice {
+        TargetVoice(Arc::clone(&self.client))
+    }
+
     /// Waits for the next change.
     pub async fn changed(&self) {
         self.changed.notified().await;
@@ -229,15 +250,15 @@ impl Store {
         Ok(changed.map(|row| row.try_get("version")).transpose()?)
     }
 
-    /// Listens, on a connection of its own, for changes of any target's state; `closes` is called at once with the
-    /// version with which a target has closed. Behind a pooler in transaction mode nothing is heard: whoever uses it
+    /// Listens, on a connection of its own, for changes of any target's state; `hears` is called at once with what is said
+    /// of a target: that it has closed, or that a process was told to leave it alone. Behind a pooler in transaction mode nothing is heard: whoever uses it
     /// looks by himself too.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn listen_to_targets(
         &self,
-        closes: impl Fn(Target, i64) + Send + 'static,
+        hears: impl Fn(Target, Heard) + Send + 'static,
     ) -> Result<TargetListener, StoreError> {
         let (client, mut connection) =
             self.connector.config.connect(self.connector.tls.clone()).await?;
@@ -246,25 +267,41 @@ impl Store {
         let driver = tokio::spawn(async move {
             while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
                 if let AsyncMessage::Notification(notification) = message {
-                    if let Some((target, version)) = closing(notification.payload()) {
-                        closes(target, version);
+                    let said = heard_in(notification.payload());
+                    if let Some((target, said)) = said {
+                        hears(target, said);
                     }
-                    heard.notify_one();
+                    // What is only said is not written yet: there is nothing new to read.
+                    if !matches!(said, Some((_, Heard::Hush))) {
+                        heard.notify_one();
+                    }
                 }
             }
             heard.notify_one();
         });
-        let listener = TargetListener { changed, driver, _client: client };
-        listener._client.batch_execute("listen ems_sync_target").await?;
+        let listener = TargetListener { changed, driver, client: Arc::new(client) };
+        listener.client.batch_execute("listen ems_sync_target").await?;
         Ok(listener)
     }
 }
 
-/// The target and the version of a notification that says that it has closed.
-fn closing(payload: &str) -> Option<(Target, i64)> {
+/// What a notification says of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// It has closed, with this version of its state.
+    Closed(i64),
+    /// A process was told to leave it alone, and is about to write that down.
+    Hush,
+}
+
+fn heard_in(payload: &str) -> Option<(Target, Heard)> {
     let mut words = payload.split(' ');
-    let (target, version) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    (words.next()? == "closed").then_some((target, version))
+    let target = words.next()?.parse().ok()?;
+    let version = match words.next()? {
+        "hush" => return Some((target, Heard::Hush)),
+        version => version.parse().ok()?,
+    };
+    (words.next()? == "closed").then_some((target, Heard::Closed(version)))
 }
 
 fn target_of(row: &Row) -> Result<Target, StoreError> {
@@ -365,10 +402,12 @@ mod tests {
 
     #[test]
     fn only_a_notification_that_says_closed_closes_anything() {
-        assert_eq!(closing("tagserver 7 closed"), Some((Target::TagServer, 7)));
+        let said = |text| heard_in(text);
+        assert_eq!(said("tagserver 7 closed"), Some((Target::TagServer, Heard::Closed(7))));
+        assert_eq!(said("chatwoot hush"), Some((Target::Chatwoot, Heard::Hush)));
         for other in ["tagserver 7 open", "tagserver closed", "nobody 7 closed", "", "tagserver 7"]
         {
-            assert_eq!(closing(other), None, "{other}");
+            assert_eq!(said(other), None, "{other}");
         }
     }
 }

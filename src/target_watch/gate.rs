@@ -6,7 +6,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::limits;
 
 /// The gate of one target.
 #[derive(Debug, Clone)]
@@ -23,6 +26,14 @@ struct Inner {
     version: i64,
     /// Shut by this process, and not written down yet: only a newer version opens it.
     is_shut: bool,
+    /// Another process is about to write down why it is shut: until then only a newer version opens it.
+    hushed_until: Option<Instant>,
+}
+
+impl Inner {
+    fn is_waiting(&self) -> bool {
+        self.is_shut || self.hushed_until.is_some_and(|until| Instant::now() < until)
+    }
 }
 
 impl Gate {
@@ -31,7 +42,7 @@ impl Gate {
     pub fn new(stop: CancellationToken) -> Self {
         let open = stop.child_token();
         open.cancel();
-        let inner = Inner { open, version: -1, is_shut: false };
+        let inner = Inner { open, version: -1, is_shut: false, hushed_until: None };
         Self { stop, inner: Arc::new(Mutex::new(inner)) }
     }
 
@@ -54,6 +65,14 @@ impl Gate {
         inner.open.cancel();
     }
 
+    /// Another process was told to leave the target alone, and is about to write that down. If it dies before, what is
+    /// read after [`limits::HUSH`] opens it.
+    pub fn hush(&self) {
+        let mut inner = self.lock();
+        inner.hushed_until = Some(Instant::now() + limits::HUSH);
+        inner.open.cancel();
+    }
+
     /// The reason could not be written down, or changes nothing: what was read last counts again.
     pub fn release(&self) {
         self.lock().is_shut = false;
@@ -62,11 +81,12 @@ impl Gate {
     /// Follows the shared state, as it was read. A state that is older than what was seen says nothing.
     pub fn see(&self, version: i64, is_open: bool) {
         let mut inner = self.lock();
-        if version < inner.version || (inner.is_shut && version == inner.version) {
+        if version < inner.version || (inner.is_waiting() && version == inner.version) {
             return;
         }
         inner.version = version;
         inner.is_shut = false;
+        inner.hushed_until = None;
         if !is_open {
             inner.open.cancel();
         } else if inner.open.is_cancelled() {
@@ -123,5 +143,23 @@ mod tests {
         assert!(token.is_cancelled());
         gate.see(2, true);
         assert!(gate.is_closed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hush_ends_with_what_is_written_down_or_by_itself() {
+        let gate = Gate::new(CancellationToken::new());
+        gate.see(1, true);
+        let token = gate.token();
+        gate.hush();
+        assert!(token.is_cancelled() && gate.is_closed());
+        gate.see(1, true);
+        assert!(gate.is_closed(), "read before it was written down");
+        gate.see(2, false);
+        gate.see(3, true);
+        assert!(!gate.is_closed());
+        gate.hush();
+        tokio::time::advance(limits::HUSH).await;
+        gate.see(3, true);
+        assert!(!gate.is_closed(), "whoever said so is gone");
     }
 }

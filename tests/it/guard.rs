@@ -5,7 +5,7 @@ use std::time::Duration;
 use ems_sync::deliver::guard::Limits;
 use ems_sync::entity::{EntityRef, EntityType};
 use ems_sync::process::Role;
-use ems_sync::store::DeleteVerdict;
+use ems_sync::store::{DeleteVerdict, Weighed};
 use ems_sync::target::Target;
 use ems_sync_remotes::tagserver::{Bulk, Resource};
 use ems_sync_remotes::{Fault, Garbage, Operation, Rule};
@@ -297,8 +297,8 @@ async fn what_no_relay_has_taken_yet_is_weighed_too() {
         let row = "update sync.record set owed_gen = done_gen + 1, delete_verdict = null
                    where entity_type = 'tag' and entity_id = 1 returning owed_gen";
         let owed_gen: i64 = rig.ems.query_one(row, &[]).await.unwrap().get(0);
-        let guarded =
-            rig.store.guard_deletes(Target::TagServer, &[(entity, owed_gen)], limits).await;
+        let delete = Weighed { entity, owed_gen, is_gone: true };
+        let guarded = rig.store.guard_deletes(Target::TagServer, &[delete], limits).await;
         let guarded = guarded.unwrap();
         rig.exec(
             "update sync.record set owed_gen = done_gen, gone = false; delete from sync.outbox",
@@ -519,4 +519,87 @@ async fn a_list_that_is_empty_odd_or_half_there_deletes_nothing() {
         assert_eq!(deletes(&rig), 0, "{fault:?}");
     }
     running.stop().await;
+}
+
+/// Persons with a date of birth, one a day.
+async fn people_with_dates(rig: &Rig, n: i64) {
+    rig.exec(&format!(
+        "insert into ems.person (first_name, last_name, date_of_birth)
+         select 'Thandi', 'Runner ' || n, date '1980-01-01' + n::int from generate_series(1, {n}) n"
+    ))
+    .await;
+    rig.settled().await;
+}
+
+/// Persons whose date of birth the remote has.
+fn dates_there(rig: &Rig) -> usize {
+    rig.sim.rows(Resource::Person).iter().filter(|row| row.body["dateOfBirth"].is_string()).count()
+}
+
+/// Waits until nothing is owed but what a person must decide about.
+async fn lessened_and_held(rig: &Rig, n: i64) {
+    rig.until("select count(*) from sync.outbox", "owed").await;
+    rig.until(
+        &format!(
+            "select abs({n} - (select count(*) from sync.record where state = 'held' and state_reason = 'guard' and lessens))
+                  + (select count(*) from sync.record where owed_gen > done_gen and state <> 'held')"
+        ),
+        "held",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mass_blanking_is_held_before_the_first_call_and_an_approval_lets_exactly_it_through() {
+    let rig = guarded(20).await;
+    let _processes = (rig.start(&CONSUMING), rig.start(&CONSUMING));
+    people_with_dates(&rig, 60).await;
+    assert_eq!(dates_there(&rig), 60);
+    let writes = rig.sim.counters().writes_applied();
+    rig.exec("update ems.person set date_of_birth = null where id <= 50").await;
+    lessened_and_held(&rig, 50).await;
+    assert_eq!((dates_there(&rig), rig.sim.counters().writes_applied()), (60, writes));
+    assert_eq!(decisions(&rig, "tripped").await, 1);
+
+    // What takes nothing away goes on; who gets the field back is held no longer.
+    rig.exec("update ems.person set last_name = 'Grows' where id > 50").await;
+    rig.exec("update ems.person set date_of_birth = '1999-09-09' where id = 1").await;
+    lessened_and_held(&rig, 49).await;
+    assert_eq!(rig.sim.row(Resource::Person, "1").unwrap().body["dateOfBirth"], "1999-09-09");
+
+    let approved = json(&rig, &["target", "approve", "tagserver", "--json"]).await;
+    assert_eq!(approved["deletes"], json!(49));
+    rig.settled().await;
+    assert_eq!(dates_there(&rig), 11);
+    // What was approved is forgotten: the next burst is held again.
+    rig.exec("update ems.person set gender = 'MALE'").await;
+    rig.settled().await;
+    rig.exec("update ems.person set gender = null").await;
+    lessened_and_held(&rig, 60).await;
+    assert_eq!(decisions(&rig, "tripped").await, 2);
+    let rejected = json(&rig, &["target", "reject", "tagserver", "--json"]).await;
+    assert_eq!(rejected["deletes"], json!(60));
+    let genders =
+        rig.sim.rows(Resource::Person).iter().filter(|r| r.body["gender"] == "MALE").count();
+    assert_eq!(genders, 60, "rejected: the remote records stay");
+}
+
+/// Nothing changed in the EMS: somebody installed a projection that shows less.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mapping_that_shows_less_of_most_is_held_before_the_first_call() {
+    let rig = guarded(20).await;
+    let _process = rig.start(&CONSUMING);
+    people_with_dates(&rig, 60).await;
+    let writes = rig.sim.counters().writes_applied();
+    rig.exec(
+        "create or replace view sync.tagserver_person as
+         select p.id, p.modified_on, '{}'::text[] as parents, p.first_name, p.last_name,
+                case when p.id % 5 < 3 then null else p.date_of_birth end as date_of_birth, p.gender
+         from ems.person p",
+    )
+    .await;
+    let found = json(&rig, &["sweep", "outbound", "--json"]).await;
+    assert_eq!(found["targets"][0]["different"], json!(36));
+    lessened_and_held(&rig, 36).await;
+    assert_eq!((dates_there(&rig), rig.sim.counters().writes_applied()), (60, writes));
 }

@@ -176,6 +176,7 @@ impl<R: Remote> Worker<R> {
             parents: projection.map(|projection| projection.parents.clone()).unwrap_or_default(),
             unmappable,
             match_key: wire.as_ref().and_then(|wire| wire.match_key),
+            holds: projection.map(|projection| projection.fields.holds()).unwrap_or_default(),
         };
         let claim = settle::taken_over(claim, self.times(now, now));
         let known = Known {

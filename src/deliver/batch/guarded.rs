@@ -1,18 +1,23 @@
-//! Between deciding and pushing: the deletes of a batch that may not be sent are held.
+//! Between deciding and pushing: the deletes of a batch that may not be sent are held, and so is what takes something away
+//! from a record that stays.
 
 use super::{Turn, Worker};
 use crate::deliver::decision::{Decision, HoldReason};
 use crate::deliver::guard;
 use crate::remote::Remote;
-use crate::store::{DeleteVerdict, StoreError};
+use crate::store::{DeleteVerdict, StoreError, Weighed};
 
 impl<R: Remote> Worker<R> {
     /// Turns the deletes that the guard does not let through into holds. Without a delete nothing is asked.
     pub(super) async fn guarded(&self, mut turns: Vec<Turn>) -> Result<Vec<Turn>, StoreError> {
         let deletes: Vec<_> = turns
             .iter()
-            .filter(|turn| matches!(turn.decision, Decision::Delete { .. }))
-            .map(|turn| (turn.claim.entity, turn.claim.owed_gen))
+            .filter(|turn| turn.takes_away())
+            .map(|turn| Weighed {
+                entity: turn.claim.entity,
+                owed_gen: turn.claim.owed_gen,
+                is_gone: matches!(turn.decision, Decision::Delete { .. }),
+            })
             .collect();
         if deletes.is_empty() {
             return Ok(turns);
@@ -25,12 +30,12 @@ impl<R: Remote> Worker<R> {
                 guard.waiting = counts.waiting,
                 guard.let_through = counts.let_through,
                 guard.allowance = guard::allowance(counts.records, self.guard),
-                "Too many deletes at once: they are held until `ems-sync target approve {target}` or \
+                "Too many deletions, unsubscribes and blanked fields at once: they are held until `ems-sync target approve {target}` or \
                  `ems-sync target reject {target}`"
             );
         }
         for turn in &mut turns {
-            if !matches!(turn.decision, Decision::Delete { .. }) {
+            if !turn.takes_away() {
                 continue;
             }
             // A record that is not there any more is no longer ours: its finish is fenced.
@@ -44,5 +49,18 @@ impl<R: Remote> Worker<R> {
             }
         }
         Ok(turns)
+    }
+}
+
+impl Turn {
+    /// It removes the remote record, or takes something away from it.
+    fn takes_away(&self) -> bool {
+        match self.decision {
+            Decision::Delete { .. } => true,
+            Decision::Update => self.claim.holds.is_lessened_by(&self.seen.holds),
+            Decision::Create { .. } | Decision::Skip(_) | Decision::Wait(_) | Decision::Hold(_) => {
+                false
+            }
+        }
     }
 }

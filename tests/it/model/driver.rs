@@ -7,7 +7,7 @@ use ems_sync::deliver::record::{Claim, Finish};
 use ems_sync::delivery::Cause;
 use ems_sync::entity::EntityRef;
 use ems_sync::route::Owing;
-use ems_sync::store::DeleteVerdict;
+use ems_sync::store::{DeleteVerdict, Weighed};
 use ems_sync::target::Target;
 use uuid::Uuid;
 
@@ -271,8 +271,16 @@ impl<'a> Driver<'a> {
         let limits = guard::limits(&mut self.random);
         self.log.push(format!("guard {deletes:?} {limits:?}"));
         let expected = self.model.guard_deletes(&deletes, limits);
+        let weighed: Vec<_> = deletes
+            .iter()
+            .map(|(entity, owed_gen)| Weighed {
+                entity: *entity,
+                owed_gen: *owed_gen,
+                is_gone: true,
+            })
+            .collect();
         let found =
-            self.bench.store.guard_deletes(Target::TagServer, &deletes, limits).await.unwrap();
+            self.bench.store.guard_deletes(Target::TagServer, &weighed, limits).await.unwrap();
         self.check_equal("guarded", &expected.guarded, &found);
         let times = |verdict| found.verdicts.values().filter(|v| **v == verdict).count();
         self.seen.count("deletes let through", times(DeleteVerdict::Send));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ems_sync::deliver::decision::{Decision, HoldReason, SkipReason};
-use ems_sync::deliver::record::{Claim, Due, Finish, WaitFor};
+use ems_sync::deliver::record::{Claim, Due, Finish, Holds, WaitFor};
 use ems_sync::deliver::retry::RetryPolicy;
 use ems_sync::deliver::settle::{self, Seen, Times};
 use ems_sync::entity::EntityRef;
@@ -47,6 +47,7 @@ pub(super) fn held(
         parents: parents.to_vec(),
         unmappable: None,
         match_key: None,
+        holds: Holds::default(),
     };
     let held = PushResult::Held {
         remote_id: remote_id.to_owned(),
@@ -86,6 +87,7 @@ pub(super) fn any(
         parents: if random.percent(70) { random.some(others, 2) } else { Vec::new() },
         unmappable: None,
         match_key: None,
+        holds: Holds::default(),
     };
     let other = *random.pick(others);
     let without_request =

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ems_sync::deliver::record::{Claim, Due, Finish, State, WaitFor};
+use ems_sync::deliver::record::{Claim, Due, Finish, Holds, State, WaitFor};
 use ems_sync::delivery::Cause;
 use ems_sync::entity::EntityRef;
 use ems_sync::hash::ContentHash;
@@ -661,5 +661,6 @@ pub(crate) fn claim_of(entity: EntityRef, fence: i64, before: Record) -> Claim {
         attempts: before.attempts as u32,
         failures: before.failures as u32,
         tombstoned: before.tombstoned_on.is_some(),
+        holds: Holds::default(),
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ems_sync::deliver::decision::{self, Decision, Ems, Known};
-use ems_sync::deliver::record::Claim;
+use ems_sync::deliver::record::{Claim, Holds};
 use ems_sync::deliver::settle::{self, Seen, Settled};
 use ems_sync::delivery::Cause;
 use ems_sync::entity::{EntityRef, EntityType};
@@ -269,6 +269,7 @@ impl Batch {
             parents: row.map(|row| row.parents.clone()).unwrap_or_default(),
             unmappable: None,
             match_key: None,
+            holds: Holds::default(),
         };
         let times = world.times(self.read_on, self.read_on, who.offset);
         let claim = settle::taken_over(claim, times);

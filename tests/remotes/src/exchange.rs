@@ -20,7 +20,8 @@ use crate::ledger::{Ledger, Ticket};
 use crate::listening::{Door, Listening};
 use crate::sync::lock;
 use crate::{
-    Fault, Faults, Garbage, Offline, Record, Remote, Request, Response, Subject, Upheaval,
+    Admission, Fault, Faults, Garbage, Offline, Record, Remote, Request, Response, Subject,
+    Upheaval,
 };
 
 /// A page as a captive portal or a proxy gives it.
@@ -54,6 +55,8 @@ pub(crate) struct Closed;
 pub(crate) struct InFlightGuard {
     ledger: Arc<Ledger>,
     ticket: Ticket,
+    /// What the remote gave at the door.
+    _pass: Option<Box<dyn Send + Sync>>,
 }
 
 impl Drop for InFlightGuard {
@@ -96,6 +99,17 @@ pub(crate) async fn handle(
         return Err(Closed);
     };
     let subject = core.remote.subject(&request);
+    let mut record = Record::default();
+    let pass = match core.remote.admit(&request, &mut record) {
+        Admission::Admitted(pass) => pass,
+        Admission::Refused(response) => {
+            let ticket = core.ledger.begin(&request, &subject, &[]);
+            core.ledger.applied(&ticket, &subject, record);
+            core.ledger.end(&ticket, &subject, Some(response.status.as_u16()));
+            core.ledger.release(&ticket);
+            return Ok(response.into_http(core.remote.now(), ResponseBody::Whole));
+        }
+    };
     let plan = core.faults.plan(&request, &subject);
     let ticket = core.ledger.begin(&request, &subject, &plan.names);
     request.concurrency = ticket.concurrency;
@@ -108,7 +122,7 @@ pub(crate) async fn handle(
     };
     let run = lock(&core.run).clone();
     let tasks = run.tasks.clone();
-    let in_flight = InFlightGuard { ledger: Arc::clone(&core.ledger), ticket };
+    let in_flight = InFlightGuard { ledger: Arc::clone(&core.ledger), ticket, _pass: pass };
     let work = Work { core, run, request, subject, in_flight, gave_up };
     let outcome = tasks.spawn(work.perform(plan)).await;
     client.answered = true;

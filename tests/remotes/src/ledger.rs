@@ -231,7 +231,8 @@ fn in_flight_keys(subject: &Subject) -> Vec<Key> {
     ids.into_iter().map(|id| (resource, id)).collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         // Writing to a `String` cannot fail.
         let _ = write!(text, "{byte:02x}");

@@ -35,6 +35,80 @@
 //! sim.issue_token() -> String                            // a valid bearer without a login
 //! tagserver::{concurrency_failure(), data_access_failure()} -> Fault
 //!
+//! // ---- one remote: Mautic ---------------------------------------------------------------
+//! use ems_sync_remotes::mautic::{Contact, Mautic, MauticOptions, MauticSettings, …};
+//! let sim: Simulator<Mautic> = Mautic::start(MauticOptions::default()).await?;
+//!
+//! MauticOptions { server: ServerOptions, client_id: String, client_secret: String,
+//!                 username: String, password: String, first_id: i64,
+//!                 settings: MauticSettings }                                // : Default
+//! MauticSettings { … }                       // : Default; each field names the contract's section
+//! Contact { id, values, tags, do_not_contact, segments, points, stage, owner, … }
+//!         .email()  .ems_person_id()  .text("city")  .do_not_contact_reason("email")
+//!
+//! sim.contacts() -> Vec<Contact>                         // by id
+//! sim.contact_of("42") -> Option<Contact>                // by EMS id; contacts_of for all
+//! sim.contact(700_001) -> Option<Contact>    sim.contact_count() -> usize
+//! sim.plant(json!({…})) -> Result<Contact, ControlError> // new, or change with "id"
+//! sim.remove(id) -> bool
+//! sim.unsubscribe(id, "email")  .bounce(id, "email")  .forbid(id, "sms")  .permit(id, "sms")
+//! sim.merge(winner, loser) -> bool
+//! sim.plant_segment("Runners") -> Result<i64, ControlError>
+//! sim.filter_into_segment(id, segment) -> bool           // not where it was removed by hand
+//! sim.plant_field(json!({"alias", "type", …}))?          sim.remove_field("ems_person_id")
+//! sim.configure(|settings| settings.rate_limit_per_hour = 60)
+//! sim.revoke_tokens()   sim.issue_token() -> String   sim.reimage(Reimage::Shuffled)
+//! mautic::{contact_without_id(), list_without_contact(id), server_error_page()} -> Fault
+//!
+//! // ---- one remote: Chatwoot -------------------------------------------------------------
+//! use ems_sync_remotes::chatwoot::{Author, Chatwoot, ChatwootOptions, Delivery, Resource, Row};
+//! let sim: Simulator<Chatwoot> = Chatwoot::start(ChatwootOptions::default()).await?;
+//!
+//! ChatwootOptions { server: ServerOptions, account_id: i64, token: String, agent_token: String,
+//!                   bot_token: String, first_id: i64, settings: ChatwootSettings } // : Default
+//! ChatwootSettings { … }           // one field per difference between servers: README.md
+//! Resource::{Contact, Conversation, Webhook, AttributeDefinition}
+//! Row { id: i64, external_id: Option<String>, body: serde_json::Value }
+//!
+//! sim.rows(Resource::Contact) -> Vec<Row>                // by id
+//! sim.contact("42") -> Option<Row>                       // by our EMS id
+//! sim.row_by_id(Resource::Contact, 700_001) -> Option<Row>
+//! sim.contact_count() -> usize
+//! sim.plant(Resource::Contact, json!({…})) -> Result<Row, ControlError>   // webhooks tell of it
+//! sim.remove(Resource::Contact, id) -> bool              // nothing tells of it
+//! sim.merge(base, mergee)  .block(id, true)  .set_online(id, true)        // what agents do
+//! sim.message(conversation, Author::{Contact, Agent}, "…") -> Result<i64, ControlError>
+//! sim.run_jobs() -> Vec<Delivery>  // signed webhook requests, yours to send
+//! delivery.send().await -> Sent    sim.deliver().await -> Vec<Sent>
+//! sim.issue_token() -> String      sim.accept_token("…")     sim.revoke_tokens()
+//! sim.reimage(Reimage::…)          sim.configure(|settings| settings.crm_v2 = true)
+//!
+//! // ---- another: MailChimp ---------------------------------------------------------------
+//! use ems_sync_remotes::mailchimp::{Act, ListOptions, MailChimp, MailChimpOptions, …};
+//! let sim: Simulator<MailChimp> = MailChimp::start(MailChimpOptions::default()).await?;
+//!
+//! MailChimpOptions { server, api_key: String, lists: Vec<ListOptions>,
+//!                    settings: MailChimpSettings }   // : Default, one list "a1b2c3d4e5"
+//! ListOptions { id, name, double_optin, merge_fields: Vec<MergeField>,
+//!               interest_categories: Vec<InterestCategory> }   // : Default, without EMSID
+//! ListOptions::named("…") .with_ems_id() .with_field(MergeField::new("LTV", "…", Kind::Number))
+//! Row { list_id, id, ems_id: Option<String>, email_address, status: Status,
+//!       opt_out: Option<OptOut>, tags: Vec<String>, body: Value }
+//!
+//! sim.base_url() + "/3.0"          sim.api_key() -> &str      sim.account_id() -> String
+//! sim.rows(list) -> Vec<Row>       sim.row(list, "42") -> Option<Row>      // by EMSID
+//! sim.member(list, key) -> Option<Row>                // by hash, contact id or address
+//! sim.plant(list, &json!({…})) -> Result<Row, ControlError>   // new, or change
+//! sim.remove(key) -> bool          sim.add_merge_field(list, field) -> bool
+//! sim.act(list, who, &Act::Unsubscribe) -> Result<Option<Row>, ControlError>
+//! Act::{Subscribe, Confirm, Unsubscribe, Complain, Clean, UnsubscribeByAdmin, Archive, Forget,
+//!       ChangeAddress{email_address}, Tag{name}, Untag{name}, CrowdSignups{times}, Protect}
+//! sim.configure(|settings| settings.foreign_connections = 9)
+//! sim.reimage(Reimage::Shuffled)                      // another account_id, other contact ids
+//! sim.take_webhooks() -> Vec<Delivery { url, headers, body }>   // signed, ready to be posted
+//! sim.deliver_webhooks().await -> Vec<(Delivery, Result<StatusCode, DeliveryError>)>
+//! mailchimp::subscriber_hash(email) -> String
+//!
 //! // ---- one remote: RunSignup (its race is the EMS's event, its event the EMS's race) --------
 //! use ems_sync_remotes::runsignup::{Action, Resource, RunSignup, RunSignupOptions};
 //! let sim: Simulator<RunSignup> = RunSignup::start(RunSignupOptions::default()).await?;
@@ -116,6 +190,9 @@ mod in_flight;
 mod journal;
 mod ledger;
 
+pub mod chatwoot;
+pub mod mailchimp;
+pub mod mautic;
 mod remote;
 pub mod runsignup;
 pub mod tagserver;
@@ -130,7 +207,7 @@ pub use in_flight::{Concurrency, Overlap};
 pub use journal::{Effect, Entry, RowEffect};
 pub use ledger::Progress;
 pub use listening::Offline;
-pub use remote::{ControlError, Operation, Record, Reimage, Remote, Subject, Upheaval};
+pub use remote::{Admission, ControlError, Operation, Record, Reimage, Remote, Subject, Upheaval};
 pub use request::Request;
 pub use response::Response;
 pub use simulator::{ServerOptions, Simulator, StartError, State};

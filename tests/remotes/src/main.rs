@@ -9,6 +9,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ems_sync_remotes::chatwoot::{Chatwoot, ChatwootOptions, Jobs};
+use ems_sync_remotes::mailchimp::{ListOptions, MailChimp, MailChimpOptions};
+use ems_sync_remotes::mautic::{Mautic, MauticOptions};
 use ems_sync_remotes::runsignup::{RunSignup, RunSignupOptions};
 use ems_sync_remotes::tagserver::{Bulk, TagServer, TagServerOptions};
 use ems_sync_remotes::{Certificate, Remote, ServerOptions, Simulator};
@@ -28,6 +31,13 @@ enum RemoteCommand {
     /// The organisation's timing system.
     #[command(name = "tagserver")]
     TagServer(TagServerArgs),
+    /// Marketing automation.
+    Mautic(MauticArgs),
+    /// The support desk.
+    Chatwoot(ChatwootArgs),
+    /// An account of MailChimp.
+    #[command(name = "mailchimp")]
+    MailChimp(MailChimpArgs),
     /// The registration platform.
     #[command(name = "runsignup")]
     RunSignup(RunSignupArgs),
@@ -92,6 +102,79 @@ struct TagServerArgs {
 }
 
 #[derive(Debug, Args)]
+struct MauticArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The id of the `OAuth2` client.
+    #[arg(long, default_value = "1_ems-sync")]
+    client_id: String,
+    /// The secret of the `OAuth2` client.
+    #[arg(long, default_value = "ems-sync-secret")]
+    client_secret: String,
+    /// Have basic authentication on, too.
+    #[arg(long)]
+    basic_auth: bool,
+    /// The user of basic authentication.
+    #[arg(long, default_value = "ems-sync")]
+    username: String,
+    /// The user's password.
+    #[arg(long, default_value = "ems-sync-password")]
+    password: String,
+    /// How long a token lives.
+    #[arg(long, default_value_t = 3600)]
+    token_life_seconds: u64,
+    /// The first id of a contact.
+    #[arg(long, default_value_t = 700_001)]
+    first_id: i64,
+}
+
+#[derive(Debug, Args)]
+struct ChatwootArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The account's number.
+    #[arg(long, default_value_t = 1)]
+    account_id: i64,
+    /// The administrator's access token.
+    #[arg(long, default_value = "ems-sync-token")]
+    token: String,
+    /// The first contact id.
+    #[arg(long, default_value_t = 700_001)]
+    first_id: i64,
+    /// Let webhooks go to loopback and private addresses.
+    #[arg(long)]
+    allow_private_network: bool,
+    /// Run background jobs after each request: webhooks go out by themselves.
+    #[arg(long)]
+    immediate_jobs: bool,
+}
+
+#[derive(Debug, Args)]
+struct MailChimpArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The account's API key.
+    #[arg(long, default_value = "0123456789abcdef0123456789abcdef-us19")]
+    api_key: String,
+    /// The id of an audience; may be given several times.
+    #[arg(long = "list", default_value = "a1b2c3d4e5")]
+    lists: Vec<String>,
+    /// Give the audiences the merge field EMSID.
+    #[arg(long)]
+    ems_id_field: bool,
+    /// Let people confirm before they are members.
+    #[arg(long)]
+    double_optin: bool,
+}
+
+impl MailChimpArgs {
+    fn list(&self, id: &str) -> ListOptions {
+        let list = ListOptions { double_optin: self.double_optin, ..ListOptions::named(id) };
+        if self.ems_id_field { list.with_ems_id() } else { list }
+    }
+}
+
+#[derive(Debug, Args)]
 struct RunSignupArgs {
     #[command(flatten)]
     server: ServerArgs,
@@ -133,6 +216,46 @@ async fn run(cli: Cli) -> Result<(), Failure> {
                 options.settings.bulk = Bulk::NotFound;
             }
             let simulator = TagServer::start(options).await?;
+            serve(&simulator, &args.server).await
+        }
+        RemoteCommand::Mautic(args) => {
+            let mut options = MauticOptions {
+                server: server_options(&args.server),
+                client_id: args.client_id,
+                client_secret: args.client_secret,
+                username: args.username,
+                password: args.password,
+                first_id: args.first_id,
+                ..MauticOptions::default()
+            };
+            options.settings.token_life_seconds = args.token_life_seconds;
+            options.settings.basic_auth = args.basic_auth;
+            let simulator = Mautic::start(options).await?;
+            serve(&simulator, &args.server).await
+        }
+        RemoteCommand::Chatwoot(args) => {
+            let mut options = ChatwootOptions {
+                server: server_options(&args.server),
+                account_id: args.account_id,
+                token: args.token,
+                first_id: args.first_id,
+                ..ChatwootOptions::default()
+            };
+            options.settings.allow_private_network = args.allow_private_network;
+            if args.immediate_jobs {
+                options.settings.jobs = Jobs::Immediate;
+            }
+            let simulator = Chatwoot::start(options).await?;
+            serve(&simulator, &args.server).await
+        }
+        RemoteCommand::MailChimp(args) => {
+            let options = MailChimpOptions {
+                server: server_options(&args.server),
+                lists: args.lists.iter().map(|id| args.list(id)).collect(),
+                api_key: args.api_key,
+                ..MailChimpOptions::default()
+            };
+            let simulator = MailChimp::start(options).await?;
             serve(&simulator, &args.server).await
         }
         RemoteCommand::RunSignup(args) => {

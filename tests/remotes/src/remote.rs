@@ -66,6 +66,9 @@ pub struct Subject {
     pub remote_id: Option<String>,
     /// Our ids it names or is known to touch.
     pub external_ids: Vec<String>,
+    /// How far the remote's rows had come when it arrived, in a count of the remote's own: what a
+    /// remote that checks first and inserts later has looked at.
+    pub seen: u64,
 }
 
 impl Subject {
@@ -77,6 +80,7 @@ impl Subject {
             resource: None,
             remote_id: None,
             external_ids: Vec::new(),
+            seen: 0,
         }
     }
 }
@@ -100,6 +104,15 @@ impl Record {
     pub fn applied(&self) -> bool {
         self.rows.iter().any(|row| row.effect != Effect::Refused)
     }
+}
+
+/// What a remote says to a request before anything else happens to it.
+pub enum Admission {
+    /// It may enter. What is given is held until the server is done with the request, even if the
+    /// client has given up before.
+    Admitted(Option<Box<dyn Send + Sync>>),
+    /// It is turned away at once: nothing is applied, no fault strikes.
+    Refused(Response),
 }
 
 /// How a server comes back from being set up anew.
@@ -144,6 +157,11 @@ pub trait Remote: Send + Sync + 'static {
 
     /// What `request` is about.
     fn subject(&self, request: &Request) -> Subject;
+
+    /// Whether `request` may enter: for limits on simultaneous requests and on their rate.
+    fn admit(&self, _request: &Request, _record: &mut Record) -> Admission {
+        Admission::Admitted(None)
+    }
 
     /// Applies `request` and answers it.
     fn answer(&self, request: &Request, subject: &Subject, record: &mut Record) -> Response;

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use axum::extract::Query;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
-use hyper::{HeaderMap, Method};
+use hyper::{HeaderMap, Method, Uri};
 use serde_json::Value;
 
 use crate::in_flight::Concurrency;
@@ -38,6 +38,20 @@ pub struct Request {
 pub(crate) struct Incomplete(#[source] hyper::Error);
 
 impl Request {
+    /// A request that came inside another one.
+    pub(crate) fn inner(method: Method, uri: &Uri, body: Bytes) -> Self {
+        Self {
+            method,
+            path: uri.path().to_owned(),
+            query: Query::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_default(),
+            headers: HeaderMap::new(),
+            body,
+            oversized: false,
+            concurrency: Concurrency::default(),
+            json: OnceLock::new(),
+        }
+    }
+
     /// Reads `incoming` to its end; keeps at most `max_body_bytes` of the body.
     pub(crate) async fn read(
         incoming: hyper::Request<Incoming>,

@@ -1,7 +1,7 @@
 //! The simulators keep their contracts, and misbehave exactly as they are told.
 //!
-//! `tagserver_*` and `runsignup` go line by line through the contracts in `tests/remotes/contracts/`;
-//! the others are about what all simulators share.
+//! `<remote>` and `<remote>_*` go line by line through `tests/remotes/contracts/<remote>.md`; the others are about
+//! what all simulators share.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,7 +12,23 @@
     reason = "a test that panics has failed, which is what it is for"
 )]
 
+mod chatwoot_client;
 mod client;
+mod mautic_client;
+
+mod mautic_batch;
+mod mautic_consent;
+mod mautic_faults;
+mod mautic_login;
+mod mautic_merges;
+mod mautic_reads;
+mod mautic_writes;
+
+mod chatwoot_access;
+mod chatwoot_contacts;
+mod chatwoot_conversations;
+mod chatwoot_lists;
+mod chatwoot_webhooks;
 
 mod runsignup;
 
@@ -22,6 +38,8 @@ mod tagserver_login;
 mod tagserver_reads;
 mod tagserver_validation;
 mod tagserver_writes;
+
+mod mailchimp;
 
 mod control;
 mod door;

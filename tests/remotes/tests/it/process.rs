@@ -45,6 +45,55 @@ async fn it_says_where_it_is_and_stops_when_its_input_ends() {
 }
 
 #[tokio::test]
+async fn each_remote_is_a_subcommand() {
+    let (_child, ready) = spawn(&["mautic", "--client-secret", "s", "--basic-auth"]).await;
+    assert_eq!(ready["remote"], "mautic");
+    let http = builder().build().unwrap();
+    let base = ready["base_url"].as_str().unwrap();
+    let form =
+        [("grant_type", "client_credentials"), ("client_id", "1_ems-sync"), ("client_secret", "s")];
+    let token = http.post(format!("{base}/oauth/v2/token")).form(&form).send().await.unwrap();
+    assert_eq!(token.status(), 200);
+    let contacts = http
+        .get(format!("{base}/api/contacts"))
+        .basic_auth("ems-sync", Some("ems-sync-password"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(contacts.status(), 200);
+}
+
+#[tokio::test]
+async fn it_serves_chatwoot() {
+    let arguments = ["chatwoot", "--token", "t", "--account-id", "3", "--allow-private-network"];
+    let (_child, ready) = spawn(&arguments).await;
+    assert_eq!(ready["remote"], "chatwoot");
+    let base = ready["base_url"].as_str().unwrap();
+    let http = builder().build().unwrap();
+    let contacts = format!("{base}/api/v1/accounts/3/contacts");
+    let answer = http.get(contacts).header("Api-Access-Token", "t").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let settings = format!("{}/_sim/settings", ready["control_url"].as_str().unwrap());
+    let settings: Value = http.get(settings).send().await.unwrap().json().await.unwrap();
+    assert_eq!(settings["allow_private_network"], true);
+    assert_eq!(settings["jobs"], "held");
+}
+
+#[tokio::test]
+async fn it_is_a_mailchimp_if_it_is_told_so() {
+    let arguments =
+        ["mailchimp", "--api-key", "k-us1", "--list", "one", "--list", "two", "--ems-id-field"];
+    let (_child, ready) = spawn(&arguments).await;
+    assert_eq!(ready["remote"], "mailchimp");
+    let http = builder().build().unwrap();
+    let fields = format!("{}/3.0/lists/two/merge-fields", ready["base_url"].as_str().unwrap());
+    let fields = http.get(fields).basic_auth("any", Some("k-us1")).send().await.unwrap();
+    let fields = fields.json::<Value>().await.unwrap();
+    let mut tags = fields["merge_fields"].as_array().unwrap().iter().map(|field| &field["tag"]);
+    assert!(tags.any(|tag| tag == "EMSID"), "{fields}");
+}
+
+#[tokio::test]
 async fn each_remote_has_its_subcommand() {
     let (_child, ready) = spawn(&["runsignup", "--api-key", "k", "--api-secret", "s"]).await;
     assert_eq!(ready["remote"], "runsignup");
