@@ -43,6 +43,7 @@ mod model;
 mod outages;
 mod postgres_faults;
 mod proxy;
+mod runsignup;
 mod sim;
 mod sweep;
 mod tagserver;

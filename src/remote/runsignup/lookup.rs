@@ -29,6 +29,7 @@ impl Talk<'_> {
             let body = self.list_of_id(race, "participants", &events, id).await?;
             let found = rows::registrations(&body, &events, race.marker_question)?;
             if let Some(found) = found.into_iter().find(|found| found.id == id) {
+                self.client.memory.is_shown(id);
                 return Ok(Some(found));
             }
         }

@@ -51,6 +51,13 @@ impl Memory {
         added.is_some_and(|added| added.elapsed() < limits::RUNSIGNUP_HIDDEN_MAX)
     }
 
+    /// A list has shown it: from now on its absence proves that it is gone.
+    pub(super) fn is_shown(&self, registration: i64) {
+        if let Some(seat) = lock(&self.seats).map.get_mut(&registration) {
+            seat.added = None;
+        }
+    }
+
     pub(super) fn stands(&self, registration: i64, race_id: i64, entity: EntityRef) {
         let added = self.seat(registration).and_then(|seat| seat.added);
         lock(&self.seats).put(registration, Seat { race_id, entity, added });

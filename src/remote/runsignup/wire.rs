@@ -311,7 +311,7 @@ mod tests {
     /// A change of this re-pushes every registration everywhere.
     #[test]
     fn the_hash_of_known_content_never_changes() {
-        let expected = "PLACEHOLDER";
+        let expected = "4932238cef10cb037c10e151ee32bf8220f87acf60447c29654f2f43b5701865";
         assert_eq!(wire(fields()).unwrap().hash.to_hex(), expected);
     }
 
