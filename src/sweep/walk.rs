@@ -64,9 +64,8 @@ impl<R: Remote> Verifier<R> {
         self.store.verify_begin().await?;
         let mut foreign = 0;
         // What others carry is seen there; what is only read is the target's own.
-        let is_ours = |entity_type: &&EntityType| {
-            self.remote.standing(**entity_type) == Standing::Pushed
-        };
+        let is_ours =
+            |entity_type: &&EntityType| self.remote.standing(**entity_type) == Standing::Pushed;
         for entity_type in self.remote.target().outbound_types().iter().filter(is_ours) {
             match self.walk_type(run, *entity_type).await {
                 Ok(of_type) => foreign += of_type,

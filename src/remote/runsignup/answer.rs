@@ -60,9 +60,7 @@ fn judged(status: u16, body: Option<Value>, intent: Intent) -> Result<Value, Ref
     }
     match (status, body) {
         (200..=299, Some(body)) if body.is_object() || body.is_array() => Ok(body),
-        (200..=299, _) => {
-            Err(Failure::new(after_sending(intent), "The answer is not JSON").into())
-        }
+        (200..=299, _) => Err(Failure::new(after_sending(intent), "The answer is not JSON").into()),
         (status, _) => Err(by_status(status, intent)),
     }
 }
@@ -171,7 +169,9 @@ const fn meaning(code: i64) -> Option<&'static str> {
         121 => {
             "the person has an account and the race is in Safe Sync mode: correct the person at RunSignup, or here"
         }
-        122 => "the e-mail belongs to an account that is not registered: see who it is, then correct one of them",
+        122 => {
+            "the e-mail belongs to an account that is not registered: see who it is, then correct one of them"
+        }
         201 => "race not found",
         202 => "the race can't be created",
         213 => "the race can't be edited",
@@ -218,7 +218,9 @@ mod tests {
         for (codes, expected) in table {
             for code in codes {
                 let body = json!({"error": {"error_code": code, "error_msg": "Thandi"}});
-                for (status, intent) in [(200, Intent::Read), (200, Intent::Write), (400, Intent::Write)] {
+                for (status, intent) in
+                    [(200, Intent::Read), (200, Intent::Write), (400, Intent::Write)]
+                {
                     assert_eq!(judge(status, body.clone(), intent), expected, "{code} in {status}");
                 }
             }
@@ -242,7 +244,8 @@ mod tests {
         ];
         for (status, read, write) in table {
             for body in [None, Some(json!({}))] {
-                let class = |intent| judged(status, body.clone(), intent).unwrap_err().failure.class;
+                let class =
+                    |intent| judged(status, body.clone(), intent).unwrap_err().failure.class;
                 assert_eq!((class(Intent::Read), class(Intent::Write)), (read, write), "{status}");
             }
         }

@@ -14,7 +14,10 @@ use crate::remote::FailureClass;
 pub(super) enum Search<'a> {
     /// Everybody.
     All,
-    Names { first_name: &'a str, last_name: &'a str },
+    Names {
+        first_name: &'a str,
+        last_name: &'a str,
+    },
     Email(&'a str),
 }
 

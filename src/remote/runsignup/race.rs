@@ -35,7 +35,9 @@ impl Talk<'_> {
             Action::Delete { remote_id } => {
                 let id = edition_id(remote_id)?;
                 match self.read_race(id.race_id).await {
-                    Err(stop) if stop.code() == Some(answer::RACE_NOT_FOUND) => Ok(PushResult::Gone),
+                    Err(stop) if stop.code() == Some(answer::RACE_NOT_FOUND) => {
+                        Ok(PushResult::Gone)
+                    }
                     Err(stop) => Err(stop),
                     Ok(_) => Err(Stop::new(FailureClass::Rejected, NOT_DELETED)),
                 }
@@ -53,7 +55,9 @@ impl Talk<'_> {
             Action::Create { wire, look } => self.create_distance(wire, *look).await,
             Action::Update { remote_id, wire } => self.update_distance(remote_id, wire).await,
             Action::Delete { remote_id } => match self.race_with(event_id(remote_id)?).await {
-                Err(Stop::Refused(refusal)) if refusal.failure.class == FailureClass::MissingParent => {
+                Err(Stop::Refused(refusal))
+                    if refusal.failure.class == FailureClass::MissingParent =>
+                {
                     Ok(PushResult::Gone)
                 }
                 Err(stop) => Err(stop),
@@ -125,9 +129,8 @@ impl Talk<'_> {
             }
             body => body?,
         };
-        let unreadable = || {
-            Stop::new(FailureClass::Ambiguous, "The answer to a new race does not name it")
-        };
+        let unreadable =
+            || Stop::new(FailureClass::Ambiguous, "The answer to a new race does not name it");
         let race_id = normal::id(body.get("race_id")).ok_or_else(unreadable)?;
         let race = self.read_race(race_id).await?;
         held_edition(&race.shown, None, true)
@@ -167,13 +170,14 @@ impl Talk<'_> {
             return Ok(PushResult::Unsettled);
         }
         // Only new events would be a renewal for another year: one that is there goes with it (224).
-        let of_edition = race.shown.events.iter().find(|event| {
-            event.days_id.to_string() == wanted.race_event_days_id
-        });
+        let of_edition = race
+            .shown
+            .events
+            .iter()
+            .find(|event| event.days_id.to_string() == wanted.race_event_days_id);
         let mut events: Vec<Value> =
             of_edition.map(|event| json!({ "event_id": event.id })).into_iter().collect();
-        let first =
-            First { name: wanted.name.clone(), start_time: wanted.start_time.clone() };
+        let first = First { name: wanted.name.clone(), start_time: wanted.start_time.clone() };
         events.push(new_event(&first));
         let request = Map::from_iter([
             ("race_id".to_owned(), json!(race_id)),
@@ -257,7 +261,8 @@ fn the_same(race: &Race, wanted: &Distance) -> Result<Option<i64>, Stop> {
     match (found.next(), found.next()) {
         (found, None) => Ok(found.map(|event| event.id)),
         (_, Some(_)) => {
-            let text = "Several events of the race have this name and start: give them different names";
+            let text =
+                "Several events of the race have this name and start: give them different names";
             Err(Stop::new(FailureClass::Rejected, text))
         }
     }

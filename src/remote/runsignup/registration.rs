@@ -63,9 +63,8 @@ impl Talk<'_> {
             !memory.is_taken(row.id, ems.participant)
                 && row.entity().is_none_or(|entity| entity == ems.participant)
         };
-        let is_ours = |row: &Registration| {
-            row.entity() == Some(ems.participant) || row.content.who() == who
-        };
+        let is_ours =
+            |row: &Registration| row.entity() == Some(ems.participant) || row.content.who() == who;
         let was_tried = look != Look::IfRefused;
         // It may have been added under names that were corrected since: then only the id tells.
         let search = if was_tried && race.marker_question.is_some() {
@@ -180,9 +179,12 @@ impl Talk<'_> {
             (Some(answer::EXISTING_REGISTRATION), Some(id), _) => {
                 match self.standing(race, id).await? {
                     Some(found) if is_free(&found) => self.bring(wanted, found).await,
-                    Some(_) => Err(Stop::new(FailureClass::Rejected, TAKEN)),
+                    // It may be that of a participant who is gone, and is removed by then.
+                    Some(_) => Err(Stop::new(FailureClass::Transient, TAKEN)),
                     // It is there and lists don't show it yet.
-                    None => Err(Stop::new(FailureClass::Transient, "It exists and can't be read yet")),
+                    None => {
+                        Err(Stop::new(FailureClass::Transient, "It exists and can't be read yet"))
+                    }
                 }
             }
             (Some(answer::EMAIL_OF_AN_ACCOUNT), _, Some(email)) => {
@@ -286,7 +288,9 @@ impl Talk<'_> {
                 Some(held) => Ok(self.held(&held, ems)),
                 None => match self.removed(race, found.id).await? {
                     Some(removed) => Ok(self.removed_there(found.id, &removed, ems)),
-                    None => Err(Stop::new(FailureClass::Ambiguous, "What was edited can't be read")),
+                    None => {
+                        Err(Stop::new(FailureClass::Ambiguous, "What was edited can't be read"))
+                    }
                 },
             };
         }
@@ -393,9 +397,7 @@ fn only(found: Vec<Registration>, participant: EntityRef) -> Result<Option<Regis
 
 /// Our id, where the race has a question for it.
 fn marker(race: &Race, participant: EntityRef) -> Map<String, Value> {
-    let response = |question: i64| {
-        json!([{ "question_id": question, "response": participant.id.to_string() }])
-    };
+    let response = |question: i64| json!([{ "question_id": question, "response": participant.id.to_string() }]);
     let marker = race.marker_question.map(|q| ("question_responses".to_owned(), response(q)));
     marker.into_iter().collect()
 }

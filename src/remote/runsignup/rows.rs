@@ -63,10 +63,7 @@ fn odd(what: &str) -> Failure {
 }
 
 /// The elements of a list of participants: an event's id and its rows. Every event that was asked for must be there.
-fn elements<'a>(
-    body: &'a Value,
-    asked: &[i64],
-) -> Result<Vec<(i64, &'a Vec<Value>)>, Failure> {
+fn elements<'a>(body: &'a Value, asked: &[i64]) -> Result<Vec<(i64, &'a Vec<Value>)>, Failure> {
     static NOBODY: Vec<Value> = Vec::new();
     let array = body.as_array().ok_or_else(|| odd("is no array"))?;
     let element = |element: &'a Value| {
@@ -155,7 +152,10 @@ pub(super) fn removed(body: &Value, asked: &[i64], id: i64) -> Result<Option<Rem
 pub(super) fn races(body: &Value) -> Result<Vec<RaceRow>, Failure> {
     let races = body.get("races").and_then(Value::as_array);
     let races = races.ok_or_else(|| odd("has no races"))?;
-    races.iter().map(|race| self::race(race).ok_or_else(|| odd("has a race that can't be read"))).collect()
+    races
+        .iter()
+        .map(|race| self::race(race).ok_or_else(|| odd("has a race that can't be read")))
+        .collect()
 }
 
 /// The one race of an answer, or of an element of a page.

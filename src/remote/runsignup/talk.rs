@@ -64,7 +64,9 @@ impl<'a> Talk<'a> {
 
     pub(super) async fn read(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, Stop> {
         self.client
-            .call(Intent::Read, self.send_before, |http| http.request(Method::Get, path).query(query))
+            .call(Intent::Read, self.send_before, |http| {
+                http.request(Method::Get, path).query(query)
+            })
             .await
     }
 

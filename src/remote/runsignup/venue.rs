@@ -266,7 +266,8 @@ mod tests {
     #[test]
     fn an_event_brings_what_a_new_race_begins_with_outside_of_its_hash() {
         let event = |races: Value| {
-            let event = json!({"name": "Run", "timezone": "UTC", "status": "DRAFT", "races": races});
+            let event =
+                json!({"name": "Run", "timezone": "UTC", "status": "DRAFT", "races": races});
             edition(EVENT, &fields(event)).unwrap()
         };
         let one = event(json!([{"name": "10 km", "start_time": "2026-11-29T05:00:00Z"}]));

@@ -100,9 +100,8 @@ pub(super) struct Refused {
 /// What of a content RunSignup can hold: bibs are numbers, a state has two letters. What it can't is empty there, so that
 /// nothing stale stands in its place; the comparison of both hashes shows it.
 pub(super) fn sendable(content: &Content, refused: Refused) -> Content {
-    let is_number = |bib: &String| {
-        bib.len() <= BIB_DIGITS_MAX && bib.chars().all(|c| c.is_ascii_digit())
-    };
+    let is_number =
+        |bib: &String| bib.len() <= BIB_DIGITS_MAX && bib.chars().all(|c| c.is_ascii_digit());
     Content {
         bib_num: content.bib_num.clone().filter(is_number),
         state: content.state.clone().filter(|state| normal::is_code(state) && !refused.state),
@@ -343,7 +342,9 @@ mod tests {
     #[test]
     fn a_new_row_has_the_email_and_nothing_that_is_empty() {
         let mut few = fields();
-        for column in ["phone", "address_line", "city", "province", "postal_code", "country", "gender"] {
+        for column in
+            ["phone", "address_line", "city", "province", "postal_code", "country", "gender"]
+        {
             few[column] = json!(null);
         }
         let expected = json!({"bib_num": 42, "user": {"first_name": "Zoë", "last_name": "O'Brien",

@@ -99,7 +99,13 @@ impl Bench {
     }
 
     /// A create after one that may have been applied.
-    pub(super) fn again(&self, id: i64, event: i64, changes: Value, absence_is_proof: bool) -> Push {
+    pub(super) fn again(
+        &self,
+        id: i64,
+        event: i64,
+        changes: Value,
+        absence_is_proof: bool,
+    ) -> Push {
         let wire = self.wire(id, event, changes);
         push(participant(id), Action::Create { wire, look: Look::First { absence_is_proof } })
     }

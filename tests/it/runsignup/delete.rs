@@ -77,7 +77,8 @@ async fn what_is_not_ours_to_remove_is_only_forgotten() {
     let before = bench.requests();
     for entity_type in [EntityType::Person, EntityType::Event, EntityType::Race] {
         let remote_id = "71".to_owned();
-        let result = bench.one(push(EntityRef::new(entity_type, 1), Todo::Delete { remote_id })).await;
+        let result =
+            bench.one(push(EntityRef::new(entity_type, 1), Todo::Delete { remote_id })).await;
         assert_eq!(word(&result), "gone", "{entity_type}");
     }
     assert_eq!(bench.requests(), before);

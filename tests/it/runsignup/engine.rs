@@ -2,13 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use ems_sync_remotes::runsignup::{Resource, RunSignup as Sim, RunSignupOptions};
+use ems_sync_remotes::runsignup::{RaceWrites, Resource, RunSignup as Sim, RunSignupOptions};
 use ems_sync_remotes::{Fault, Rule, Simulator};
 use serde_json::{Value, json};
 
 use super::bench::QUESTION;
 use crate::support::ems;
 use crate::support::rig::Rig;
+
+/// What a pull, or a person, has told: which event is which race of the EMS's first event.
+const MAPPED: &str = "insert into sync.record (target, entity_type, entity_id, remote_id)
+    select 'runsignup', 'race', r.id, (70 + row_number() over (order by r.id))::text
+    from ems.race r where r.event_id = (select min(id) from ems.event)";
 
 /// One race with three events, which the three races of the EMS's first event are mapped to by hand.
 const RACE: i64 = 7;
@@ -43,13 +48,6 @@ impl World {
             rig.set(&format!("TARGETS__RUNSIGNUP__{key}"), value);
         }
         ems::populate(&rig.ems, people).await;
-        // An inbound pull, or a person, has told which event is which race.
-        rig.exec(
-            "insert into sync.record (target, entity_type, entity_id, remote_id)
-             select 'runsignup', 'race', r.id, (70 + row_number() over (order by r.id))::text
-             from ems.race r where r.event_id = (select min(id) from ems.event)",
-        )
-        .await;
         Self { rig, sim }
     }
 
@@ -71,8 +69,15 @@ impl World {
         let mut held = BTreeMap::new();
         for row in self.sim.registrations().into_iter().filter(|row| row.active) {
             let user = self.sim.user(row.user_id).unwrap();
-            let content = json!([row.event_id, row.bib_num, user.first_name, user.last_name,
-                                 user.dob.map(|dob| dob.to_string()), user.email, user.gender]);
+            let content = json!([
+                row.event_id,
+                row.bib_num,
+                user.first_name,
+                user.last_name,
+                user.dob.map(|dob| dob.to_string()),
+                user.email,
+                user.gender
+            ]);
             let id = row.responses.get(&QUESTION).cloned().unwrap_or_default();
             assert_eq!(held.insert(id.clone(), content), None, "{id} stands there twice");
         }
@@ -81,6 +86,7 @@ impl World {
 
     async fn assert_the_same(&self) {
         let (wanted, held) = (self.wanted().await, self.held());
+        assert!(!wanted.is_empty());
         let differing: Vec<_> = wanted
             .iter()
             .filter(|(id, content)| held.get(*id) != Some(content))
@@ -103,6 +109,7 @@ impl World {
 #[tokio::test(flavor = "multi_thread")]
 async fn registrations_converge_though_answers_are_lost() {
     let world = World::new(150).await;
+    world.rig.exec(MAPPED).await;
     let lost = Rule::new(Fault::CommitThenDrop).writes().probability(0.1).unlimited();
     let rule = world.sim.faults().push(lost);
     let running = world.rig.start_all();
@@ -116,13 +123,22 @@ async fn registrations_converge_though_answers_are_lost() {
                 "update ems.event_participant ep set race_id = (select min(id) from ems.race where event_id = ep.event_id)
                  where id % 6 = 0;
                  update ems.person set city = 'Durban', gender = null where id % 5 = 0;
-                 update ems.event_participant set status = 'WITHDRAWN' where id % 17 = 0",
+                 update ems.event_participant set status = 'WITHDRAWN' where id % 17 = 0;
+                 -- The same people under other ids.
+                 begin;
+                 create temporary table anew on commit drop as
+                     select event_id, person_id, race_id, number from ems.event_participant where id % 19 = 0;
+                 delete from ems.event_participant where id % 19 = 0;
+                 insert into ems.event_participant (event_id, person_id, race_id, number) select * from anew;
+                 commit",
             )
             .await;
         world.rig.settled().await;
         world.assert_the_same().await;
     }
     world.sim.faults().remove(rule);
+    let struck = world.sim.journal().iter().filter(|entry| !entry.faults.is_empty()).count();
+    assert!(struck > 20, "{struck} answers were lost");
     let verified = world.verified().await;
     let counts = ["missing", "different", "orphaned", "waiting"].map(|name| verified[name].clone());
     assert_eq!(counts, [json!(0), json!(0), json!(0), json!(0)], "{verified}");
@@ -140,9 +156,45 @@ async fn registrations_converge_though_answers_are_lost() {
     running.stop().await;
 }
 
+/// With `push_races` nothing needs to be mapped: events are made with their races, which are then renamed and joined by others.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_and_races_are_made_where_they_are_pushed() {
+    let mut world = World::new(20).await;
+    world.rig.set("TARGETS__RUNSIGNUP__PUSH_RACES", "true");
+    world.sim.configure(|settings| settings.race_writes = RaceWrites::Open);
+    let lost = Rule::new(Fault::CommitThenDrop).writes().probability(0.1).unlimited();
+    world.sim.faults().push(lost);
+    let running = world.rig.start_all();
+    world.rig.settled().await;
+    let race = "insert into ems.race (event_id, name, distance_meters)
+                select min(id), '60 km', 60000 from ems.event;
+                update ems.race set name = name || ' A' where id % 2 = 0;
+                update ems.event set name = name || ' A', city = 'Durban'";
+    world.rig.exec(race).await;
+    world.rig.settled().await;
+    let wanted = "select e.name || '/' || r.name from ems.race r join ems.event e on e.id = r.event_id order by 1";
+    let wanted = world.rig.ems.query(wanted, &[]).await.unwrap();
+    let wanted: Vec<String> = wanted.iter().map(|row| row.get(0)).collect();
+    let event = |row: &Value| {
+        let race = world.sim.race(row["race_id"].as_i64().unwrap()).unwrap();
+        (race.id != RACE).then(|| format!("{}/{}", race.name, row["name"].as_str().unwrap()))
+    };
+    let mut held: Vec<String> = world.sim.rows(Resource::Event).iter().filter_map(event).collect();
+    held.sort();
+    assert_eq!(held, wanted, "each once");
+    let standing = world.sim.registrations().iter().filter(|row| row.active).count();
+    assert_eq!(standing, 20);
+    let verified = world.verified().await;
+    let counts = ["missing", "different", "orphaned", "waiting"].map(|name| verified[name].clone());
+    assert_eq!(counts, [json!(0), json!(0), json!(0), json!(0)], "{verified}");
+    assert_eq!(world.sim.violations(), []);
+    running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_people_did_there_is_kept_and_listed() {
     let world = World::new(6).await;
+    world.rig.exec(MAPPED).await;
     // Runner 3 has paid there, before the EMS knew of it.
     let bib = world.rig.ems.query_one(
         "select first_name, last_name, date_of_birth::text, email,
@@ -158,14 +210,21 @@ async fn what_people_did_there_is_kept_and_listed() {
     world.assert_the_same().await;
     assert_eq!(world.sim.registration(paid).unwrap().responses[&QUESTION], "3", "adopted");
     // She withdraws in the EMS: that is a task for a person. Another one, whom we imported, is removed.
-    world.rig.exec("update ems.event_participant set status = 'WITHDRAWN' where id in (3, 4)").await;
+    world
+        .rig
+        .exec("update ems.event_participant set status = 'WITHDRAWN' where id in (3, 4)")
+        .await;
     world.rig.settled().await;
     assert!(world.sim.registration(paid).unwrap().active);
     assert!(!world.held().contains_key("4"));
-    let (_, listed) = world.rig.run(&["dead-letters", "list", "--target", "runsignup", "--json"]).await;
+    let (_, listed) =
+        world.rig.run(&["dead-letters", "list", "--target", "runsignup", "--json"]).await;
     let listed: Value = serde_json::from_str(&listed).unwrap();
     assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
-    assert_eq!((listed[0]["id"].clone(), listed[0]["reason"].clone()), (json!(3), json!("rejected")));
+    assert_eq!(
+        (listed[0]["id"].clone(), listed[0]["reason"].clone()),
+        (json!(3), json!("rejected"))
+    );
     assert!(listed.to_string().contains("refund"), "{listed}");
     // An event of the EMS that nobody has mapped is out of scope, and so are its registrations.
     world

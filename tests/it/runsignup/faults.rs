@@ -82,7 +82,10 @@ async fn an_answer_that_is_no_answer_proves_nothing() {
         for operation in [Operation::Find, Operation::Create, Operation::Read] {
             let bench = Bench::warm().await;
             let applied = operation == Operation::Create;
-            bench.sim.faults().push(Rule::new(Fault::Garbage { what, applied }).operation(operation));
+            bench
+                .sim
+                .faults()
+                .push(Rule::new(Fault::Garbage { what, applied }).operation(operation));
             let result = bench.one(bench.create(5, OTHER)).await;
             let class = failure(result).class.name();
             let expected: &[&str] = match operation {
@@ -100,9 +103,11 @@ async fn an_answer_that_is_no_answer_proves_nothing() {
 
 #[tokio::test]
 async fn a_web_servers_error_may_have_been_applied_or_not() {
-    for (code, read, write) in
-        [(502, "transient", "ambiguous"), (503, "transient", "transient"), (404, "transient", "transient")]
-    {
+    for (code, read, write) in [
+        (502, "transient", "ambiguous"),
+        (503, "transient", "transient"),
+        (404, "transient", "transient"),
+    ] {
         let bench = Bench::warm().await;
         for (operation, expected) in [(Operation::Find, read), (Operation::Create, write)] {
             bench.sim.faults().push(Rule::new(Fault::status(code)).operation(operation));

@@ -30,10 +30,14 @@ async fn every_registration_that_stands_is_listed_once_with_its_ems_id() {
     let gone = bench.registered(6, TWENTY).await;
     bench.sim.act(gone, Action::Remove).unwrap();
     for n in 0..1_002 {
-        bench.sim.register(TEN, json!({"user": {"first_name": "A", "last_name": format!("B{n}")}})).unwrap();
+        bench
+            .sim
+            .register(TEN, json!({"user": {"first_name": "A", "last_name": format!("B{n}")}}))
+            .unwrap();
     }
     bench.paid(7, OTHER, json!({}));
-    let volunteers = json!({"id": 79, "race_id": RACE, "race_event_days_id": 12, "volunteer": true});
+    let volunteers =
+        json!({"id": 79, "race_id": RACE, "race_event_days_id": 12, "volunteer": true});
     bench.sim.plant(Resource::Event, volunteers).unwrap();
     bench.sim.register(79, json!({"user": {"first_name": "V", "last_name": "V"}})).unwrap();
     let records = walk(&bench.fresh(), EntityType::EventParticipant).await;
@@ -73,7 +77,10 @@ async fn an_odd_page_ends_the_walk_with_an_error() {
     for what in [Garbage::Html, Garbage::EmptyList, Garbage::EmptyBody, Garbage::TruncatedJson] {
         let bench = Bench::warm().await;
         bench.registered(5, TEN).await;
-        bench.sim.faults().push(Rule::new(Fault::garbage(what)).operation(Operation::List).unlimited());
+        bench
+            .sim
+            .faults()
+            .push(Rule::new(Fault::garbage(what)).operation(Operation::List).unlimited());
         let page = bench.client.list(EntityType::EventParticipant, None).await;
         assert!(page.is_err(), "{what:?}: {page:?}");
     }

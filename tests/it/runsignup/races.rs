@@ -78,7 +78,10 @@ async fn an_event_is_made_with_its_races_which_then_find_themselves() {
     // It is renamed, and the other one stays.
     let renamed = race(&bench, &id, "21.1 km", "2099-11-29T06:30:00Z");
     let update = Action::Update { remote_id: twenty_id.clone(), wire: renamed };
-    assert_eq!(held(&bench, super::bench::push(of_race(2), update)).await, (twenty_id.clone(), "held"));
+    assert_eq!(
+        held(&bench, super::bench::push(of_race(2), update)).await,
+        (twenty_id.clone(), "held")
+    );
     let shown = bench.sim.event(twenty_id.parse().unwrap()).unwrap();
     assert_eq!((shown.name.as_str(), shown.start_time.hour()), ("21.1 km", 8));
     let same = Action::Update { remote_id: ten_id.clone(), wire: ten };

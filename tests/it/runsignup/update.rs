@@ -113,7 +113,8 @@ async fn in_safe_sync_mode_the_bib_goes_and_the_person_is_listed() {
 async fn a_refusal_of_the_data_is_rejected_with_its_code_and_without_its_value() {
     let bench = Bench::warm().await;
     let id = bench.registered(5, OTHER).await;
-    for code in [104, 105, 106, 107, 109, 110, 112, 113, 114, 115, 116, 117, 118, 119, 123, 514, 515]
+    for code in
+        [104, 105, 106, 107, 109, 110, 112, 113, 114, 115, 116, 117, 118, 119, 123, 514, 515]
     {
         bench.sim.faults().push(Rule::new(row_error(code)).operation(Operation::Patch));
         let changes = json!({"last_name": "Refused"});
