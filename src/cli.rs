@@ -12,6 +12,7 @@ mod migrate;
 mod output;
 mod rebind;
 mod report;
+mod resync;
 mod run;
 mod status;
 mod sweep;
@@ -90,6 +91,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Explain(args) => explain::explain(&config?, args).await,
         Command::DeadLetters(command) => dead_letters::dead_letters(&config?, command).await,
         Command::Verify(args) => verify::verify(&config?, args).await,
+        Command::Resync(args) => resync::resync(&config?, args).await,
         Command::Target(order) => target::order(&config?, order).await,
     }
 }

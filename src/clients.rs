@@ -1,11 +1,17 @@
 //! Which client speaks to which target: the one place that names all five. What works with any client is a [`Job`].
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 
 use crate::config::Config;
-use crate::remote::Remote;
+use crate::deliver::budget::Terms;
+use crate::deliver::budget::shared::{self, Keeper};
+use crate::remote::budget::Budget;
 use crate::remote::runsignup::{Credentials, RunSignup};
 use crate::remote::tagserver::TagServer;
+use crate::remote::{HttpSettings, Remote};
+use crate::store::Store;
 use crate::target::Target;
 
 /// Something that is done with the client of one target, whichever it is.
@@ -20,20 +26,48 @@ pub trait Job {
     ) -> impl Future<Output = anyhow::Result<Self::Output>>;
 }
 
+/// The budget of a target over all processes, as it is configured. Its clients wait until the keeper runs.
+#[must_use]
+pub fn budget(config: &Config, store: Store, target: Target) -> (Arc<dyn Budget>, Keeper) {
+    let common = config.targets.common(target);
+    let (concurrency, rate) = (common.concurrency, common.requests_per_second);
+    let terms = Terms::new(target, concurrency, rate, common.timeout);
+    let (budget, keeper) = shared::open(store, target, terms);
+    (Arc::new(budget), keeper)
+}
+
+/// Does `job` with the client of `target`, as it is configured, under the budget of all processes. At its end nothing of
+/// the budget is kept.
+///
+/// # Errors
+/// What the job or the making of the client ends with.
+pub async fn once<J: Job>(config: &Config, target: Target, job: J) -> anyhow::Result<J::Output> {
+    let store = Store::new(&config.database.url, "budget")?;
+    let (budget, keeper) = budget(config, store, target);
+    let kept = tokio::spawn(keeper.run());
+    let result = with_client(config, budget, target, job).await;
+    // It waits for one answer of the database at most.
+    kept.await.context("The keeper of the target's budget failed")?;
+    result
+}
+
 /// Does `job` with the client of `target`, as it is configured.
 ///
 /// # Errors
 /// What the job or the making of the client ends with.
 pub async fn with_client<J: Job>(
     config: &Config,
+    budget: Arc<dyn Budget>,
     target: Target,
     job: J,
 ) -> anyhow::Result<J::Output> {
+    let http =
+        HttpSettings { budget: Some(budget), ..config.targets.common(target).http_settings() };
     match target {
-        Target::TagServer => job.run(|| tagserver(config)).await,
+        Target::TagServer => job.run(|| tagserver(config, &http)).await,
         Target::Mautic => no_client(target),
         Target::MailChimp => no_client(target),
-        Target::RunSignup => job.run(|| runsignup(config)).await,
+        Target::RunSignup => job.run(|| runsignup(config, &http)).await,
         Target::Chatwoot => no_client(target),
     }
 }
@@ -42,31 +76,27 @@ fn no_client<T>(target: Target) -> anyhow::Result<T> {
     anyhow::bail!("Target `{target}` has no client in this version")
 }
 
-/// The client of the configured `TagServer`.
+/// The client of the configured `TagServer`, with these settings of its connection.
 ///
 /// # Errors
 /// When its CA can't be used.
-pub fn tagserver(config: &Config) -> anyhow::Result<TagServer> {
+pub fn tagserver(config: &Config, http: &HttpSettings) -> anyhow::Result<TagServer> {
     let tagserver = &config.targets.tagserver;
-    TagServer::new(
-        &tagserver.common.http_settings(),
-        tagserver.username.clone(),
-        tagserver.password.clone(),
-    )
-    .context("The client of `tagserver` can't be built")
+    TagServer::new(http, tagserver.username.clone(), tagserver.password.clone())
+        .context("The client of `tagserver` can't be built")
 }
 
 /// The client of the configured `RunSignup` account.
 ///
 /// # Errors
 /// When its CA can't be used.
-pub fn runsignup(config: &Config) -> anyhow::Result<RunSignup> {
+pub fn runsignup(config: &Config, http: &HttpSettings) -> anyhow::Result<RunSignup> {
     let runsignup = &config.targets.runsignup;
     let credentials = Credentials {
         key: runsignup.api_key.clone(),
         secret: runsignup.api_secret.clone(),
         caller: runsignup.caller.clone().map(|caller| (caller.id, caller.secret)),
     };
-    RunSignup::new(&runsignup.common.http_settings(), credentials, runsignup.push_races)
+    RunSignup::new(http, credentials, runsignup.push_races)
         .context("The client of `runsignup` can't be built")
 }

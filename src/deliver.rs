@@ -2,12 +2,14 @@
 //!
 //! [`binding`], [`decision`], [`guard`], [`retry`], [`settle`] and [`dead_letter`] are pure: total functions over plain
 //! values, which a simulation can drive. [`consumer`] takes deliveries from the broker, [`batch`] carries a batch of them
-//! through the stages, [`bound`] sees that they go where they belong.
+//! through the stages, [`bound`] sees that they go where they belong, [`budget`] that all processes together send no more
+//! than a target bears.
 
 pub mod batch;
 pub mod binding;
 pub mod bound;
 pub mod breaker;
+pub mod budget;
 pub mod consumer;
 pub mod dead_letter;
 pub mod decision;

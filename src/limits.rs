@@ -145,6 +145,28 @@ pub const TIDY_LEASE: Duration = Duration::from_secs(15);
 /// Days that a closed dead letter is kept.
 pub const DEAD_LETTERS_KEPT_DAYS: i32 = 90;
 
+// --- Budget ------------------------------------------------------------------------------------
+
+/// A process that holds slots says so this often, and learns whether others wait for some.
+pub const BUDGET_BEAT: Duration = Duration::from_millis(250);
+/// How often a process that waits for its first slot asks again. Each question is one short statement.
+pub const BUDGET_POLL: Duration = Duration::from_millis(50);
+/// How long a lease of slots lasts, besides the request's deadline where the target counts strictly. As long a database
+/// may be away until requests are held back; as long the slots of a process that was killed are missing at others.
+pub const BUDGET_LEASE: Duration = Duration::from_secs(3);
+/// Slots that are not used for this long are given back.
+pub const BUDGET_IDLE: Duration = Duration::from_secs(1);
+/// With fewer slots than processes that want some, each goes on to the next process after this.
+pub const BUDGET_TURN: Duration = Duration::from_secs(1);
+/// How long the others leave room for a process that has said what it wants.
+pub const BUDGET_WISH: Duration = Duration::from_secs(1);
+/// Longest wait for an answer about slots.
+pub const BUDGET_ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// Pause after a question about slots that had no answer.
+pub const BUDGET_RETRY: Duration = Duration::from_millis(200);
+/// How long a token for one request can be used, and how much time's worth of them is taken at once.
+pub const BUDGET_TOKEN_KEPT: Duration = Duration::from_millis(100);
+
 // --- Binding -----------------------------------------------------------------------------------
 
 /// How often a process compares where it is with what its targets are bound to, besides whenever a connection or a
@@ -168,7 +190,7 @@ pub const HTTP_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const HTTP_POOL_IDLE: Duration = Duration::from_secs(30);
 /// Bytes of an answer that are read, after decompression. A longer one is a protocol error.
 pub const RESPONSE_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Concurrent requests to one target and process, unless configured.
+/// Concurrent requests to one target over all processes, unless configured.
 pub const CONCURRENCY_DEFAULT: usize = 16;
 /// Concurrent requests that may be configured.
 pub const CONCURRENCY_MAX: usize = 512;
@@ -275,6 +297,10 @@ const _: () = {
     assert!(THROTTLE_MIN.as_secs() < LEARNT_PAUSE_MIN.as_secs());
     assert!(LEARNT_PAUSE_MIN.as_secs() < THROTTLE_MAX.as_secs());
     assert!(BROKER_HEARTBEAT_SECONDS >= 2);
+    // A lease outlives a question without an answer, and a wish some questions.
+    assert!(BUDGET_BEAT.as_millis() + BUDGET_ANSWER_WITHIN.as_millis() < BUDGET_LEASE.as_millis());
+    assert!(BUDGET_POLL.as_millis() * 4 <= BUDGET_WISH.as_millis());
+    assert!(BUDGET_BEAT.as_millis() * 2 <= BUDGET_WISH.as_millis());
 };
 
 #[expect(clippy::as_conversions, reason = "widening; `usize::from` is not const")]

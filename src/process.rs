@@ -233,9 +233,16 @@ impl Shared {
     }
 
     async fn start_targets(&self, roles: &[Role]) -> anyhow::Result<()> {
+        if !roles.contains(&Role::Consume) && !roles.contains(&Role::Sweep) {
+            return Ok(());
+        }
+        // A pool of its own: a lease is prolonged, however busy the other connections are.
+        let store = Store::new(&self.config.database.url, "budget")?;
         for target in &self.targets {
-            clients::with_client(&self.config, *target, StartTarget { shared: self, roles })
-                .await?;
+            let (budget, keeper) = clients::budget(&self.config, store.clone(), *target);
+            self.spawn("budget", keeper.run());
+            let start = StartTarget { shared: self, roles };
+            clients::with_client(&self.config, budget, *target, start).await?;
         }
         Ok(())
     }

@@ -19,7 +19,8 @@
 //! 5. **No second record.** A create that the remote refuses because the record is there is resolved by our key
 //!    and adopted. With [`Look::First`] the key is looked up before anything is sent; an empty look-up without
 //!    proof of absence is [`PushResult::Unsettled`].
-//! 6. **No retry of its own**, except one login after a 401. No redirect is followed; hosts and links come from
+//! 6. **Within the budget.** Every request, logins included, goes out in a slot of the target's [`budget`], which all
+//!    processes share. **No retry of its own**, except one login after a 401. No redirect is followed; hosts and links come from
 //!    the configuration only. Times and sizes are bounded ([`crate::limits`]).
 //! 7. **Mapping is pure and idempotent.** [`Remote::wire`] gives equal bytes for equal meaning; mapping what the
 //!    remote answers through the same normalisation gives the `remote_hash`.
@@ -47,6 +48,7 @@ use crate::hash::ContentHash;
 use crate::target::Target;
 
 mod account;
+pub mod budget;
 pub mod failure;
 mod http;
 mod place;
@@ -130,13 +132,27 @@ impl Wire {
         self
     }
 
+    /// Where in the body a client may put what it needs besides the content, EMS ids above all: it is in no hash and is never
+    /// shown as a difference.
+    pub const ASIDE: &str = "ems";
+
+    /// The same, with something put aside.
+    #[must_use]
+    pub fn with_aside(mut self, aside: Value) -> Self {
+        if let Value::Object(body) = &mut self.body {
+            body.insert(Self::ASIDE.to_owned(), aside);
+        }
+        self
+    }
+
     /// The names of the fields that differ between two contents, sorted.
     #[must_use]
     pub fn differing_fields(&self, other: &Self) -> Vec<String> {
         let (Value::Object(mine), Value::Object(theirs)) = (&self.body, &other.body) else {
             return Vec::new();
         };
-        let names: std::collections::BTreeSet<_> = mine.keys().chain(theirs.keys()).collect();
+        let names: std::collections::BTreeSet<_> =
+            mine.keys().chain(theirs.keys()).filter(|name| *name != Self::ASIDE).collect();
         let differs = |name: &&String| {
             let value = |of: &Map<String, Value>| of.get(*name).cloned().unwrap_or(Value::Null);
             value(mine) != value(theirs)

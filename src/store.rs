@@ -5,6 +5,7 @@
 //! one statement or one short transaction, and gives it back.
 
 mod binding;
+mod budget;
 mod dead_letters;
 mod duty;
 mod guard;

@@ -13,6 +13,7 @@
 //! The periodic sweep runs 1 and 2, and a slice of 3 and 4 that goes round at least once a day; on demand all four
 //! run in full. One process at a time sweeps a target; two would only do the work twice.
 
+pub mod resync;
 pub mod schedule;
 pub mod verify;
 pub mod walk;
@@ -285,7 +286,12 @@ impl<R: Remote> Sweeper<R> {
             Some(held) if !held.is_settled => false,
             Some(held) => {
                 let wire = self.remote.wire(projection.entity, &projection.fields, &remote_ids);
-                wire.map_or(true, |wire| held.data_hash != Some(wire.hash))
+                match wire {
+                    // It has no record of its own there; only another key could change that.
+                    Ok(wire) if held.is_skipped => held.wanted_key != wire.match_key,
+                    Ok(wire) => held.data_hash != Some(wire.hash),
+                    Err(_) => !held.is_skipped,
+                }
             }
         };
         let different = chunk.iter().filter(|projection| differs(projection));

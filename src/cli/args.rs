@@ -58,6 +58,8 @@ pub(super) enum Command {
     Target(TargetOrder),
     /// Read a whole target and say what differs from the EMS; exits with 1 if anything does
     Verify(VerifyArgs),
+    /// Bring a target up to date whatever was told: plan what would change, then push it in the bulk lane
+    Resync(ResyncArgs),
     /// Check the configuration: every problem at once, none of the secrets
     CheckConfig(Json),
 }
@@ -114,6 +116,28 @@ pub(super) struct VerifyArgs {
     /// Owe what is missing, different or orphaned, so that the running processes put it right
     #[arg(long)]
     pub(super) repair: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ResyncArgs {
+    /// The target
+    #[arg(long)]
+    pub(super) target: Target,
+    /// Only entities of this type
+    #[arg(long)]
+    pub(super) entity: Option<EntityType>,
+    /// Only the entity with this EMS id
+    #[arg(long, requires = "entity")]
+    pub(super) id: Option<i64>,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Push also what differs in nothing
+    #[arg(long)]
+    pub(super) force: bool,
     /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,

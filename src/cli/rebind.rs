@@ -36,7 +36,7 @@ pub(super) async fn rebind(config: &Config, args: TargetArgs, by: &str) -> anyho
         output::text(&verify::summary(&found))?;
     }
     let job = Rebind { config, by };
-    let (doubted, epoch) = clients::with_client(config, args.target, job).await?;
+    let (doubted, epoch) = clients::once(config, args.target, job).await?;
     let target = args.target;
     if args.json {
         let document = Document { target, order: "rebind", verify: found, doubted, epoch };

@@ -35,7 +35,7 @@ struct Document {
 pub(super) async fn outbound(config: &Config, args: SweepArgs) -> anyhow::Result<Exit> {
     let mut targets = Vec::new();
     for target in wanted(&config.targets.enabled(), args.target)? {
-        let found = clients::with_client(config, target, SweepNow(config))
+        let found = clients::once(config, target, SweepNow(config))
             .await
             .with_context(|| format!("The sweep of `{target}` ended early"))?;
         targets.push(Row { target, found, total: found.total() });

@@ -12,6 +12,7 @@ use crate::entity::EntityType;
 use crate::limits;
 use crate::remote::Remote;
 use crate::store::Store;
+use crate::sweep::resync;
 use crate::sweep::verify::Finding;
 use crate::sweep::walk::Verifier;
 use crate::target::Target;
@@ -45,6 +46,8 @@ struct Row {
     finding: Finding,
     state: String,
     reason: String,
+    /// Names of the fields that differ.
+    fields: Vec<String>,
     remote_id: Option<String>,
 }
 
@@ -73,7 +76,7 @@ pub(super) async fn of_target(
     if !config.targets.enabled().contains(&target) {
         anyhow::bail!("Target `{target}` is not enabled: set `targets.{target}.enabled = true`");
     }
-    clients::with_client(config, target, Walk { config, repair }).await
+    clients::once(config, target, Walk { config, repair }).await
 }
 
 /// Walks over a target.
@@ -94,11 +97,14 @@ impl Job for Walk<'_> {
 }
 
 async fn with<R: Remote>(config: &Config, remote: R, repair: bool) -> anyhow::Result<Document> {
-    let (store, _) = adapters(config, "verify")?;
+    let (store, publisher) = adapters(config, "verify")?;
     let verifier = Verifier { store: store.clone(), remote };
     let walked = verifier.walk().await?;
     let document = async {
         let owed = if repair { Some(verifier.repair(walked).await?) } else { None };
+        if owed.is_some() {
+            resync::begin(&store, &publisher, verifier.remote.target()).await;
+        }
         document(&store, verifier.remote.target(), walked.run, walked.foreign, owed).await
     };
     let document = document.await;
@@ -125,6 +131,7 @@ async fn document(
         finding: found.finding,
         state: found.state,
         reason: found.reason,
+        fields: found.fields,
         remote_id: found.remote_id,
     });
     Ok(Document {
@@ -156,13 +163,15 @@ fn shown(document: &Document) -> String {
         text.push_str(&format!("\nOwed for repair: {owed}"));
     }
     if !document.rows.is_empty() {
-        let mut table = table(&["ENTITY", "ID", "FINDING", "REASON", "STATE", "REMOTE ID"]);
+        let mut table =
+            table(&["ENTITY", "ID", "FINDING", "REASON", "FIELDS", "STATE", "REMOTE ID"]);
         for row in &document.rows {
             table.add_row([
                 row.entity.to_string(),
                 row.id.to_string(),
                 row.finding.name().to_owned(),
                 row.reason.clone(),
+                row.fields.join(", "),
                 row.state.clone(),
                 cell(row.remote_id.as_deref()),
             ]);
@@ -215,6 +224,7 @@ mod tests {
             finding: Finding::Missing,
             state: "synced".to_owned(),
             reason: "not_there".to_owned(),
+            fields: vec!["number".to_owned()],
             remote_id: None,
         };
         let document = Document { missing: 1, rows: vec![row], ..nothing() };
@@ -223,7 +233,7 @@ mod tests {
             serde_json::json!({"target": "tagserver", "matched": 3, "missing": 1, "different": 0,
                 "orphaned": 0, "waiting": 1, "foreign": 2, "left_out": 0,
                 "rows": [{"target": "tagserver", "entity": "tag", "id": 7, "finding": "missing",
-                          "state": "synced", "reason": "not_there", "remote_id": null}]})
+                          "state": "synced", "reason": "not_there", "fields": ["number"], "remote_id": null}]})
         );
         assert!(shown(&document).contains("1 missing"));
     }

@@ -58,9 +58,9 @@ pub struct TargetConfig {
     pub ca_pem: Option<Vec<u8>>,
     /// Whether a plain `http://` base URL is accepted.
     pub allow_http: bool,
-    /// Requests under way at once, per process.
+    /// Requests under way at once, over all processes.
     pub concurrency: usize,
-    /// Requests per second and process, if bounded.
+    /// Requests per second over all processes, if bounded.
     pub requests_per_second: Option<NonZeroU32>,
     /// The deadline of one request.
     pub timeout: Duration,
@@ -69,7 +69,7 @@ pub struct TargetConfig {
 }
 
 impl TargetConfig {
-    /// What the HTTP edge needs. The base URL is empty where none is set, which no enabled target has.
+    /// What the HTTP edge needs, without a shared budget. The base URL is empty where none is set, which no enabled target has.
     #[must_use]
     pub fn http_settings(&self) -> HttpSettings {
         HttpSettings {
@@ -79,6 +79,7 @@ impl TargetConfig {
             concurrency: self.concurrency,
             requests_per_second: self.requests_per_second,
             timeout: self.timeout,
+            budget: None,
         }
     }
 }
@@ -194,7 +195,7 @@ const SETTLE: (Duration, Duration) = (Duration::ZERO, Duration::from_secs(10 * 6
 /// Requests per second that may be configured.
 const REQUESTS_PER_SECOND_MAX: i64 = 100_000;
 
-/// The vendors' own bounds of calls at once; a process may not be told more.
+/// The vendors' own bounds of calls at once; we may not be told more.
 const fn concurrency_max(target: Target) -> usize {
     match target {
         Target::TagServer | Target::Mautic | Target::Chatwoot => limits::CONCURRENCY_MAX,

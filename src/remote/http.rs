@@ -5,20 +5,21 @@
 //! URL, since URLs may hold keys.
 
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::SendBefore;
+use super::budget::{Budget, OwnBudget, Permit};
 use super::failure::{Failure, FailureClass};
 use crate::limits;
 
@@ -41,6 +42,8 @@ pub struct HttpSettings {
     pub requests_per_second: Option<NonZeroU32>,
     /// The deadline of one request, its answer included.
     pub timeout: Duration,
+    /// The budget that is shared with others; without one the two bounds hold for this client alone.
+    pub budget: Option<Arc<dyn Budget>>,
 }
 
 /// Why a client can't be built from its settings.
@@ -114,8 +117,7 @@ pub(super) struct Http {
     client: reqwest::Client,
     base_url: String,
     timeout: Duration,
-    slots: Semaphore,
-    rate: Option<DefaultDirectRateLimiter>,
+    budget: Arc<dyn Budget>,
     /// The server asked for a pause until then.
     quiet_until: Mutex<Option<Instant>>,
 }
@@ -136,13 +138,12 @@ impl Http {
             .user_agent(concat!("ems-sync/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(TlsError::Client)?;
-        let quota = settings.requests_per_second.map(Quota::per_second);
+        let own = || OwnBudget::new(settings.concurrency, settings.requests_per_second);
         Ok(Self {
             client,
             base_url: settings.base_url.trim_end_matches('/').to_owned(),
             timeout: settings.timeout,
-            slots: Semaphore::new(settings.concurrency.clamp(1, limits::CONCURRENCY_MAX)),
-            rate: quota.map(RateLimiter::direct),
+            budget: settings.budget.clone().unwrap_or_else(|| Arc::new(own())),
             quiet_until: Mutex::new(None),
         })
     }
@@ -188,21 +189,44 @@ impl Http {
         Request(self.client.request(method, format!("{}{path}", self.base_url)))
     }
 
-    /// Waits for a free slot under the target's budget. Held while a request is under way.
-    pub(super) async fn slot(&self) -> Slot<'_> {
-        if let Some(rate) = &self.rate {
-            rate.until_ready().await;
+    /// Waits for a free slot under the target's budget. Held while a request is under way, or several in a row. `None`
+    /// when nothing may be sent any more.
+    pub(super) async fn slot(&self, send_before: &SendBefore) -> Option<Slot> {
+        let permit = tokio::select! {
+            permit = self.budget.slot() => permit,
+            () = send_before.passes() => return None,
+        };
+        Some(Slot { permit, send_before: send_before.clone(), has_turn: AtomicBool::new(false) })
+    }
+
+    /// Waits until a request may be sent within the slot: [`Http::send`] then sends at once. `false` when nothing may be
+    /// sent any more, or not now because the server wants to be left alone.
+    pub(super) async fn ready(&self, slot: &Slot) -> bool {
+        let may_send = || !slot.send_before.has_passed() && !self.is_quiet();
+        if !may_send() {
+            return false;
         }
-        Slot(self.slots.acquire().await.ok())
+        if !slot.is_ready() {
+            let has_turn = tokio::select! {
+                has_turn = slot.permit.turn() => has_turn,
+                () = slot.send_before.passes() => false,
+            };
+            slot.has_turn.store(has_turn, Ordering::Relaxed);
+        }
+        slot.is_ready() && may_send()
     }
 
     /// Sends a request within a slot and reads its whole answer.
     pub(super) async fn send(
         &self,
-        _slot: &Slot<'_>,
+        slot: &Slot,
         intent: Intent,
         request: Request,
     ) -> Result<Answer, Failure> {
+        if !slot.is_ready() && !self.ready(slot).await {
+            return Err(Failure::new(FailureClass::Transient, "No slot in time").unsent());
+        }
+        slot.has_turn.store(false, Ordering::Relaxed);
         let response = request.0.send().await.map_err(|e| lost(intent, &e))?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
@@ -273,10 +297,19 @@ impl Request {
     }
 }
 
-/// Permission to have one request under way.
-pub(super) struct Slot<'a>(
-    #[expect(dead_code, reason = "held for its drop")] Option<tokio::sync::SemaphorePermit<'a>>,
-);
+/// Permission to have one request under way at a time.
+pub(super) struct Slot {
+    permit: Box<dyn Permit>,
+    send_before: SendBefore,
+    /// The next request has its turn.
+    has_turn: AtomicBool,
+}
+
+impl Slot {
+    fn is_ready(&self) -> bool {
+        self.has_turn.load(Ordering::Relaxed) && self.permit.reaches()
+    }
+}
 
 /// The class of a failure after the request may have left.
 pub(super) const fn after_sending(intent: Intent) -> FailureClass {

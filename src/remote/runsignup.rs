@@ -9,6 +9,7 @@
 //! ignored in silence, so every write is read back: what is wanted is the data hash, what is there the remote hash.
 //! RunSignup is in charge of the e-mail address, which goes with an add only. At most two calls are under way.
 
+mod adoption;
 mod answer;
 mod directory;
 mod list;
@@ -100,12 +101,9 @@ impl RunSignup {
         send_before: &SendBefore,
         build: impl Fn(&Http) -> Request + Send + Sync,
     ) -> Result<Value, Stop> {
-        let slot = tokio::select! {
-            slot = self.http.slot() => slot,
-            () = send_before.passes() => return Err(Stop::NotSent),
-        };
+        let Some(slot) = self.http.slot(send_before).await else { return Err(Stop::NotSent) };
         let is_elsewhere = intent == Intent::Write && self.place.is_another();
-        if send_before.has_passed() || self.http.is_quiet() || is_elsewhere {
+        if is_elsewhere || !self.http.ready(&slot).await {
             return Err(Stop::NotSent);
         }
         let request = self.authorised(build(&self.http));

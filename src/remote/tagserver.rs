@@ -118,12 +118,9 @@ impl TagServer {
         build: impl Fn(&Http) -> Request + Send + Sync,
     ) -> Result<Option<Answer>, Failure> {
         let mut asked = Instant::now();
-        let slot = tokio::select! {
-            slot = self.http.slot() => slot,
-            () = send_before.passes() => return Ok(None),
-        };
+        let Some(slot) = self.http.slot(send_before).await else { return Ok(None) };
         for is_last in [false, true] {
-            if send_before.has_passed() || self.http.is_quiet() {
+            if !self.http.ready(&slot).await {
                 return Ok(None);
             }
             let token = self.login.token(&self.http, &slot, asked, !to_ours).await;
@@ -143,7 +140,7 @@ impl TagServer {
                     continue;
                 }
             }
-            if send_before.has_passed() || self.http.is_quiet() {
+            if !self.http.ready(&slot).await {
                 return Ok(None);
             }
             let request = build(&self.http).bearer(token.text());
@@ -177,7 +174,7 @@ impl TagServer {
     /// `None`: the token was refused.
     async fn is_the_same(
         &self,
-        slot: &Slot<'_>,
+        slot: &Slot,
         token: &Arc<Token>,
         asked: Instant,
         is_last: bool,
@@ -213,14 +210,9 @@ impl TagServer {
     async fn ask_account(&self) -> Result<Account, Failure> {
         let mut asked = Instant::now();
         let until = SendBefore::from(asked + limits::LEASE_MIN);
-        let slot = tokio::select! {
-            slot = self.http.slot() => slot,
-            () = until.passes() => {
-                return Err(Failure::new(FailureClass::Transient, "No slot in time").unsent());
-            }
-        };
+        let Some(slot) = self.http.slot(&until).await else { return Err(self.not_sent()) };
         for is_last in [false, true] {
-            if self.http.is_quiet() {
+            if !self.http.ready(&slot).await {
                 return Err(self.not_sent());
             }
             let token = self.login.token(&self.http, &slot, asked, true).await?;
@@ -238,7 +230,7 @@ impl TagServer {
         Err(Failure::new(FailureClass::Authentication, "401 also after a new login"))
     }
 
-    async fn ask_who(&self, slot: &Slot<'_>, token: &Arc<Token>) -> Result<Answer, Failure> {
+    async fn ask_who(&self, slot: &Slot, token: &Arc<Token>) -> Result<Answer, Failure> {
         let request = self.http.request(super::http::Method::Get, "/management/info");
         self.http.send(slot, Intent::Read, request.bearer(token.text())).await
     }

@@ -12,7 +12,7 @@ mod embedded {
 const MIGRATION_LOCK: (i32, i32) = (4_541_779, 3);
 
 /// Functions, re-applied in this order.
-const FUNCTIONS: [&str; 10] = [
+const FUNCTIONS: [&str; 11] = [
     include_str!("../../sql/functions/capture.sql"),
     include_str!("../../sql/functions/owe.sql"),
     include_str!("../../sql/functions/claim.sql"),
@@ -23,6 +23,7 @@ const FUNCTIONS: [&str; 10] = [
     include_str!("../../sql/functions/attempts.sql"),
     include_str!("../../sql/functions/target.sql"),
     include_str!("../../sql/functions/place.sql"),
+    include_str!("../../sql/functions/budget.sql"),
 ];
 
 /// What a migration did.

@@ -30,6 +30,10 @@ pub(crate) struct HeldHash {
     pub(crate) id: i64,
     pub(crate) data_hash: Option<ContentHash>,
     pub(crate) is_settled: bool,
+    /// It was decided that it has no record of its own there.
+    pub(crate) is_skipped: bool,
+    /// The match key that it wanted then.
+    pub(crate) wanted_key: Option<ContentHash>,
 }
 
 impl Store {
@@ -206,11 +210,16 @@ impl Store {
         let rows = client.query(&query, &[&target.name(), &entity_type.name(), &ids]).await?;
         rows.iter()
             .map(|row| {
-                let bytes: Option<&[u8]> = row.try_get("data_hash")?;
+                let hash = |column| -> Result<Option<ContentHash>, StoreError> {
+                    let bytes: Option<&[u8]> = row.try_get(column)?;
+                    Ok(bytes.and_then(ContentHash::from_bytes))
+                };
                 Ok(HeldHash {
                     id: row.try_get("entity_id")?,
-                    data_hash: bytes.and_then(ContentHash::from_bytes),
+                    data_hash: hash("data_hash")?,
                     is_settled: row.try_get("is_settled")?,
+                    is_skipped: row.try_get("is_skipped")?,
+                    wanted_key: hash("wanted_key")?,
                 })
             })
             .collect()

@@ -1,11 +1,14 @@
 //! What `verify` reads of the records, and the scratch table that bounds its memory.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::projections::with_projection;
 use super::{Store, StoreError};
 use crate::entity::{EntityRef, EntityType};
+use crate::hash::ContentHash;
 use crate::limits;
 use crate::sweep::verify::Finding;
 use crate::target::Target;
@@ -23,6 +26,8 @@ pub struct VerifyRecord {
     pub was_pushed_since: bool,
     /// The state that it was left in.
     pub state: String,
+    /// What was pushed last, and what the target then said that it holds.
+    pub confirmed: Option<(ContentHash, ContentHash)>,
 }
 
 /// What was found of one entity.
@@ -38,6 +43,8 @@ pub struct Found {
     pub state: String,
     /// Why, in `snake_case`.
     pub reason: String,
+    /// Names of the fields that differ, in the target's words.
+    pub fields: Vec<String>,
 }
 
 impl Store {
@@ -107,10 +114,21 @@ impl Store {
         let findings: Vec<&str> = found.iter().map(|found| found.finding.name()).collect();
         let states: Vec<&str> = found.iter().map(|found| found.state.as_str()).collect();
         let reasons: Vec<&str> = found.iter().map(|found| found.reason.as_str()).collect();
+        // An array of arrays of several lengths is none to Postgres.
+        let fields: Vec<String> = found.iter().map(|found| found.fields.join(",")).collect();
         client
             .execute(
                 &query,
-                &[&run, &entity_type.name(), &ids, &remote_ids, &findings, &states, &reasons],
+                &[
+                    &run,
+                    &entity_type.name(),
+                    &ids,
+                    &remote_ids,
+                    &findings,
+                    &states,
+                    &reasons,
+                    &fields,
+                ],
             )
             .await?;
         Ok(())
@@ -169,19 +187,52 @@ impl Store {
         let query =
             client.prepare_cached(include_str!("../../sql/queries/verify_rows.sql")).await?;
         let rows = client.query(&query, &[&run, &rows]).await?;
-        rows.iter()
-            .map(|row| {
-                let of = super::records::entity(row)?;
-                let found = Found {
-                    id: of.id,
-                    remote_id: row.try_get("remote_id")?,
-                    finding: finding(row)?,
-                    state: row.try_get("state")?,
-                    reason: row.try_get("reason")?,
-                };
-                Ok((of, found))
-            })
-            .collect()
+        rows.iter().map(found).collect()
+    }
+
+    /// What was found of one entity; several rows where the target has several of it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn verify_finding_of(
+        &self,
+        run: Uuid,
+        entity: EntityRef,
+    ) -> Result<Vec<(EntityRef, Found)>, StoreError> {
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/verify_finding_of.sql")).await?;
+        let rows = client.query(&query, &[&run, &entity.entity_type.name(), &entity.id]).await?;
+        rows.iter().map(found).collect()
+    }
+
+    /// Which of these entities were found missing or different.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn verify_differs(
+        &self,
+        run: Uuid,
+        entity_type: EntityType,
+        ids: &[i64],
+    ) -> Result<HashSet<i64>, StoreError> {
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/verify_differs.sql")).await?;
+        let rows = client.query(&query, &[&run, &entity_type.name(), &ids]).await?;
+        rows.iter().map(|row| Ok(row.try_get("entity_id")?)).collect()
+    }
+
+    /// In how many entities each field differs.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn verify_fields(&self, run: Uuid) -> Result<Vec<(String, i64)>, StoreError> {
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/verify_fields.sql")).await?;
+        let rows = client.query(&query, &[&run]).await?;
+        rows.iter().map(|row| Ok((row.try_get("field")?, row.try_get("entities")?))).collect()
     }
 
     /// Entities after id `after` that were found missing or different.
@@ -244,7 +295,26 @@ fn record(row: &tokio_postgres::Row) -> Result<VerifyRecord, StoreError> {
         is_owed: row.try_get("is_owed")?,
         was_pushed_since: row.try_get("was_pushed_since")?,
         state: row.try_get("state")?,
+        confirmed: pushed(row, "data_hash")?.zip(pushed(row, "remote_hash")?),
     })
+}
+
+fn pushed(row: &tokio_postgres::Row, column: &str) -> Result<Option<ContentHash>, StoreError> {
+    let bytes: Option<&[u8]> = row.try_get(column)?;
+    Ok(bytes.and_then(ContentHash::from_bytes))
+}
+
+fn found(row: &tokio_postgres::Row) -> Result<(EntityRef, Found), StoreError> {
+    let of = super::records::entity(row)?;
+    let found = Found {
+        id: of.id,
+        remote_id: row.try_get("remote_id")?,
+        finding: finding(row)?,
+        state: row.try_get("state")?,
+        reason: row.try_get("reason")?,
+        fields: row.try_get("fields")?,
+    };
+    Ok((of, found))
 }
 
 fn finding(row: &tokio_postgres::Row) -> Result<Finding, StoreError> {

@@ -53,13 +53,25 @@ pub struct Known {
     pub is_owed: bool,
     /// Something was pushed for it since the target was asked.
     pub was_pushed_since: bool,
+    /// What was pushed last, and what the target then said that it holds.
+    pub confirmed: Option<(ContentHash, ContentHash)>,
+    /// It was decided that it has no record of its own there: [`crate::deliver::decision::SkipReason`].
+    pub is_skipped: bool,
 }
 
 impl Known {
     const fn is_moving(&self) -> bool {
         self.is_owed || self.was_pushed_since
     }
+
+    /// The target has nothing of it, and is to have nothing: it is skipped, or no part of it is wanted there.
+    fn has_nothing_there(&self) -> bool {
+        self.is_skipped || self.remote_id.as_deref() == Some(NOTHING_THERE)
+    }
 }
+
+/// The remote id of an entity that has several parts there, of which none is wanted.
+const NOTHING_THERE: &str = "{}";
 
 /// What this side has of an entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,10 +104,20 @@ pub fn judge(ours: &Ours, row: Option<Row<'_>>) -> (Finding, &'static str) {
         return match (ours.is_shown, is_moving) {
             (false, _) => (Finding::Matched, "gone"),
             (true, true) => (Finding::Waiting, "owed"),
+            (true, false) if ours.known.as_ref().is_some_and(Known::has_nothing_there) => {
+                (Finding::Matched, "not_wanted")
+            }
             (true, false) => (Finding::Missing, "not_there"),
         };
     };
-    let same_content = ours.wanted == Some(row.hash);
+    // What a target makes of what it is sent (a consent of its own, a spelling) is no difference while it says the same.
+    let is_what_it_said = |known: &Known| {
+        known
+            .confirmed
+            .is_some_and(|(pushed, held)| ours.wanted == Some(pushed) && held == row.hash)
+    };
+    let same_content =
+        ours.wanted == Some(row.hash) || ours.known.as_ref().is_some_and(is_what_it_said);
     if ours.is_shown && row.has_our_key && same_content && known_id == Some(row.remote_id) {
         return (Finding::Matched, "up_to_date");
     }
@@ -130,17 +152,23 @@ mod tests {
         ContentHash::of(Target::TagServer, 1, &json!(n))
     }
 
-    /// Every entity against every row, by the sentences of the findings: 2 × 3 × 13 × 9 cases.
+    /// Every entity against every row, by the sentences of the findings: 2 × 3 × 97 × 9 cases.
     #[test]
     fn every_combination_has_the_finding_that_its_words_say() {
         let mut known: Vec<Option<Known>> = vec![None];
-        for remote_id in [None, Some("1"), Some("2")] {
+        for remote_id in [None, Some("1"), Some("2"), Some("{}")] {
             for bits in 0..4_u8 {
-                known.push(Some(Known {
-                    remote_id: remote_id.map(str::to_owned),
-                    is_owed: bits & 1 != 0,
-                    was_pushed_since: bits & 2 != 0,
-                }));
+                for confirmed in [None, Some((print(1), print(1))), Some((print(1), print(2)))] {
+                    for is_skipped in [false, true] {
+                        known.push(Some(Known {
+                            remote_id: remote_id.map(str::to_owned),
+                            is_owed: bits & 1 != 0,
+                            was_pushed_since: bits & 2 != 0,
+                            confirmed,
+                            is_skipped,
+                        }));
+                    }
+                }
             }
         }
         let mut rows = vec![None];
@@ -162,17 +190,28 @@ mod tests {
                         let moves = known.as_ref().is_some_and(|k| k.is_owed || k.was_pushed_since);
                         let is_right = is_shown
                             && row.is_some_and(|row| {
+                                let says_the_same = known.as_ref().is_some_and(|k| {
+                                    k.confirmed.is_some_and(|(pushed, held)| {
+                                        Some(pushed) == wanted && held == row.hash
+                                    })
+                                });
                                 row.has_our_key
-                                    && wanted == Some(row.hash)
+                                    && (wanted == Some(row.hash) || says_the_same)
                                     && known.as_ref().is_some_and(|k| {
                                         k.remote_id.as_deref() == Some(row.remote_id)
                                     })
                             });
                         let nothing_anywhere = !is_shown && row.is_none();
+                        let none_wanted = row.is_none()
+                            && known.as_ref().is_some_and(|k| {
+                                k.is_skipped || k.remote_id.as_deref() == Some("{}")
+                            });
                         let expected = if is_right || nothing_anywhere {
                             Finding::Matched
                         } else if moves {
                             Finding::Waiting
+                        } else if none_wanted {
+                            Finding::Matched
                         } else if row.is_none() {
                             Finding::Missing
                         } else if is_shown {
@@ -185,7 +224,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(cases, 2 * 3 * 13 * 9);
+        assert_eq!(cases, 2 * 3 * 97 * 9);
     }
 
     #[test]
@@ -197,6 +236,8 @@ mod tests {
                 remote_id: remote_id.map(str::to_owned),
                 is_owed: false,
                 was_pushed_since: false,
+                confirmed: None,
+                is_skipped: false,
             }),
         };
         let row = |hash, has_our_key| Some(Row { remote_id: "1", hash: print(hash), has_our_key });

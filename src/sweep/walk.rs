@@ -11,11 +11,8 @@ use uuid::Uuid;
 
 use super::verify::{self, Finding, Known, Ours, Row};
 use crate::deliver::record::State;
-use crate::delivery::Cause;
 use crate::entity::{EntityRef, EntityType};
-use crate::hash::ContentHash;
-use crate::remote::{Failure, Remote, RemoteRecord, Standing};
-use crate::route::Owing;
+use crate::remote::{Failure, Remote, RemoteRecord, Standing, Wire};
 use crate::store::{Found, Store, StoreError, VerifyRecord};
 
 /// Why a walk ended early.
@@ -60,12 +57,20 @@ impl<R: Remote> Verifier<R> {
     /// # Errors
     /// [`VerifyError`]; what was written until then is taken away.
     pub async fn walk(&self) -> Result<Walked, VerifyError> {
+        self.walk_types(|_| true).await
+    }
+
+    pub(super) async fn walk_types(
+        &self,
+        wanted: impl Fn(EntityType) -> bool,
+    ) -> Result<Walked, VerifyError> {
         let run = Uuid::now_v7();
         self.store.verify_begin().await?;
         let mut foreign = 0;
         // What others carry is seen there; what is only read is the target's own.
-        let is_ours =
-            |entity_type: &&EntityType| self.remote.standing(**entity_type) == Standing::Pushed;
+        let is_ours = |entity_type: &&EntityType| {
+            wanted(**entity_type) && self.remote.standing(**entity_type) == Standing::Pushed
+        };
         for entity_type in self.remote.target().outbound_types().iter().filter(is_ours) {
             match self.walk_type(run, *entity_type).await {
                 Ok(of_type) => foreign += of_type,
@@ -132,15 +137,20 @@ impl<R: Remote> Verifier<R> {
         let known: HashMap<i64, &VerifyRecord> = records.iter().map(|r| (r.id, r)).collect();
         let found = ours.into_iter().map(|(id, row)| {
             let record = known.get(&id).copied();
+            let wire = wanted.get(&id).and_then(Option::as_ref);
             let ours = Ours {
                 is_shown: wanted.contains_key(&id),
-                wanted: wanted.get(&id).copied().flatten(),
+                wanted: wire.map(|wire| wire.hash),
                 known: record.map(known_of),
             };
             let has_our_key = row.entity.is_some() || !self.remote.carries_keys();
             let there = Row { remote_id: &row.remote_id, hash: row.wire.hash, has_our_key };
             let (finding, reason) = verify::judge(&ours, Some(there));
-            found(id, record, Some(&row.remote_id), finding, reason)
+            let mut found = found(id, record, Some(&row.remote_id), finding, reason);
+            if finding == Finding::Different {
+                found.fields = wire.map(|w| w.differing_fields(&row.wire)).unwrap_or_default();
+            }
+            found
         });
         self.store.verify_note(run, entity_type, &found.collect::<Vec<_>>()).await?;
         Ok(foreign)
@@ -151,7 +161,7 @@ impl<R: Remote> Verifier<R> {
         &self,
         entity_type: EntityType,
         ids: &[i64],
-    ) -> Result<HashMap<i64, Option<ContentHash>>, StoreError> {
+    ) -> Result<HashMap<i64, Option<Wire>>, StoreError> {
         let target = self.remote.target();
         let projections = self.store.projections(target, entity_type, ids).await?;
         let parents: HashSet<EntityRef> =
@@ -160,8 +170,7 @@ impl<R: Remote> Verifier<R> {
         let remote_ids = self.store.remote_ids(target, &parents).await?;
         let wanted = projections.iter().map(|projection| {
             let wire = self.remote.wire(projection.entity, &projection.fields, &remote_ids);
-            let hash = wire.ok().filter(|_| !projection.is_odd).map(|wire| wire.hash);
-            (projection.entity.id, hash)
+            (projection.entity.id, wire.ok().filter(|_| !projection.is_odd))
         });
         Ok(wanted.collect())
     }
@@ -180,9 +189,7 @@ impl<R: Remote> Verifier<R> {
             let Some(last) = rest.last().map(|(id, _)| *id) else { return Ok(()) };
             let found = rest.iter().map(|(id, record)| {
                 let record = record.as_ref();
-                // What was decided to have no record there is not missing.
-                let is_shown = record.is_none_or(|record| record.state != State::Skipped.name());
-                let ours = Ours { is_shown, wanted: None, known: record.map(known_of) };
+                let ours = Ours { is_shown: true, wanted: None, known: record.map(known_of) };
                 let (finding, reason) = verify::judge(&ours, None);
                 found(*id, record, None, finding, reason)
             });
@@ -205,17 +212,7 @@ impl<R: Remote> Verifier<R> {
             loop {
                 let ids = self.store.verify_to_owe(walked.run, entity_type, after).await?;
                 let Some(last) = ids.last().copied() else { break };
-                owed += u64::try_from(ids.len()).unwrap_or(0);
-                let now = self.store.now().await?;
-                let owing = Owing {
-                    target,
-                    entity_type,
-                    entities: ids.into_iter().map(|id| (id, now, None)).collect(),
-                    cause: Cause::Resync,
-                    bulk: true,
-                    in_doubt: true,
-                };
-                self.store.owe(vec![owing]).await?;
+                owed += self.owe_bulk(entity_type, ids, true).await?;
                 after = last;
             }
         }
@@ -228,6 +225,8 @@ fn known_of(record: &VerifyRecord) -> Known {
         remote_id: record.remote_id.clone(),
         is_owed: record.is_owed,
         was_pushed_since: record.was_pushed_since,
+        confirmed: record.confirmed,
+        is_skipped: record.state == State::Skipped.name(),
     }
 }
 
@@ -241,5 +240,5 @@ fn found(
     let remote_id =
         remote_id.map(str::to_owned).or_else(|| record.and_then(|record| record.remote_id.clone()));
     let state = record.map_or("pending", |record| record.state.as_str()).to_owned();
-    Found { id, remote_id, finding, state, reason: reason.to_owned() }
+    Found { id, remote_id, finding, state, reason: reason.to_owned(), fields: Vec::new() }
 }

@@ -65,7 +65,8 @@ async fn leases_run_out(rig: &Rig) {
     .await;
     rig.exec(
         "update sync.record set due_on = clock_timestamp(), lease_until = clock_timestamp()
-         where lease_owner is not null",
+         where lease_owner is not null;
+         delete from sync.budget_share",
     )
     .await;
 }

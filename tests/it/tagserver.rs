@@ -1,7 +1,7 @@
 //! The client of TagServer alone against the simulator, without a database: the obligations of `src/remote.rs` and
 //! the contract's lines, one test each.
 
-mod bench;
+pub(crate) mod bench;
 
 mod identity;
 mod login;

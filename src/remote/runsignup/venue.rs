@@ -16,8 +16,6 @@ use crate::target::Target;
 
 /// Raised when the mapping below changes what is wanted for the same projection.
 const MAPPING_VERSION: u32 = 1;
-/// Where [`Wire::body`] has what a new race needs and is no content of its own.
-const EMS: &str = "ems";
 
 /// The remote id of an EMS event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +69,7 @@ pub(super) struct First {
 impl Edition {
     /// What a push wants, and the distances that a new race begins with.
     pub(super) fn of(wire: &Wire) -> Option<(Self, Vec<First>)> {
-        let races = wire.body.get(EMS)?.get("races")?;
+        let races = wire.body.get(Wire::ASIDE)?.get("races")?;
         Some((Self::deserialize(&wire.body).ok()?, Vec::deserialize(races).ok()?))
     }
 
@@ -151,9 +149,7 @@ pub(super) fn edition(entity: EntityRef, fields: &Fields) -> Result<Wire, Unmapp
     };
     let races: Option<Vec<First>> = races.iter().map(race).collect();
     let races = races.ok_or_else(odd)?;
-    let mut wire = edition.wire();
-    wire.body[EMS] = json!({ "event": entity.id, "races": races });
-    Ok(wire)
+    Ok(edition.wire().with_aside(json!({ "event": entity.id, "races": races })))
 }
 
 /// An EMS race's content.

@@ -69,7 +69,7 @@ impl Login {
     pub(super) async fn token(
         &self,
         http: &Http,
-        slot: &Slot<'_>,
+        slot: &Slot,
         asked: Instant,
         anew: bool,
     ) -> Result<Arc<Token>, Failure> {
@@ -106,7 +106,7 @@ impl Login {
         }
     }
 
-    async fn log_in(&self, http: &Http, slot: &Slot<'_>) -> Result<Token, Failure> {
+    async fn log_in(&self, http: &Http, slot: &Slot) -> Result<Token, Failure> {
         let body = serde_json::json!({
             "username": self.username,
             "password": self.password.expose_secret(),

@@ -208,6 +208,7 @@ pub(super) fn settings(sim: &Simulator<Sim>) -> HttpSettings {
         allow_http: true,
         concurrency: 16,
         requests_per_second: None,
+        budget: None,
         timeout: PATIENCE,
     }
 }

@@ -17,26 +17,26 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 /// Nothing here takes this long unless it hangs.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(super) struct Bench {
-    pub(super) sim: Arc<Simulator<Sim>>,
-    pub(super) settings: HttpSettings,
-    pub(super) client: TagServer,
+pub(crate) struct Bench {
+    pub(crate) sim: Arc<Simulator<Sim>>,
+    pub(crate) settings: HttpSettings,
+    pub(crate) client: TagServer,
 }
 
 impl Bench {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(TagServerOptions::default(), |_| {}).await
     }
 
     /// One that gives up after 300 ms.
-    pub(super) async fn impatient() -> Self {
+    pub(crate) async fn impatient() -> Self {
         Self::with(TagServerOptions::default(), |http| http.timeout = Duration::from_millis(300))
             .await
     }
 
-    pub(super) async fn with(
+    pub(crate) async fn with(
         options: TagServerOptions,
         change: impl FnOnce(&mut HttpSettings),
     ) -> Self {
@@ -48,58 +48,58 @@ impl Bench {
     }
 
     /// The same simulator and a client that has not logged in yet.
-    pub(super) fn fresh(&self) -> Self {
+    pub(crate) fn fresh(&self) -> Self {
         self.with_password("ems-sync-password")
     }
 
     /// The same simulator and a client that waits as long as it takes on a busy machine.
-    pub(super) fn patient(mut self) -> Self {
+    pub(crate) fn patient(mut self) -> Self {
         self.settings.timeout = PATIENCE;
         self.fresh()
     }
 
-    pub(super) fn with_password(&self, password: &str) -> Self {
+    pub(crate) fn with_password(&self, password: &str) -> Self {
         let settings = self.settings.clone();
         Self { sim: Arc::clone(&self.sim), client: client(&settings, password), settings }
     }
 
     /// The same, but it never uses the bulk endpoint.
-    pub(super) fn without_bulk(self) -> Self {
+    pub(crate) fn without_bulk(self) -> Self {
         Self { client: self.client.without_bulk(), ..self }
     }
 
-    pub(super) fn wire(&self, id: i64, name: &str) -> Wire {
+    pub(crate) fn wire(&self, id: i64, name: &str) -> Wire {
         self.wire_of(organisation(id), json!({ "name": name }), &RemoteIds::new())
     }
 
-    pub(super) fn wire_of(&self, entity: EntityRef, fields: Value, parents: &RemoteIds) -> Wire {
+    pub(crate) fn wire_of(&self, entity: EntityRef, fields: Value, parents: &RemoteIds) -> Wire {
         let Value::Object(fields) = fields else { panic!("a projection is an object") };
         self.client.wire(entity, &Fields::new(fields), parents).unwrap()
     }
 
-    pub(super) fn create(&self, id: i64, name: &str) -> Push {
+    pub(crate) fn create(&self, id: i64, name: &str) -> Push {
         push(id, Action::Create { wire: self.wire(id, name), look: Look::IfRefused })
     }
 
     /// A create after one that may have been applied.
-    pub(super) fn create_again(&self, id: i64, name: &str, absence_is_proof: bool) -> Push {
+    pub(crate) fn create_again(&self, id: i64, name: &str, absence_is_proof: bool) -> Push {
         let look = Look::First { absence_is_proof };
         push(id, Action::Create { wire: self.wire(id, name), look })
     }
 
-    pub(super) fn update(&self, id: i64, remote_id: i64, name: &str) -> Push {
+    pub(crate) fn update(&self, id: i64, remote_id: i64, name: &str) -> Push {
         let remote_id = remote_id.to_string();
         push(id, Action::Update { remote_id, wire: self.wire(id, name) })
     }
 
-    pub(super) async fn one(&self, push: Push) -> PushResult {
+    pub(crate) async fn one(&self, push: Push) -> PushResult {
         let id = push.entity.id;
         let mut results = self.many(vec![push]).await;
         results.remove(&id).unwrap()
     }
 
     /// Every push is answered exactly once (obligation 1).
-    pub(super) async fn many(&self, batch: Vec<Push>) -> BTreeMap<i64, PushResult> {
+    pub(crate) async fn many(&self, batch: Vec<Push>) -> BTreeMap<i64, PushResult> {
         let entities: Vec<_> = batch.iter().map(|push| push.entity).collect();
         let (sender, mut receiver) = Results::channel();
         tokio::time::timeout(PATIENCE, self.client.push(batch, sender)).await.expect("ends");
@@ -113,38 +113,38 @@ impl Bench {
     }
 
     /// A row of the simulator, made behind the client's back; its id.
-    pub(super) fn plant(&self, id: i64, name: &str) -> i64 {
+    pub(crate) fn plant(&self, id: i64, name: &str) -> i64 {
         let row = json!({ "externalId": id.to_string(), "name": name });
         self.sim.plant(Resource::Organisation, row).unwrap().id
     }
 
     /// The name that the simulator holds under an EMS id.
-    pub(super) fn name_of(&self, id: i64) -> Option<String> {
+    pub(crate) fn name_of(&self, id: i64) -> Option<String> {
         let row = self.sim.row(Resource::Organisation, &id.to_string())?;
         row.body["name"].as_str().map(str::to_owned)
     }
 
     /// The requests so far, logins apart.
-    pub(super) fn requests(&self) -> Vec<Entry> {
+    pub(crate) fn requests(&self) -> Vec<Entry> {
         let mut entries = self.sim.journal();
         entries.retain(|entry| entry.operation != Operation::Login);
         entries
     }
 
-    pub(super) fn operations(&self) -> Vec<Operation> {
+    pub(crate) fn operations(&self) -> Vec<Operation> {
         self.requests().iter().map(|entry| entry.operation).collect()
     }
 
-    pub(super) fn requests_of(&self, operation: Operation) -> usize {
+    pub(crate) fn requests_of(&self, operation: Operation) -> usize {
         self.sim.journal().iter().filter(|entry| entry.operation == operation).count()
     }
 
-    pub(super) fn assert_no_violation(&self) {
+    pub(crate) fn assert_no_violation(&self) {
         assert_eq!(self.sim.violations(), []);
     }
 }
 
-pub(super) fn settings(sim: &Simulator<Sim>) -> HttpSettings {
+pub(crate) fn settings(sim: &Simulator<Sim>) -> HttpSettings {
     HttpSettings {
         base_url: sim.base_url(),
         ca_pem: sim.ca_pem().map(|pem| pem.as_bytes().to_vec()),
@@ -152,38 +152,39 @@ pub(super) fn settings(sim: &Simulator<Sim>) -> HttpSettings {
         concurrency: 16,
         requests_per_second: None,
         timeout: Duration::from_secs(5),
+        budget: None,
     }
 }
 
-pub(super) fn client(settings: &HttpSettings, password: &str) -> TagServer {
+pub(crate) fn client(settings: &HttpSettings, password: &str) -> TagServer {
     rustls::crypto::ring::default_provider().install_default().ok();
     TagServer::new(settings, "ems-sync".to_owned(), SecretString::from(password.to_owned()))
         .unwrap()
 }
 
-pub(super) const fn organisation(id: i64) -> EntityRef {
+pub(crate) const fn organisation(id: i64) -> EntityRef {
     EntityRef::new(EntityType::Organisation, id)
 }
 
 /// A lease that outlasts every test.
-pub(super) fn in_time() -> SendBefore {
+pub(crate) fn in_time() -> SendBefore {
     SendBefore::from(Instant::now() + PATIENCE)
 }
 
-pub(super) fn push(id: i64, action: Action) -> Push {
+pub(crate) fn push(id: i64, action: Action) -> Push {
     Push { entity: organisation(id), action, by_itself: false, send_before: in_time() }
 }
 
-pub(super) fn delete(id: i64, remote_id: i64) -> Push {
+pub(crate) fn delete(id: i64, remote_id: i64) -> Push {
     push(id, Action::Delete { remote_id: remote_id.to_string() })
 }
 
-pub(super) fn delete_by_key(id: i64) -> Push {
+pub(crate) fn delete_by_key(id: i64) -> Push {
     push(id, Action::DeleteByKey)
 }
 
 /// How a push ended, in one word: `held`, `adopted`, `gone`, `unsettled`, `not_sent`, or the class of its failure.
-pub(super) fn word(result: &PushResult) -> &'static str {
+pub(crate) fn word(result: &PushResult) -> &'static str {
     match result {
         PushResult::Held { written: true, .. } => "held",
         PushResult::Held { written: false, .. } => "adopted",
@@ -195,7 +196,7 @@ pub(super) fn word(result: &PushResult) -> &'static str {
 }
 
 /// The words of many results, with how often each stands there.
-pub(super) fn words(results: &BTreeMap<i64, PushResult>) -> BTreeMap<&'static str, usize> {
+pub(crate) fn words(results: &BTreeMap<i64, PushResult>) -> BTreeMap<&'static str, usize> {
     let mut words = BTreeMap::new();
     for result in results.values() {
         *words.entry(word(result)).or_default() += 1;
@@ -203,12 +204,12 @@ pub(super) fn words(results: &BTreeMap<i64, PushResult>) -> BTreeMap<&'static st
     words
 }
 
-pub(super) fn remote_id(result: &PushResult) -> i64 {
+pub(crate) fn remote_id(result: &PushResult) -> i64 {
     let PushResult::Held { remote_id, .. } = result else { panic!("not held: {result:?}") };
     remote_id.parse().unwrap()
 }
 
 /// 200 with this body, not applied.
-pub(super) fn answers(body: Value) -> Fault {
+pub(crate) fn answers(body: Value) -> Fault {
     Fault::Status { code: 200, headers: Vec::new(), body: Some(body), applied: false }
 }

@@ -134,7 +134,9 @@ async fn older(rig: &Rig, differences: &[Difference]) -> BTreeMap<EntityRef, Vec
 }
 
 async fn hashes(rig: &Rig) -> BTreeMap<(EntityType, String), String> {
-    let client = clients::tagserver(&rig.config()).unwrap();
+    let config = rig.config();
+    let http = config.targets.tagserver.common.http_settings();
+    let client = clients::tagserver(&config, &http).unwrap();
     let mut hashes = BTreeMap::new();
     for resource in Resource::ALL {
         let entity_type = type_of(resource);
