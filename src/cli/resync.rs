@@ -66,7 +66,7 @@ pub(super) async fn resync(config: &Config, args: ResyncArgs) -> anyhow::Result<
     }
     let selection = selection(&args)?;
     let job = Resync { config, selection, dry_run: args.dry_run, force: args.force };
-    let document = clients::with_client(config, target, job).await?;
+    let document = clients::once(config, target, job).await?;
     if args.json {
         output::json(&document)?;
     } else {
