@@ -8,7 +8,10 @@ use crate::config::{Config, MauticCredentials};
 use crate::deliver::budget::Terms;
 use crate::deliver::budget::shared::{self, Keeper};
 use crate::remote::budget::Budget;
-use crate::remote::mautic::{Credentials, Mautic};
+use crate::remote::chatwoot::Chatwoot;
+use crate::remote::mailchimp::MailChimp;
+use crate::remote::mautic::{self, Mautic};
+use crate::remote::runsignup::{self, RunSignup};
 use crate::remote::tagserver::TagServer;
 use crate::remote::{HttpSettings, Remote};
 use crate::store::Store;
@@ -66,14 +69,10 @@ pub async fn with_client<J: Job>(
     match target {
         Target::TagServer => job.run(|| tagserver(config, &http)).await,
         Target::Mautic => job.run(|| mautic(config, &http)).await,
-        Target::MailChimp => no_client(target),
-        Target::RunSignup => no_client(target),
-        Target::Chatwoot => job.run(|| chatwoot(config)).await,
+        Target::MailChimp => job.run(|| mailchimp(config, &http)).await,
+        Target::RunSignup => job.run(|| runsignup(config, &http)).await,
+        Target::Chatwoot => job.run(|| chatwoot(config, &http)).await,
     }
-}
-
-fn no_client<T>(target: Target) -> anyhow::Result<T> {
-    anyhow::bail!("Target `{target}` has no client in this version")
 }
 
 /// The client of the configured `TagServer`, with these settings of its connection.
@@ -94,10 +93,10 @@ pub fn mautic(config: &Config, http: &HttpSettings) -> anyhow::Result<Mautic> {
     let mautic = &config.targets.mautic;
     let credentials = match mautic.credentials.clone().context("Mautic has no credentials")? {
         MauticCredentials::Client { client_id, client_secret } => {
-            Credentials::Client { id: client_id, secret: client_secret }
+            mautic::Credentials::Client { id: client_id, secret: client_secret }
         }
         MauticCredentials::Basic { username, password } => {
-            Credentials::Basic { username, password }
+            mautic::Credentials::Basic { username, password }
         }
     };
     Mautic::new(http, credentials).context("The client of `mautic` can't be built")
@@ -107,9 +106,9 @@ pub fn mautic(config: &Config, http: &HttpSettings) -> anyhow::Result<Mautic> {
 ///
 /// # Errors
 /// When its CA can't be used.
-pub fn chatwoot(config: &Config) -> anyhow::Result<Chatwoot> {
+pub fn chatwoot(config: &Config, http: &HttpSettings) -> anyhow::Result<Chatwoot> {
     let chatwoot = &config.targets.chatwoot;
-    Chatwoot::new(&chatwoot.common.http_settings(), chatwoot.api_token.clone(), chatwoot.account_id)
+    Chatwoot::new(http, chatwoot.api_token.clone(), chatwoot.account_id)
         .context("The client of `chatwoot` can't be built")
 }
 
@@ -117,12 +116,23 @@ pub fn chatwoot(config: &Config) -> anyhow::Result<Chatwoot> {
 ///
 /// # Errors
 /// When its CA can't be used.
-pub fn mailchimp(config: &Config) -> anyhow::Result<MailChimp> {
+pub fn mailchimp(config: &Config, http: &HttpSettings) -> anyhow::Result<MailChimp> {
     let mailchimp = &config.targets.mailchimp;
-    MailChimp::new(
-        &mailchimp.common.http_settings(),
-        mailchimp.api_key.clone(),
-        mailchimp.lists.clone(),
-    )
-    .context("The client of `mailchimp` can't be built")
+    MailChimp::new(http, mailchimp.api_key.clone(), mailchimp.lists.clone())
+        .context("The client of `mailchimp` can't be built")
+}
+
+/// The client of the configured `RunSignup` account.
+///
+/// # Errors
+/// When its CA can't be used.
+pub fn runsignup(config: &Config, http: &HttpSettings) -> anyhow::Result<RunSignup> {
+    let runsignup = &config.targets.runsignup;
+    let credentials = runsignup::Credentials {
+        key: runsignup.api_key.clone(),
+        secret: runsignup.api_secret.clone(),
+        caller: runsignup.caller.clone().map(|caller| (caller.id, caller.secret)),
+    };
+    RunSignup::new(http, credentials, runsignup.push_races)
+        .context("The client of `runsignup` can't be built")
 }

@@ -126,7 +126,7 @@ impl Config {
         file: Option<&Path>,
         environment: &BTreeMap<String, String>,
     ) -> Result<Self, ConfigError> {
-        load(file, environment, Target::has_client)
+        load(file, environment)
     }
 }
 
@@ -159,11 +159,10 @@ const PREFIX_CHARS_MAX: usize = 64;
 fn load(
     file: Option<&Path>,
     environment: &BTreeMap<String, String>,
-    has_client: fn(Target) -> bool,
 ) -> Result<Config, ConfigError> {
     let named = environment.get(CONFIG_VARIABLE).filter(|name| !name.is_empty()).map(Path::new);
     let mut reader = Reader::new(source::merge(file.or(named), environment));
-    let config = read(&mut reader, has_client);
+    let config = read(&mut reader);
     let problems = reader.into_problems();
     match config {
         Some(config) if problems.is_empty() => Ok(config),
@@ -172,7 +171,7 @@ fn load(
 }
 
 /// Reads every setting, also after a problem, and only then puts them together.
-fn read(r: &mut Reader, has_client: fn(Target) -> bool) -> Option<Config> {
+fn read(r: &mut Reader) -> Option<Config> {
     let always = "it is always needed";
     let database = r.needed(Some(always), "database.url", value::database_url);
     let broker = r.needed(Some(always), "broker.url", value::broker_url);
@@ -186,7 +185,7 @@ fn read(r: &mut Reader, has_client: fn(Target) -> bool) -> Option<Config> {
     let max_retries = r.get("retry.max_retries", |raw| value::integer(raw, 0..=MAX_RETRIES));
     let base_delay = r.get("retry.base_delay", |raw| value::duration(raw, BASE_DELAY));
     let disable_after = r.get("breaker.disable_after", |raw| value::duration(raw, DISABLE_AFTER));
-    let targets = targets::read(r, has_client);
+    let targets = targets::read(r);
     let max_deletes = r.get("guard.max_deletes", |raw| value::integer(raw, 0..=u32::MAX.into()));
     let max_delete_share = r.get("guard.max_delete_share", value::share);
     Some(Config {

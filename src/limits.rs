@@ -220,6 +220,26 @@ pub const MAILCHIMP_LOST_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
 pub const MAILCHIMP_WALK_MEMBERS_MAX: usize = 500_000;
 /// How often a page is begun again because members changed while it was read.
 pub const MAILCHIMP_PAGE_TRIES: u32 = 5;
+/// RunSignup serves at most two calls at once (its contract, section 3).
+pub const RUNSIGNUP_CALLS_MAX: usize = 2;
+/// Registrations that are pushed at once: while one waits for an answer, another may use its call.
+pub const RUNSIGNUP_PUSHES_AT_ONCE: usize = 4;
+/// Rows of one page of RunSignup's lists; races have at most 1000.
+pub const RUNSIGNUP_PAGE_ROWS: usize = 1_000;
+/// Pages of races that are read: a list that does not end is an error.
+pub const RUNSIGNUP_RACE_PAGES_MAX: usize = 100;
+/// Events that one call is asked about.
+pub const RUNSIGNUP_EVENTS_AT_ONCE: usize = 50;
+/// What was read of a race (its events and questions) is trusted for so long …
+pub const RUNSIGNUP_RACE_FRESH: Duration = Duration::from_secs(5 * 60);
+/// … and the list of races for so long, where something is missing.
+pub const RUNSIGNUP_WALK_TRUSTED: Duration = Duration::from_secs(5);
+/// Registrations whose place one process remembers.
+pub const RUNSIGNUP_REMEMBERED: usize = 20_000;
+/// A registration that we added may be missing from lists for so long.
+pub const RUNSIGNUP_HIDDEN_MAX: Duration = Duration::from_secs(60);
+/// Transfers of one registration that are followed.
+pub const RUNSIGNUP_TRANSFERS_MAX: u32 = 8;
 
 // --- Postgres ----------------------------------------------------------------------------------
 

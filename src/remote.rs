@@ -57,6 +57,7 @@ pub mod mautic;
 pub mod mailchimp;
 mod place;
 mod sent;
+pub mod runsignup;
 pub mod tagserver;
 
 pub use account::Account;
@@ -142,13 +143,27 @@ impl Wire {
         self
     }
 
+    /// Where in the body a client may put what it needs besides the content, EMS ids above all: it is in no hash and is never
+    /// shown as a difference.
+    pub const ASIDE: &str = "ems";
+
+    /// The same, with something put aside.
+    #[must_use]
+    pub fn with_aside(mut self, aside: Value) -> Self {
+        if let Value::Object(body) = &mut self.body {
+            body.insert(Self::ASIDE.to_owned(), aside);
+        }
+        self
+    }
+
     /// The names of the fields that differ between two contents, sorted.
     #[must_use]
     pub fn differing_fields(&self, other: &Self) -> Vec<String> {
         let (Value::Object(mine), Value::Object(theirs)) = (&self.body, &other.body) else {
             return Vec::new();
         };
-        let names: std::collections::BTreeSet<_> = mine.keys().chain(theirs.keys()).collect();
+        let names: std::collections::BTreeSet<_> =
+            mine.keys().chain(theirs.keys()).filter(|name| *name != Self::ASIDE).collect();
         let differs = |name: &&String| {
             let value = |of: &Map<String, Value>| of.get(*name).cloned().unwrap_or(Value::Null);
             value(mine) != value(theirs)
@@ -407,6 +422,12 @@ pub trait Remote: Send + Sync + 'static {
     /// may be: what a remote forbids besides, by consent, is no difference.
     fn is_as_wanted(&self, wanted: &Wire, held: &Wire) -> bool {
         wanted.hash == held.hash
+    }
+
+    /// Whether every record of ours carries its EMS id at the target, so that one without has lost it. Where it does not,
+    /// the sync record alone says whose it is.
+    fn carries_keys(&self) -> bool {
+        true
     }
 
     /// Whether a new entity of this type must wait until what is owed on an older one of the same parent is there.

@@ -81,15 +81,6 @@ impl Target {
     pub fn covers(self, entity_type: EntityType) -> bool {
         self.outbound_types().contains(&entity_type)
     }
-
-    /// Whether this version has a client for the target. One without can be neither enabled nor pushed to.
-    #[must_use]
-    pub const fn has_client(self) -> bool {
-        match self {
-            Self::TagServer | Self::Mautic => true,
-            Self::MailChimp | Self::RunSignup | Self::Chatwoot => false,
-        }
-    }
 }
 
 impl fmt::Display for Target {

@@ -205,12 +205,12 @@ const fn concurrency_max(target: Target) -> usize {
 }
 
 /// Reads all five.
-pub(super) fn read(r: &mut Reader, has_client: fn(Target) -> bool) -> Option<Targets> {
-    let tagserver = tagserver(&mut Scope::of(r, Target::TagServer, has_client));
-    let mautic = mautic(&mut Scope::of(r, Target::Mautic, has_client));
-    let mailchimp = mailchimp(&mut Scope::of(r, Target::MailChimp, has_client));
-    let runsignup = runsignup(&mut Scope::of(r, Target::RunSignup, has_client));
-    let chatwoot = chatwoot(&mut Scope::of(r, Target::Chatwoot, has_client));
+pub(super) fn read(r: &mut Reader) -> Option<Targets> {
+    let tagserver = tagserver(&mut Scope::of(r, Target::TagServer));
+    let mautic = mautic(&mut Scope::of(r, Target::Mautic));
+    let mailchimp = mailchimp(&mut Scope::of(r, Target::MailChimp));
+    let runsignup = runsignup(&mut Scope::of(r, Target::RunSignup));
+    let chatwoot = chatwoot(&mut Scope::of(r, Target::Chatwoot));
     Some(Targets {
         tagserver: tagserver?,
         mautic: mautic?,
@@ -232,12 +232,9 @@ struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    fn of(r: &'a mut Reader, target: Target, has_client: fn(Target) -> bool) -> Self {
+    fn of(r: &'a mut Reader, target: Target) -> Self {
         let path = format!("targets.{target}.enabled");
         let enabled = r.get(&path, value::boolean).unwrap_or_default();
-        if enabled && !has_client(target) {
-            r.problem(&path, "this version has no client for the target yet: set it to false");
-        }
         let why = enabled.then(|| format!("is not set, and {target} is enabled"));
         Self { r, target, enabled, why_base_url: why.clone(), why }
     }

@@ -28,7 +28,7 @@ fn with(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 /// As if every target had its client.
 fn every_client(environment: &BTreeMap<String, String>) -> Result<Config, ConfigError> {
-    load(None, environment, |_| true)
+    load(None, environment)
 }
 
 fn problems(result: Result<Config, ConfigError>) -> Vec<Problem> {
@@ -56,7 +56,7 @@ impl Scratch {
 
     /// Problems of a configuration with this file, the two needed settings coming from the environment.
     fn problems(&self) -> Vec<Problem> {
-        problems(load(Some(&self.0), &with(&[]), |_| true))
+        problems(load(Some(&self.0), &with(&[])))
     }
 }
 
@@ -614,7 +614,7 @@ fn no_secret_shows_in_a_problem_or_in_debug() {
     for raw in ["[\"canary\"]", "\"canary\\n\"", "\"\""] {
         let text: String = secrets.iter().map(|key| format!("{} = {raw}\n", key.path)).collect();
         let file = Scratch::new(text);
-        let result = load(Some(&file.0), &environment(&[]), |_| true);
+        let result = load(Some(&file.0), &environment(&[]));
         let error = result.unwrap_err();
         assert_eq!(error.problems.len(), secrets.len());
         assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
@@ -705,14 +705,14 @@ fn the_file_example_has_every_setting_once_with_its_default_and_loads() {
     let (start, rest) = whole.split_once("[targets.mautic]").unwrap();
     let without_basic = rest.replacen("username = \"ems-sync\"\npassword = \"change-me\"\n", "", 1);
     let whole = Scratch::new(format!("{start}[targets.mautic]{without_basic}"));
-    let config = load(Some(&whole.0), &environment(&[]), |_| true).unwrap();
+    let config = load(Some(&whole.0), &environment(&[])).unwrap();
     assert_eq!(config.targets.enabled(), Target::ALL);
 }
 
 #[test]
 fn every_setting_of_the_list_is_read() {
     let mut reader = Reader::new(source::merge(None, &with(&[])));
-    assert!(read(&mut reader, Target::has_client).is_some());
+    assert!(read(&mut reader).is_some());
     let listed: BTreeSet<_> = keys::all().map(|key| key.path).collect();
     assert_eq!(reader.used, listed);
     assert_eq!(reader.into_problems(), []);

@@ -132,13 +132,13 @@ pub async fn explain(
     Ok(is_known.then_some(Explanation { targets }))
 }
 
-/// What the projection shows; targets without a client have no projections yet.
+/// What the projection shows.
 async fn version(
     store: &Store,
     target: Target,
     entity: EntityRef,
 ) -> Result<Option<Timestamp>, StoreError> {
-    if target.has_client() && target.covers(entity.entity_type) {
+    if target.covers(entity.entity_type) {
         store.projection_version(target, entity).await
     } else {
         Ok(None)

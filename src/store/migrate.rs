@@ -38,11 +38,13 @@ pub struct Migrated {
 }
 
 /// The projections that come with the program.
-const fn projections(target: Target) -> Option<&'static str> {
+const fn projections(target: Target) -> &'static str {
     match target {
-        Target::TagServer => Some(include_str!("../../sql/projections/tagserver.sql")),
-        Target::Mautic => Some(include_str!("../../sql/projections/mautic.sql")),
-        Target::MailChimp | Target::RunSignup | Target::Chatwoot => None,
+        Target::TagServer => include_str!("../../sql/projections/tagserver.sql"),
+        Target::Mautic => include_str!("../../sql/projections/mautic.sql"),
+        Target::MailChimp => include_str!("../../sql/projections/mailchimp.sql"),
+        Target::RunSignup => include_str!("../../sql/projections/runsignup.sql"),
+        Target::Chatwoot => include_str!("../../sql/projections/chatwoot.sql"),
     }
 }
 
@@ -82,10 +84,8 @@ impl Store {
         if has_ems {
             transaction.batch_execute(include_str!("../../sql/projections/lookup.sql")).await?;
             for target in Target::ALL {
-                if let Some(sql) = projections(target) {
-                    transaction.batch_execute(sql).await?;
-                    applied_projections.push(target);
-                }
+                transaction.batch_execute(projections(target)).await?;
+                applied_projections.push(target);
             }
             transaction.batch_execute("select sync.watch_reference_ems()").await?;
         }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::hash::ContentHash;
+use crate::remote::NO_RECORD;
 
 /// How an entity stands at the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -66,12 +67,9 @@ impl Known {
 
     /// The target has nothing of it, and is to have nothing: it is skipped, or no part of it is wanted there.
     fn has_nothing_there(&self) -> bool {
-        self.is_skipped || self.remote_id.as_deref() == Some(NOTHING_THERE)
+        self.is_skipped || self.remote_id.as_deref() == Some(NO_RECORD)
     }
 }
-
-/// The remote id of an entity that has several parts there, of which none is wanted.
-const NOTHING_THERE: &str = "{}";
 
 /// What this side has of an entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -251,11 +249,16 @@ mod tests {
 
     #[test]
     fn who_needs_no_record_there_is_not_missing() {
-        let known =
-            |is_owed| Known { remote_id: None, is_owed, was_pushed_since: false, needs_none: true };
+        let known = |is_owed| Known {
+            remote_id: None,
+            is_owed,
+            was_pushed_since: false,
+            confirmed: None,
+            is_skipped: true,
+        };
         let ours =
             |is_owed| Ours { is_shown: true, wanted: Some(print(1)), known: Some(known(is_owed)) };
-        assert_eq!(judge(&ours(false), None), (Finding::Matched, "needs_none"));
+        assert_eq!(judge(&ours(false), None), (Finding::Matched, "not_wanted"));
         assert_eq!(judge(&ours(true), None).0, Finding::Waiting);
     }
 

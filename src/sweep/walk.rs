@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::verify::{self, Finding, Known, Ours, Row};
 use crate::deliver::record::State;
 use crate::entity::{EntityRef, EntityType};
-use crate::remote::{Failure, Remote, RemoteRecord, Wire};
+use crate::remote::{Failure, Remote, RemoteRecord, Standing, Wire};
 use crate::store::{Found, Store, StoreError, VerifyRecord};
 
 /// Why a walk ended early.
@@ -67,8 +67,11 @@ impl<R: Remote> Verifier<R> {
         let run = Uuid::now_v7();
         self.store.verify_begin().await?;
         let mut foreign = 0;
-        let types = self.remote.target().outbound_types();
-        for entity_type in types.iter().filter(|entity_type| wanted(**entity_type)) {
+        // What others carry is seen there; what is only read is the target's own.
+        let is_ours = |entity_type: &&EntityType| {
+            wanted(**entity_type) && self.remote.standing(**entity_type) == Standing::Pushed
+        };
+        for entity_type in self.remote.target().outbound_types().iter().filter(is_ours) {
             match self.walk_type(run, *entity_type).await {
                 Ok(of_type) => foreign += of_type,
                 Err(error) => {
@@ -142,7 +145,7 @@ impl<R: Remote> Verifier<R> {
             };
             let is_right = |want: &&Wire| self.remote.is_as_wanted(want, &row.wire);
             let hash = want.filter(is_right).map_or(row.wire.hash, |want| want.hash);
-            let has_our_key = row.entity.is_some();
+            let has_our_key = row.entity.is_some() || !self.remote.carries_keys();
             let there = Row { remote_id: &row.remote_id, hash, has_our_key };
             let (finding, reason) = verify::judge(&ours, Some(there));
             let mut found = found(id, record, Some(&row.remote_id), finding, reason);

@@ -48,6 +48,7 @@ mod outages;
 mod postgres_faults;
 mod proxy;
 mod resync;
+mod runsignup;
 mod sim;
 mod sweep;
 mod tagserver;
