@@ -16,7 +16,6 @@ use secrecy::SecretString;
 
 use crate::deliver::breaker::rule::Patience;
 use crate::deliver::retry::RetryPolicy;
-use crate::target::Target;
 
 mod base_url;
 mod keys;

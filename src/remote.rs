@@ -53,11 +53,11 @@ pub mod chatwoot;
 pub mod failure;
 mod http;
 mod login;
-pub mod mautic;
 pub mod mailchimp;
+pub mod mautic;
 mod place;
-mod sent;
 pub mod runsignup;
+mod sent;
 pub mod tagserver;
 
 pub use account::Account;

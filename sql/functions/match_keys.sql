@@ -75,10 +75,10 @@ begin
             order by r.entity_id
             limit 1
         ) holder on true
-        where w.key is not null;
-
-    -- The owner alone may take over what the others left at the target.
-    return query
+        where w.key is not null
+        union all
+        -- The owner alone may take over what the others left at the target. In the same statement: one snapshot tells who
+        -- has a record and who has none.
         select 'given_up', w.entity_type, w.entity_id, null::bigint, r.entity_id, false
         from unnest(p_types, p_ids, p_keys) as w (entity_type, entity_id, key)
         join sync.record r

@@ -8,6 +8,7 @@ use secrecy::ExposeSecret as _;
 
 use super::*;
 use crate::limits;
+use crate::target::Target;
 
 const DATABASE: (&str, &str) =
     ("EMS_SYNC__DATABASE__URL", "postgres://user:canary-database@db/ems");
@@ -380,24 +381,6 @@ fn an_enabled_target_needs_its_base_url_and_credentials() {
     assert_eq!(missing("mailchimp"), "api_key lists.<list_code>");
     assert_eq!(missing("runsignup"), "api_key api_secret");
     assert_eq!(missing("chatwoot"), "base_url api_token account_id");
-}
-
-#[test]
-fn a_target_without_a_client_can_not_be_enabled() {
-    let variables = with(&[
-        ("TARGETS__CHATWOOT__ENABLED", "true"),
-        ("TARGETS__CHATWOOT__BASE_URL", "https://chat.example.org"),
-        ("TARGETS__CHATWOOT__API_TOKEN", "t"),
-        ("TARGETS__CHATWOOT__ACCOUNT_ID", "1"),
-    ]);
-    assert_eq!(every_client(&variables).unwrap().targets.enabled(), [Target::Chatwoot]);
-    let found = problems(load(None, &variables, |target| target != Target::Chatwoot));
-    assert_eq!(found.len(), 1);
-    assert_eq!(
-        found[0].to_string(),
-        "targets.chatwoot.enabled (EMS_SYNC__TARGETS__CHATWOOT__ENABLED): \
-         this version has no client for the target yet: set it to false"
-    );
 }
 
 #[test]

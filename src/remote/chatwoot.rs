@@ -102,11 +102,8 @@ impl Chatwoot {
         send_before: &SendBefore,
         build: impl Fn(&Http) -> Request + Send + Sync,
     ) -> Result<Option<Answer>, Failure> {
-        let slot = tokio::select! {
-            slot = self.http.slot() => slot,
-            () = send_before.passes() => return Ok(None),
-        };
-        if send_before.has_passed() || self.http.is_quiet() {
+        let Some(slot) = self.http.slot(send_before).await else { return Ok(None) };
+        if !self.http.ready(&slot).await {
             return Ok(None);
         }
         let request = build(&self.http).secret_header(TOKEN_HEADER, &self.token);

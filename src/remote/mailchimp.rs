@@ -85,12 +85,9 @@ impl MailChimp {
         send_before: &SendBefore,
         build: impl Fn(&Http) -> Request + Send + Sync,
     ) -> Result<Option<Answer>, Failure> {
-        let slot = tokio::select! {
-            slot = self.http.slot() => slot,
-            () = send_before.passes() => return Ok(None),
-        };
+        let Some(slot) = self.http.slot(send_before).await else { return Ok(None) };
         let is_elsewhere = intent == Intent::Write && self.place.is_another();
-        if send_before.has_passed() || self.http.is_quiet() || is_elsewhere {
+        if is_elsewhere || !self.http.ready(&slot).await {
             return Ok(None);
         }
         let request = build(&self.http).basic("ems-sync", &self.api_key);
@@ -151,7 +148,7 @@ impl Remote for MailChimp {
     }
 
     fn is_as_wanted(&self, wanted: &Wire, held: &Wire) -> bool {
-        wire::agrees(wanted, held)
+        wire::is_as_wanted(wanted, held)
     }
 
     fn wants_older_first(&self, _entity_type: EntityType) -> bool {

@@ -133,7 +133,7 @@ pub(super) fn wire_of<'a>(parts: impl IntoIterator<Item = (&'a str, &'a Content)
         normal.insert(code.to_owned(), content.normal());
     }
     let hash = ContentHash::of(Target::MailChimp, MAPPING_VERSION, &Value::Object(normal));
-    Wire { body: Value::Object(body), hash, match_key: None }
+    Wire { body: Value::Object(body), hash, match_key: None, given_up_by: Vec::new() }
 }
 
 /// What the configured lists should hold of a person.

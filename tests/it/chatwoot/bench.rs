@@ -42,6 +42,7 @@ impl Bench {
     ) -> Self {
         let sim = Sim::start(options).await.unwrap();
         let mut settings = HttpSettings {
+            budget: None,
             base_url: sim.base_url(),
             ca_pem: None,
             allow_http: true,

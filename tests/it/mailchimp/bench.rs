@@ -155,6 +155,7 @@ impl Bench {
 
 pub(super) fn settings(sim: &Simulator<Sim>) -> HttpSettings {
     HttpSettings {
+        budget: None,
         base_url: format!("{}/3.0", sim.base_url()),
         ca_pem: sim.ca_pem().map(|pem| pem.as_bytes().to_vec()),
         allow_http: true,

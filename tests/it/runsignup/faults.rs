@@ -147,6 +147,7 @@ async fn nothing_is_sent_when_too_little_of_the_lease_is_left() {
 async fn without_a_connection_nothing_was_sent() {
     let bench = Bench::warm().await;
     let settings = ems_sync::remote::HttpSettings {
+        budget: None,
         base_url: "http://127.0.0.1:1/rest".to_owned(),
         ..bench.settings.clone()
     };

@@ -83,6 +83,7 @@ async fn nothing_is_written_to_another_account_than_the_one_to_stay_with() {
     let bench = Bench::warm().await;
     let other = client(
         &ems_sync::remote::HttpSettings {
+            budget: None,
             base_url: bench.settings.base_url.replace("127.0.0.1", "localhost"),
             ..bench.settings.clone()
         },

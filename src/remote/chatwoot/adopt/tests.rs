@@ -1,3 +1,5 @@
+//! Every kind of contact that a look-up may find.
+
 use serde_json::json;
 
 use super::*;

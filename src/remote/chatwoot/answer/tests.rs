@@ -1,3 +1,5 @@
+//! The contract's table of errors, line by line.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! Pages that go on, end, and are odd.
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The mapping: contents, golden vectors, and properties over anything.
+
 use proptest::prelude::*;
 use serde_json::json;
 
