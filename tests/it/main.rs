@@ -31,6 +31,7 @@ mod chatwoot;
 mod checker;
 mod cli;
 mod contention;
+mod contract;
 mod convergence;
 mod crash;
 mod dead_letters;

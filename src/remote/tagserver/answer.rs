@@ -223,6 +223,10 @@ pub(super) fn record(resource: &Resource, row: &Value) -> Option<RemoteRecord> {
 pub(super) fn instance(answer: &Answer) -> Result<Option<String>, Failure> {
     if answer.is_success() {
         let info = json_of_read(answer)?;
+        if !info.is_object() {
+            let text = "The server can't say who it is: its answer is not what the contract has";
+            return Err(Failure::new(FailureClass::Transient, text));
+        }
         let instance = info.get("build").and_then(|build| build.get("instance"));
         return Ok(instance.and_then(Value::as_str).map(str::to_owned));
     }

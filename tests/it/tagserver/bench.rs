@@ -16,8 +16,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-/// Nothing here takes this long unless it hangs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) use crate::support::results::{PATIENCE, word, words};
 
 pub(crate) struct Bench {
     pub(crate) sim: Arc<Simulator<Sim>>,
@@ -181,27 +180,6 @@ pub(crate) fn delete(id: i64, remote_id: i64) -> Push {
 
 pub(crate) fn delete_by_key(id: i64) -> Push {
     push(id, Action::DeleteByKey)
-}
-
-/// How a push ended, in one word: `held`, `adopted`, `gone`, `unsettled`, `not_sent`, or the class of its failure.
-pub(crate) fn word(result: &PushResult) -> &'static str {
-    match result {
-        PushResult::Held { written: true, .. } => "held",
-        PushResult::Held { written: false, .. } => "adopted",
-        PushResult::Gone => "gone",
-        PushResult::Unsettled => "unsettled",
-        PushResult::NotSent => "not_sent",
-        PushResult::Failed(failure) => failure.class.name(),
-    }
-}
-
-/// The words of many results, with how often each stands there.
-pub(crate) fn words(results: &BTreeMap<i64, PushResult>) -> BTreeMap<&'static str, usize> {
-    let mut words = BTreeMap::new();
-    for result in results.values() {
-        *words.entry(word(result)).or_default() += 1;
-    }
-    words
 }
 
 pub(crate) fn remote_id(result: &PushResult) -> i64 {

@@ -1,0 +1,105 @@
+//! A success that says nothing is no success and no absence (obligation 2).
+
+use ems_sync::remote::PushResult;
+use ems_sync_remotes::{Fault, Garbage, Rule};
+use serde_json::json;
+
+use super::bench::{Bench, answers, page};
+use super::kit::{Content, Kit};
+use crate::support::results::word;
+
+/// Nonsense with a success status.
+fn nonsense<K: Kit>() -> Vec<Fault> {
+    let mut faults: Vec<Fault> = [
+        Garbage::Html,
+        Garbage::TruncatedJson,
+        Garbage::CutOff,
+        Garbage::EmptyBody,
+        Garbage::StrangersRecord,
+    ]
+    .map(Fault::garbage)
+    .into();
+    if !K::NOTHING_IS_EMPTY_LIST {
+        faults.push(Fault::garbage(Garbage::EmptyList));
+    }
+    faults
+        .extend([json!({}), json!(null), json!([null]), json!(7), K::empty_success()].map(answers));
+    let no_content = |code| Fault::Status { code, headers: Vec::new(), body: None, applied: false };
+    faults.extend([no_content(202), no_content(206)]);
+    faults
+}
+
+/// Every request of a push is answered so.
+pub(super) async fn a_senseless_success_is_never_success<K: Kit>(bench: &Bench<K>) {
+    let record = bench.made(7, Content::A).await;
+    bench.made(8, Content::A).await;
+    for fault in nonsense::<K>() {
+        let bench = bench.fresh().await;
+        let writes = bench.writes();
+        let rule = bench.strike_all(&fault);
+        for push in bench.of_every_kind(7, &record) {
+            let kind = format!("{fault:?} {:?}", push.action);
+            let result = bench.one(push).await;
+            match &result {
+                PushResult::Failed(_) => {}
+                // The remote did not even say who it is.
+                PushResult::NotSent => assert_eq!(bench.writes(), writes, "{kind}"),
+                PushResult::Gone if !K::DELETES => {}
+                _ => panic!("{kind}: {result:?}"),
+            }
+            // Nothing was applied, but how should we know: no class may say that the data or the target is to blame.
+            assert!(!["rejected", "postponed"].contains(&word(&result)), "{kind}: {result:?}");
+        }
+        bench.sim().faults().remove(rule);
+    }
+    bench.assert_holds(7, Content::A);
+    bench.assert_holds(8, Content::A);
+}
+
+/// One request of a push is answered so, whichever it is, whether it was applied or not: what is claimed is true.
+pub(super) async fn one_senseless_answer_makes_no_claim_that_is_not_true<K: Kit>(bench: &Bench<K>) {
+    let mut id = 0;
+    let [html, half, stranger] = [Garbage::Html, Garbage::TruncatedJson, Garbage::StrangersRecord];
+    let empty = (!K::NOTHING_IS_EMPTY_LIST).then_some(Garbage::EmptyList);
+    for what in [html, half, stranger].into_iter().chain(empty) {
+        for applied in [false, true] {
+            for kind in 0..5 {
+                for nth in 1.. {
+                    id += 1;
+                    let record = bench.made(id, Content::A).await;
+                    let push = bench.of_every_kind(id, &record).swap_remove(kind);
+                    let which = format!("{what:?} {applied} {:?} request {nth}", push.action);
+                    let fault = Fault::Garbage { what, applied };
+                    let rule = bench.sim().faults().push(Rule::new(fault).nth(nth));
+                    let result = bench.one(push).await;
+                    let has_struck = bench.has_struck(rule);
+                    bench.assert_true(id, &result, Content::B);
+                    assert_ne!(result, PushResult::Unsettled, "{which}: it was there");
+                    if !has_struck {
+                        assert!(!matches!(result, PushResult::Failed(_)), "{which}: {result:?}");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A proxy that answers 404 with a page says nothing of the record; nor does any other error.
+pub(super) async fn an_error_page_is_no_absence<K: Kit>(bench: &Bench<K>) {
+    let record = bench.made(7, Content::A).await;
+    for code in [400, 404, 500, 502, 503] {
+        let rule = bench.strike_all(&page(code));
+        for push in bench.of_every_kind(7, &record) {
+            let kind = format!("{code} {:?}", push.action);
+            let result = bench.one(push).await;
+            let is_failure = matches!(result, PushResult::Failed(_));
+            assert!(is_failure || !K::DELETES && word(&result) == "gone", "{kind}: {result:?}");
+            // Nothing may be forgotten for it, and no person may be bothered with it at once.
+            let tells_nothing = ["transient", "ambiguous", "gone"].contains(&word(&result));
+            assert!(tells_nothing, "{kind}: {result:?}");
+        }
+        bench.sim().faults().remove(rule);
+    }
+    bench.assert_holds(7, Content::A);
+}

@@ -1,0 +1,30 @@
+//! Short words for how pushes ended, and how long anything may take.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ems_sync::remote::PushResult;
+
+/// Nothing here takes this long unless it hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How a push ended, in one word: `held`, `adopted`, `gone`, `unsettled`, `not_sent`, or the class of its failure.
+pub(crate) fn word(result: &PushResult) -> &'static str {
+    match result {
+        PushResult::Held { written: true, .. } => "held",
+        PushResult::Held { written: false, .. } => "adopted",
+        PushResult::Gone => "gone",
+        PushResult::Unsettled => "unsettled",
+        PushResult::NotSent => "not_sent",
+        PushResult::Failed(failure) => failure.class.name(),
+    }
+}
+
+/// The words of many results, with how often each stands there.
+pub(crate) fn words(results: &BTreeMap<i64, PushResult>) -> BTreeMap<&'static str, usize> {
+    let mut words = BTreeMap::new();
+    for result in results.values() {
+        *words.entry(word(result)).or_default() += 1;
+    }
+    words
+}
