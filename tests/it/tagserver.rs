@@ -1,5 +1,5 @@
-//! The client of TagServer alone against the simulator, without a database: the obligations of `src/remote.rs` and
-//! the contract's lines, one test each.
+//! The client of TagServer alone against the simulator, without a database: the contract's lines, one test each. What
+//! every client owes is tested in `contract.rs`.
 
 pub(crate) mod bench;
 

@@ -58,27 +58,28 @@ pub(super) async fn a_senseless_success_is_never_success<K: Kit>(bench: &Bench<K
 
 /// One request of a push is answered so, whichever it is, whether it was applied or not: what is claimed is true.
 pub(super) async fn one_senseless_answer_makes_no_claim_that_is_not_true<K: Kit>(bench: &Bench<K>) {
-    let mut id = 0;
     let [html, half, stranger] = [Garbage::Html, Garbage::TruncatedJson, Garbage::StrangersRecord];
     let empty = (!K::NOTHING_IS_EMPTY_LIST).then_some(Garbage::EmptyList);
+    let mut faults = vec![page(404), page(400)];
     for what in [html, half, stranger].into_iter().chain(empty) {
-        for applied in [false, true] {
-            for kind in 0..5 {
-                for nth in 1.. {
-                    id += 1;
-                    let record = bench.made(id, Content::A).await;
-                    let push = bench.of_every_kind(id, &record).swap_remove(kind);
-                    let which = format!("{what:?} {applied} {:?} request {nth}", push.action);
-                    let fault = Fault::Garbage { what, applied };
-                    let rule = bench.sim().faults().push(Rule::new(fault).nth(nth));
-                    let result = bench.one(push).await;
-                    let has_struck = bench.has_struck(rule);
-                    bench.assert_true(id, &result, Content::B);
-                    assert_ne!(result, PushResult::Unsettled, "{which}: it was there");
-                    if !has_struck {
-                        assert!(!matches!(result, PushResult::Failed(_)), "{which}: {result:?}");
-                        break;
-                    }
+        faults.extend([false, true].map(|applied| Fault::Garbage { what, applied }));
+    }
+    let mut id = 0;
+    for fault in faults {
+        for kind in 0..5 {
+            for nth in 1.. {
+                id += 1;
+                let record = bench.made(id, Content::A).await;
+                let push = bench.of_every_kind(id, &record).swap_remove(kind);
+                let which = format!("{fault:?} to request {nth} of {:?}", push.action);
+                let rule = bench.sim().faults().push(Rule::new(fault.clone()).nth(nth));
+                let result = bench.one(push).await;
+                let has_struck = bench.has_struck(rule);
+                bench.assert_true(id, &result, Content::B);
+                assert_ne!(result, PushResult::Unsettled, "{which}: it was there");
+                if !has_struck {
+                    assert!(!matches!(result, PushResult::Failed(_)), "{which}: {result:?}");
+                    break;
                 }
             }
         }

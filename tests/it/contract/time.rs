@@ -62,6 +62,9 @@ pub(super) async fn a_push_whose_time_is_over_sends_nothing<K: Kit>(bench: &Benc
         let results = bench.many((1..=5).map(late).collect()).await;
         assert_eq!(words(&results), [("not_sent", 5)].into(), "in a batch");
     }
+    let stranger = Bench::stranger(bench.kit.clone(), |_| {});
+    let late = Push { send_before: past(), ..bench.create(8, Content::A) };
+    assert_eq!(stranger.one(late).await, PushResult::NotSent, "not even a login");
     assert_eq!(bench.sim().counters().requests, requests);
     bench.assert_holds(7, Content::A);
 }

@@ -103,40 +103,11 @@ async fn a_create_that_meets_its_own_record_adopts_it_and_brings_it_up_to_date()
 }
 
 #[tokio::test]
-async fn a_record_that_holds_the_right_content_is_adopted_without_a_write() {
-    let bench = Bench::new().await;
-    let id = bench.plant(7, "Club");
-    let result = bench.one(bench.create_again(7, "Club", false)).await;
-    assert_eq!((word(&result), remote_id(&result)), ("adopted", id));
-    assert_eq!(bench.operations(), [Operation::Find]);
-}
-
-#[tokio::test]
 async fn a_refusal_for_a_constraint_without_a_record_of_ours_is_transient() {
     let bench = Bench::new().await;
     bench.sim.faults().push(Rule::new(data_access_failure()).operation(Operation::Create));
     assert_eq!(word(&bench.one(bench.create(7, "Club")).await), "transient");
     assert_eq!(bench.operations(), [Operation::Create, Operation::Find]);
-}
-
-#[tokio::test]
-async fn a_create_whose_answer_was_lost_is_looked_up_before_anything_is_sent_again() {
-    let bench = Bench::new().await;
-    bench.sim.faults().push(Rule::new(Fault::CommitThenDrop).operation(Operation::Create));
-    assert_eq!(word(&bench.one(bench.create(7, "Club")).await), "ambiguous");
-    let result = bench.one(bench.create_again(7, "Club", false)).await;
-    assert_eq!(word(&result), "adopted");
-    assert_eq!(bench.operations(), [Operation::Create, Operation::Find]);
-    assert_eq!(bench.sim.row_count(Resource::Organisation), 1);
-}
-
-#[tokio::test]
-async fn an_empty_look_up_without_proof_of_absence_sends_nothing() {
-    let bench = Bench::new().await;
-    assert_eq!(word(&bench.one(bench.create_again(7, "Club", false)).await), "unsettled");
-    assert_eq!(bench.operations(), [Operation::Find]);
-    assert_eq!(word(&bench.one(bench.create_again(7, "Club", true)).await), "held");
-    assert_eq!(bench.operations(), [Operation::Find, Operation::Find, Operation::Create]);
 }
 
 /// The look-up says that nothing is there, though it is: the server's uniqueness has the last word.

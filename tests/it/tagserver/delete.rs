@@ -1,19 +1,10 @@
 //! Deletes: gone is proven, and nothing is removed that is not ours.
 
 use ems_sync_remotes::tagserver::{DeleteUnknown, Resource};
-use ems_sync_remotes::{Fault, Garbage, Operation, Reimage, Rule};
+use ems_sync_remotes::{Fault, Operation, Reimage, Rule};
 use serde_json::json;
 
 use super::bench::{Bench, answers, delete, delete_by_key, word};
-
-#[tokio::test]
-async fn a_record_is_deleted() {
-    let bench = Bench::new().await;
-    let id = bench.plant(7, "Club");
-    assert_eq!(word(&bench.one(delete(7, id)).await), "gone");
-    assert_eq!(bench.sim.row_count(Resource::Organisation), 0);
-    bench.assert_no_violation();
-}
 
 #[tokio::test]
 async fn a_record_that_is_gone_already_is_gone() {
@@ -43,48 +34,6 @@ async fn a_500_is_confirmed_by_a_read() {
 }
 
 #[tokio::test]
-async fn a_delete_whose_answer_was_lost_is_ambiguous_and_then_found_done() {
-    let bench = Bench::new().await;
-    let id = bench.plant(7, "Club");
-    bench.sim.faults().push(Rule::new(Fault::CommitThenDrop).operation(Operation::Delete));
-    assert_eq!(word(&bench.one(delete(7, id)).await), "ambiguous");
-    assert_eq!(word(&bench.one(delete(7, id)).await), "gone");
-}
-
-/// A captive portal or a proxy answers 200 or 404 with a page: that proves nothing about the record.
-#[tokio::test]
-async fn a_page_for_people_is_no_proof_that_the_record_is_gone() {
-    let bench = Bench::new().await;
-    let id = bench.plant(7, "Club");
-    let not_found = Fault::Status {
-        code: 404,
-        headers: vec![("Content-Type".to_owned(), "text/html".to_owned())],
-        body: Some(json!("<html><body>404 Not Found - nginx</body></html>")),
-        applied: false,
-    };
-    for operation in [Operation::Delete, Operation::Read, Operation::Find] {
-        for fault in [
-            Fault::garbage(Garbage::Html),
-            Fault::garbage(Garbage::EmptyBody),
-            Fault::garbage(Garbage::TruncatedJson),
-            not_found.clone(),
-        ] {
-            let rule = Rule::new(fault.clone()).operation(operation).unlimited();
-            let rule = bench.sim.faults().push(rule);
-            // A delete by id does not look up the key.
-            let by_id = (operation != Operation::Find).then(|| delete(7, id));
-            for push in by_id.into_iter().chain([delete_by_key(7)]) {
-                let word = word(&bench.one(push).await);
-                let tells_nothing = ["transient", "ambiguous"].contains(&word);
-                assert!(tells_nothing, "{operation:?} {fault:?}: {word}");
-            }
-            bench.sim.faults().remove(rule);
-        }
-    }
-    assert!(bench.name_of(7).is_some());
-}
-
-#[tokio::test]
 async fn an_id_that_belongs_to_another_row_after_a_re_imaging_is_not_deleted() {
     let bench = Bench::new().await;
     let id = bench.plant(7, "Ours");
@@ -99,18 +48,6 @@ async fn an_id_that_belongs_to_another_row_after_a_re_imaging_is_not_deleted() {
     assert_ne!(word(&result), "gone");
     assert_eq!(bench.sim.row_count(Resource::Organisation), 1);
     assert_eq!(bench.requests_of(Operation::Delete), 0);
-}
-
-#[tokio::test]
-async fn a_record_without_a_known_id_is_looked_up_by_our_key_and_deleted() {
-    let bench = Bench::new().await;
-    bench.plant(7, "Ours");
-    bench.plant(8, "Other");
-    assert_eq!(word(&bench.one(delete_by_key(7)).await), "gone");
-    assert_eq!(bench.name_of(7), None);
-    assert_eq!(bench.name_of(8).as_deref(), Some("Other"));
-    assert_eq!(word(&bench.one(delete_by_key(7)).await), "gone", "and there is nothing");
-    bench.assert_no_violation();
 }
 
 #[tokio::test]

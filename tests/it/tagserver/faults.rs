@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ems_sync::remote::{Push, PushResult, Remote as _};
-use ems_sync_remotes::tagserver::{Resource, TagServer as Sim, TagServerOptions};
+use ems_sync_remotes::tagserver::{Resource, TagServerOptions};
 use ems_sync_remotes::{Fault, Garbage, Offline, Operation, Rule};
 use serde_json::{Value, json};
 
@@ -286,28 +286,6 @@ async fn a_server_that_is_away_is_transient_and_unsent_or_its_answer_is_lost() {
         bench.sim.go_online().await.unwrap();
         assert_eq!(word(&bench.one(bench.update(7, id, "Club")).await), "held", "and back");
     }
-}
-
-/// No redirect is followed: it would take the credentials and people's names to another host.
-#[tokio::test]
-async fn a_redirect_is_not_followed() {
-    let trap = Sim::start(TagServerOptions::default()).await.unwrap();
-    for code in [301, 302, 303, 307, 308] {
-        let bench = Bench::new().await;
-        let id = bench.plant(7, "Club");
-        let location = format!("{}/api/organisations", trap.base_url());
-        let headers = vec![("Location".to_owned(), location)];
-        let fault = Fault::Status { code, headers, body: None, applied: false };
-        bench.sim.faults().push(Rule::new(fault).unlimited());
-        for push in
-            [bench.create(1, "A"), bench.update(7, id, "B"), delete(7, id), delete_by_key(7)]
-        {
-            assert!(matches!(bench.one(push).await, PushResult::Failed(_)), "{code}");
-        }
-        assert!(bench.client.list(organisation(0).entity_type, None).await.is_err());
-        assert!(bench.client.probe().await.is_err());
-    }
-    assert_eq!((trap.counters().requests, trap.counters().connections), (0, 0));
 }
 
 /// Errors carry codes and names of fields. What the server echoes stays out, in whatever field it comes (obligation 8).

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use ems_sync::remote::{HttpSettings, Push, SendBefore};
+use ems_sync::remote::{HttpSettings, Push};
 use ems_sync_remotes::tagserver::{TagServerOptions, data_access_failure};
 use ems_sync_remotes::{Fault, Operation, Rule};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-use super::bench::{Bench, delete, delete_by_key, word, words};
+use super::bench::{Bench, delete, delete_by_key, word};
 
 /// How long a slow request takes.
 const SLOW: Duration = Duration::from_millis(600);
@@ -20,45 +19,6 @@ fn until(push: Push, send_before: Instant) -> Push {
 /// A deadline that a request of the simulator's `SLOW` outlasts.
 fn shortly(push: Push) -> Push {
     until(push, Instant::now() + Duration::from_millis(250))
-}
-
-#[tokio::test]
-async fn a_push_whose_time_is_over_sends_nothing_not_even_a_login() {
-    let bench = Bench::new().await;
-    let past = Instant::now();
-    for push in [
-        bench.create(1, "A"),
-        bench.create_again(1, "A", true),
-        bench.update(1, 17, "A"),
-        delete(1, 17),
-        delete_by_key(1),
-    ] {
-        assert_eq!(word(&bench.one(until(push, past)).await), "not_sent");
-    }
-    let batch = (1..=5).map(|id| until(bench.create(id, "A"), past)).collect();
-    assert_eq!(words(&bench.many(batch).await), [("not_sent", 5)].into());
-    assert_eq!(bench.sim.journal(), []);
-}
-
-#[tokio::test]
-async fn nothing_is_sent_once_we_are_told_to_stop() {
-    let bench = Bench::new().await;
-    let stop = CancellationToken::new();
-    let in_time = Instant::now() + super::bench::PATIENCE;
-    let batch = || {
-        let send_before = SendBefore::new(in_time, stop.clone());
-        (1..=3).map(move |id| (id, send_before.clone()))
-    };
-    let created = batch().map(|(id, send_before)| Push { send_before, ..bench.create(id, "A") });
-    assert_eq!(words(&bench.many(created.collect()).await), [("held", 3)].into());
-    let requests = bench.sim.counters().requests;
-    stop.cancel();
-    let created = batch().map(|(id, send_before)| Push { send_before, ..bench.create(id, "B") });
-    assert_eq!(words(&bench.many(created.collect()).await), [("not_sent", 3)].into());
-    for (id, send_before) in batch() {
-        assert_eq!(word(&bench.one(Push { send_before, ..delete_by_key(id) }).await), "not_sent");
-    }
-    assert_eq!(bench.sim.counters().requests, requests);
 }
 
 /// The row with the least time decides for the call that all of them share.

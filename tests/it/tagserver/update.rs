@@ -1,12 +1,9 @@
 //! Replaces: the whole body to the id that we know, which may mean another record by now.
 
-use ems_sync::entity::{EntityRef, EntityType};
-use ems_sync::remote::{Action, Push, PushResult, RemoteIds};
 use ems_sync_remotes::tagserver::{Resource, data_access_failure};
 use ems_sync_remotes::{Operation, Reimage, Rule};
-use serde_json::json;
 
-use super::bench::{Bench, in_time, remote_id, word};
+use super::bench::{Bench, remote_id, word};
 
 #[tokio::test]
 async fn an_update_replaces_the_record_by_one_put() {
@@ -16,33 +13,13 @@ async fn an_update_replaces_the_record_by_one_put() {
     assert_eq!((word(&result), remote_id(&result)), ("held", id));
     assert_eq!(bench.name_of(7).as_deref(), Some("New"));
     let requests = bench.requests();
+    // PATCH could not clear a field: null and absent mean unchanged there.
     assert_eq!(requests.len(), 1);
     assert_eq!(
         (requests[0].method.as_str(), requests[0].path.as_str()),
         ("PUT", format!("/api/organisations/{id}").as_str())
     );
     bench.assert_no_violation();
-}
-
-/// PATCH could not do this: null and absent mean unchanged there.
-#[tokio::test]
-async fn a_field_that_is_null_in_the_ems_is_cleared_at_the_remote() {
-    let bench = Bench::new().await;
-    let row = json!({"externalId": "1", "firstName": "Thandi", "lastName": "Nkosi",
-                     "dateOfBirth": "1990-01-01", "gender": "FEMALE"});
-    let id = bench.sim.plant(Resource::Person, row).unwrap().id;
-    let entity = EntityRef::new(EntityType::Person, 1);
-    let fields = json!({"first_name": "Thandi", "last_name": "Nkosi", "date_of_birth": null,
-                        "gender": null});
-    let wire = bench.wire_of(entity, fields, &RemoteIds::new());
-    let hash = wire.hash;
-    let action = Action::Update { remote_id: id.to_string(), wire };
-    let push = Push { entity, action, by_itself: false, send_before: in_time() };
-    let PushResult::Held { remote_hash, .. } = bench.one(push).await else { panic!("not held") };
-    assert_eq!(remote_hash, hash, "the server says that it holds nulls");
-    let body = bench.sim.row(Resource::Person, "1").unwrap().body;
-    assert!(body["dateOfBirth"].is_null() && body["gender"].is_null(), "{body}");
-    assert_eq!(bench.requests_of(Operation::Patch), 0);
 }
 
 #[tokio::test]
