@@ -64,6 +64,8 @@ macro_rules! contract {
             time::a_write_that_hangs_after_its_commit_is_ambiguous
             time::a_push_whose_time_is_over_sends_nothing
             time::nothing_is_sent_once_we_are_told_to_stop
+            time::a_push_that_waited_too_long_for_its_turn_is_not_sent
+            time::what_was_sent_is_never_called_unsent
             time::a_remote_that_is_away_is_unsent_or_ambiguous
             batch::each_of_a_batch_gets_its_own_result
             batch::one_that_hangs_holds_up_no_other

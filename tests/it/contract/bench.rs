@@ -177,7 +177,8 @@ impl<K: Kit> Bench<K> {
     /// The simulator holds exactly this of the entity.
     #[track_caller]
     pub(super) fn assert_holds(&self, id: i64, content: Content) {
-        assert_eq!(self.kit.held(id), Some(self.wire(id, content).body), "entity {id}");
+        let wanted = K::visible(&self.wire(id, content).body);
+        assert_eq!(self.kit.held(id), Some(wanted), "entity {id}");
     }
 
     /// The result is no success, or what it says is so.

@@ -37,6 +37,8 @@ pub(super) trait Kit: Sized + Send + Sync + 'static {
     /// An update is an upsert under our key: a record that was removed is simply made again.
     const UPDATES_BY_KEY: bool = false;
 
+    /// Every record shows whose it is. Otherwise only the sync record says so.
+    const CARRIES_KEYS: bool = true;
     /// The remote says that nothing was found by a bare `[]`, so that this is no odd answer.
     const NOTHING_IS_EMPTY_LIST: bool = false;
 
@@ -77,6 +79,11 @@ pub(super) trait Kit: Sized + Send + Sync + 'static {
     /// What the simulator holds of entity `id`, read from its rows (not by the client) and written as [`Remote::wire`] writes
     /// it; `None` if it has no record of it.
     fn held(&self, id: i64) -> Option<Value>;
+
+    /// The part of a wire's body that can be seen at the remote, in one form: what [`Kit::held`] must be equal to.
+    fn visible(body: &Value) -> Value {
+        body.clone()
+    }
 
     /// How many records of ours it holds.
     fn records(&self) -> usize;

@@ -1,8 +1,6 @@
 //! The whole target's trouble: a login that ends, a refusal of us, a pause, another host (obligations 6 and 10).
 
-use std::sync::Arc;
-
-use ems_sync::remote::{Alarms, FailureClass, PushResult, Remote as _, Results};
+use ems_sync::remote::{Alarms, Failure, FailureClass, PushResult, Remote as _, Results};
 use ems_sync_remotes::{Fault, Rule, Simulator};
 
 use super::bench::{Bench, failure};
@@ -42,53 +40,57 @@ pub(super) async fn a_refusal_in_mid_batch_ends_the_rest_as_refused<K: Kit>(benc
     assert_eq!(alarm.class, FailureClass::Authentication);
 }
 
-pub(super) async fn a_refusal_for_ever_is_of_us_and_raises_an_alarm<K: Kit>(bench: &Bench<K>) {
+/// Pushes of every kind by clients of their own, each answered so from the first request on, and once more from the first
+/// write on; how each ended, and the alarm that it raised.
+async fn struck<K: Kit>(bench: &Bench<K>, fault: &Fault) -> Vec<(String, Failure, Failure)> {
     let record = bench.made(7, Content::A).await;
-    bench.strike_all(&K::refusal());
-    for push in bench.of_every_kind(7, &record) {
-        // A client that has not been refused yet.
-        let alone = Bench::stranger(Arc::clone(&bench.kit), |_| {});
-        let mut alarms = alone.client.alarms().listen();
-        let requests = bench.requests().len();
-        let kind = format!("{:?}", push.action);
-        let result = alone.one(push).await;
-        if !K::DELETES && word(&result) == "gone" {
-            continue;
+    let mut ends = Vec::new();
+    for writes_only in [false, true] {
+        for push in bench.of_every_kind(7, &record) {
+            let kind = format!("{:?}, {}", push.action, if writes_only { "writes" } else { "all" });
+            let alone = bench.fresh().await;
+            let mut alarms = alone.client.alarms().listen();
+            let rule = Rule::new(fault.clone()).unlimited();
+            let rule = bench.sim().faults().push(if writes_only { rule.writes() } else { rule });
+            let requests = bench.requests().len();
+            let result = alone.one(push).await;
+            if writes_only || K::DELETES || word(&result) != "gone" {
+                // Once more after a new login, and what was read before.
+                let sent = bench.requests().len() - requests;
+                assert!(sent <= if writes_only { 8 } else { 2 }, "{kind}: {sent} requests");
+            }
+            bench.sim().faults().remove(rule);
+            if K::DELETES || word(&result) != "gone" {
+                let alarm = tokio::time::timeout(PATIENCE, Alarms::heard(&mut alarms)).await;
+                ends.push((kind, failure(result), alarm.expect("an alarm is heard")));
+            }
         }
-        assert_eq!(word(&result), "authentication", "{kind}: {result:?}");
-        assert!(bench.requests().len() <= requests + 2, "{kind}: tried again and again");
-        let alarm = tokio::time::timeout(PATIENCE, Alarms::heard(&mut alarms)).await;
-        assert_eq!(alarm.expect("heard").class, FailureClass::Authentication, "{kind}");
-        assert_eq!(
-            alone.client.list(K::ENTITY, None).await.unwrap_err().class,
-            FailureClass::Authentication
-        );
     }
     bench.assert_holds(7, Content::A);
+    ends
+}
+
+pub(super) async fn a_refusal_for_ever_is_of_us_and_raises_an_alarm<K: Kit>(bench: &Bench<K>) {
+    for (kind, failure, alarm) in struck(bench, &K::refusal()).await {
+        assert_eq!(failure.class, FailureClass::Authentication, "{kind}: {failure}");
+        assert_eq!(alarm.class, FailureClass::Authentication, "{kind}");
+    }
+    bench.strike_all(&K::refusal());
+    let failure = bench.client.list(K::ENTITY, None).await.unwrap_err();
+    assert_eq!(failure.class, FailureClass::Authentication);
 }
 
 pub(super) async fn a_pause_that_the_remote_asks_for_is_passed_on<K: Kit>(bench: &Bench<K>) {
-    let record = bench.made(7, Content::A).await;
     let (fault, pause) = K::throttle();
-    bench.strike_all(&fault);
-    for push in bench.of_every_kind(7, &record) {
-        let alone = Bench::stranger(Arc::clone(&bench.kit), |_| {});
-        let mut alarms = alone.client.alarms().listen();
-        let kind = format!("{:?}", push.action);
-        let result = alone.one(push).await;
-        if !K::DELETES && word(&result) == "gone" {
-            continue;
-        }
-        let failure = failure(result);
-        assert_eq!(failure.class, FailureClass::Throttled, "{kind}");
+    for (kind, failure, alarm) in struck(bench, &fault).await {
+        assert_eq!(failure.class, FailureClass::Throttled, "{kind}: {failure}");
+        assert_eq!(alarm.class, FailureClass::Throttled, "{kind}");
+        assert_eq!(alarm.retry_after, failure.retry_after, "{kind}");
         if let Some(expected) = &pause {
             let asked = failure.retry_after.expect("the remote said how long");
             assert!(expected.contains(&asked), "{kind}: {asked:?}");
         }
-        let alarm = tokio::time::timeout(PATIENCE, Alarms::heard(&mut alarms)).await;
-        assert_eq!(alarm.expect("heard").retry_after, failure.retry_after, "{kind}");
     }
-    bench.assert_holds(7, Content::A);
 }
 
 /// The engine stops all processes by it, so that it can't wait for a request that hangs.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ems_sync::remote::{Push, PushResult, SendBefore};
-use ems_sync_remotes::{Fault, Offline};
+use ems_sync_remotes::{Fault, Offline, Rule};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -81,6 +81,51 @@ pub(super) async fn nothing_is_sent_once_we_are_told_to_stop<K: Kit>(bench: &Ben
     stop.cancel();
     assert_eq!(words(&bench.many(batch(Content::B)).await), [("not_sent", 3)].into());
     assert_eq!(bench.sim().counters().requests, requests);
+}
+
+/// The slot of a busy target comes when it comes.
+pub(super) async fn a_push_that_waited_too_long_for_its_turn_is_not_sent<K: Kit>(bench: &Bench<K>) {
+    let narrow = Bench::on(bench.kit.clone(), |http| http.concurrency = 1).await;
+    narrow.strike_write(&Fault::delay(Duration::from_secs(2)), 1);
+    let slow = narrow.one(narrow.create(7, Content::A));
+    let waiting = async {
+        narrow.sim().wait_for(|| narrow.writes() == 1).await;
+        let send_before = SendBefore::from(Instant::now() + Duration::from_millis(100));
+        narrow.one(Push { send_before, ..narrow.create(8, Content::A) }).await
+    };
+    let (slow, waiting) = tokio::join!(slow, waiting);
+    assert_eq!(word(&slow), "held", "{slow:?}");
+    assert_eq!(waiting, PushResult::NotSent);
+    assert_eq!((bench.kit.held(8), bench.kit.records()), (None, 1));
+}
+
+/// `NotSent` would be a lie once something was sent that may have been applied: the record must stay in doubt.
+pub(super) async fn what_was_sent_is_never_called_unsent<K: Kit>(bench: &Bench<K>) {
+    let mut id = 0;
+    for kind in 0..5 {
+        for nth in 1.. {
+            id += 1;
+            let record = bench.made(id, Content::A).await;
+            let mut push = bench.of_every_kind(id, &record).swap_remove(kind);
+            let which = format!("request {nth} of {:?}", push.action);
+            let delay = Fault::delay(Duration::from_millis(300));
+            let rule = bench.sim().faults().push(Rule::new(delay).nth(nth));
+            let writes = bench.writes();
+            push.send_before = SendBefore::from(Instant::now() + Duration::from_millis(200));
+            let result = bench.one(push).await;
+            let has_struck = bench.has_struck(rule);
+            bench.assert_true(id, &result, Content::B);
+            let unsent = match &result {
+                PushResult::NotSent => true,
+                PushResult::Failed(failure) => failure.unsent,
+                PushResult::Held { .. } | PushResult::Gone | PushResult::Unsettled => false,
+            };
+            assert!(!unsent || bench.writes() == writes, "{which}: {result:?}");
+            if !has_struck {
+                break;
+            }
+        }
+    }
 }
 
 /// Where no connection stood nothing can have been applied, and that is said; otherwise the answer is lost.
