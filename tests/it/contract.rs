@@ -95,4 +95,5 @@ macro_rules! contract {
 }
 use contract;
 
+mod chatwoot;
 mod tagserver;

@@ -82,7 +82,9 @@ pub(super) async fn an_answer_that_says_nothing_is_no_account<K: Kit>(bench: &Be
 pub(super) async fn a_probe_says_whether_we_are_let_in_and_changes_nothing<K: Kit>(
     bench: &Bench<K>,
 ) {
+    let writes = bench.writes();
     bench.client.probe().await.unwrap();
+    assert_eq!(bench.writes(), writes);
     for (fault, expected) in [
         (K::refusal(), Some(FailureClass::Authentication)),
         (K::throttle().0, Some(FailureClass::Throttled)),
@@ -103,5 +105,5 @@ pub(super) async fn a_probe_says_whether_we_are_let_in_and_changes_nothing<K: Ki
     let failure = alone.client.probe().await.unwrap_err();
     assert_eq!(failure.class, FailureClass::Transient);
     bench.sim().go_online().await.unwrap();
-    assert_eq!(bench.writes(), 0);
+    assert_eq!(bench.kit.records(), 0);
 }

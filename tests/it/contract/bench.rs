@@ -189,13 +189,10 @@ impl<K: Kit> Bench<K> {
                 self.assert_holds(id, content);
                 assert_eq!(*remote_hash, self.wire(id, content).hash, "entity {id}");
             }
-            PushResult::Gone if K::DELETES => {
+            PushResult::Gone => {
                 assert_eq!(self.kit.held(id), None, "entity {id} is not gone");
             }
-            PushResult::Gone
-            | PushResult::Unsettled
-            | PushResult::NotSent
-            | PushResult::Failed(_) => {}
+            PushResult::Unsettled | PushResult::NotSent | PushResult::Failed(_) => {}
         }
     }
 }

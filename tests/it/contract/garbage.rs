@@ -44,7 +44,6 @@ pub(super) async fn a_senseless_success_is_never_success<K: Kit>(bench: &Bench<K
                 PushResult::Failed(_) => {}
                 // The remote did not even say who it is.
                 PushResult::NotSent => assert_eq!(bench.writes(), writes, "{kind}"),
-                PushResult::Gone if !K::DELETES => {}
                 _ => panic!("{kind}: {result:?}"),
             }
             // Nothing was applied, but how should we know: no class may say that the data or the target is to blame.
@@ -94,10 +93,8 @@ pub(super) async fn an_error_page_is_no_absence<K: Kit>(bench: &Bench<K>) {
         for push in bench.of_every_kind(7, &record) {
             let kind = format!("{code} {:?}", push.action);
             let result = bench.one(push).await;
-            let is_failure = matches!(result, PushResult::Failed(_));
-            assert!(is_failure || !K::DELETES && word(&result) == "gone", "{kind}: {result:?}");
             // Nothing may be forgotten for it, and no person may be bothered with it at once.
-            let tells_nothing = ["transient", "ambiguous", "gone"].contains(&word(&result));
+            let tells_nothing = ["transient", "ambiguous"].contains(&word(&result));
             assert!(tells_nothing, "{kind}: {result:?}");
         }
         bench.sim().faults().remove(rule);

@@ -30,8 +30,6 @@ pub(super) trait Kit: Sized + Send + Sync + 'static {
     const ENTITY: EntityType;
     /// The client gets itself a token, and a new one after a 401.
     const LOGS_IN: bool;
-    /// A delete takes the record away. Otherwise it is unlinked only, and nothing is sent.
-    const DELETES: bool = true;
     /// A create is an upsert under our key, so that it is harmless to send it again: it is never unsettled.
     const CREATES_BY_KEY: bool = false;
     /// An update is an upsert under our key: a record that was removed is simply made again.
@@ -77,7 +75,7 @@ pub(super) trait Kit: Sized + Send + Sync + 'static {
     fn colliding(&self, id: i64, other: i64) -> Option<Value>;
 
     /// What the simulator holds of entity `id`, read from its rows (not by the client) and written as [`Remote::wire`] writes
-    /// it; `None` if it has no record of it.
+    /// it; `None` if it has no record of it (any more): after a delete there is none, whatever a delete means there.
     fn held(&self, id: i64) -> Option<Value>;
 
     /// The part of a wire's body that can be seen at the remote, in one form: what [`Kit::held`] must be equal to.

@@ -54,16 +54,12 @@ async fn struck<K: Kit>(bench: &Bench<K>, fault: &Fault) -> Vec<(String, Failure
             let rule = bench.sim().faults().push(if writes_only { rule.writes() } else { rule });
             let requests = bench.requests().len();
             let result = alone.one(push).await;
-            if writes_only || K::DELETES || word(&result) != "gone" {
-                // Once more after a new login, and what was read before.
-                let sent = bench.requests().len() - requests;
-                assert!(sent <= if writes_only { 8 } else { 2 }, "{kind}: {sent} requests");
-            }
+            // Once more after a new login, and what was read before.
+            let sent = bench.requests().len() - requests;
+            assert!(sent <= if writes_only { 8 } else { 2 }, "{kind}: {sent} requests");
             bench.sim().faults().remove(rule);
-            if K::DELETES || word(&result) != "gone" {
-                let alarm = tokio::time::timeout(PATIENCE, Alarms::heard(&mut alarms)).await;
-                ends.push((kind, failure(result), alarm.expect("an alarm is heard")));
-            }
+            let alarm = tokio::time::timeout(PATIENCE, Alarms::heard(&mut alarms)).await;
+            ends.push((kind, failure(result), alarm.expect("an alarm is heard")));
         }
     }
     bench.assert_holds(7, Content::A);
@@ -126,8 +122,7 @@ pub(super) async fn no_redirect_is_followed<K: Kit>(bench: &Bench<K>) {
         let rule = bench.strike_all(&Fault::Status { code, headers, body: None, applied: false });
         for push in bench.of_every_kind(7, &record) {
             let result = bench.one(push).await;
-            let is_failure = matches!(result, PushResult::Failed(_));
-            assert!(is_failure || !K::DELETES && word(&result) == "gone", "{code}: {result:?}");
+            assert!(matches!(result, PushResult::Failed(_)), "{code}: {result:?}");
         }
         assert!(bench.client.list(K::ENTITY, None).await.is_err(), "{code}");
         assert!(bench.client.probe().await.is_err(), "{code}");
