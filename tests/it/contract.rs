@@ -96,4 +96,7 @@ macro_rules! contract {
 use contract;
 
 mod chatwoot;
+mod mailchimp;
+mod mautic;
+mod runsignup;
 mod tagserver;

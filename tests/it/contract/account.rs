@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::bench::{Bench, answers, page};
 use super::kit::{Content, Kit};
+use super::refused::is_refusal;
 use crate::support::results::{PATIENCE, word};
 
 pub(super) async fn an_account_is_the_same_for_everybody_and_at_every_time<K: Kit>(
@@ -86,7 +87,6 @@ pub(super) async fn a_probe_says_whether_we_are_let_in_and_changes_nothing<K: Ki
     bench.client.probe().await.unwrap();
     assert_eq!(bench.writes(), writes);
     for (fault, expected) in [
-        (K::refusal(), Some(FailureClass::Authentication)),
         (K::throttle().0, Some(FailureClass::Throttled)),
         (Fault::status(503), Some(FailureClass::Transient)),
         (Fault::Drop, Some(FailureClass::Transient)),
@@ -100,6 +100,10 @@ pub(super) async fn a_probe_says_whether_we_are_let_in_and_changes_nothing<K: Ki
         bench.sim().faults().remove(rule);
         assert!(expected.is_none_or(|class| class == failure.class), "{fault:?}: {failure}");
     }
+    let alone = bench.fresh().await;
+    let rule = bench.strike_all(&K::refusal());
+    assert!(is_refusal(&alone.client.probe().await.expect_err("it is not let in")));
+    bench.sim().faults().remove(rule);
     let alone = bench.fresh().await;
     bench.sim().go_offline(Offline::Refuse).await.unwrap();
     let failure = alone.client.probe().await.unwrap_err();

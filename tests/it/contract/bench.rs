@@ -77,6 +77,11 @@ impl<K: Kit> Bench<K> {
         self.sim().faults().push(Rule::new(fault.clone()).writes().nth(nth))
     }
 
+    /// Lets the fault strike every write from now on; the rule's number.
+    pub(super) fn strike_writes(&self, fault: &Fault) -> u64 {
+        self.sim().faults().push(Rule::new(fault.clone()).writes().unlimited())
+    }
+
     /// Whether that rule has struck; it is gone in any case.
     pub(super) fn has_struck(&self, rule: u64) -> bool {
         !self.sim().faults().remove(rule)
@@ -112,7 +117,8 @@ impl<K: Kit> Bench<K> {
         push::<K>(id, Action::Update { remote_id, wire })
     }
 
-    /// One push of every kind for an entity that has this record. Its content differs from `A`.
+    /// One push of every kind for an entity that has this record. Its content differs from `A`. The first is a create that
+    /// knows of no record, which only a remote with our key can refuse.
     pub(super) fn of_every_kind(&self, id: i64, remote_id: &str) -> Vec<Push> {
         vec![
             self.create(id, Content::B),

@@ -35,6 +35,8 @@ pub(super) trait Kit: Sized + Send + Sync + 'static {
     /// An update is an upsert under our key: a record that was removed is simply made again.
     const UPDATES_BY_KEY: bool = false;
 
+    /// Whose the record with our key is, the engine alone says: another entity's id on it is taken for one that was given up.
+    const TAKES_OVER: bool = false;
     /// Every record shows whose it is. Otherwise only the sync record says so.
     const CARRIES_KEYS: bool = true;
     /// The remote says that nothing was found by a bare `[]`, so that this is no odd answer.

@@ -58,9 +58,9 @@ pub(super) async fn a_lost_answer_to_a_create_leaves_one_record<K: Kit>(bench: &
 pub(super) async fn a_create_that_never_arrived_is_sent_again_once_absence_is_proof<K: Kit>(
     bench: &Bench<K>,
 ) {
-    let rule = bench.strike_write(&Fault::Drop, 1);
+    let rule = bench.strike_writes(&Fault::Drop);
     let result = bench.one(bench.create(7, Content::A)).await;
-    assert!(bench.has_struck(rule));
+    bench.sim().faults().remove(rule);
     assert_ambiguous(&result, "a request without an answer");
     assert_eq!(bench.kit.records(), 0);
     if !K::CREATES_BY_KEY {
@@ -115,7 +115,7 @@ pub(super) async fn a_lost_answer_to_a_delete_is_ambiguous_until_it_is_repeated<
             let has_struck = bench.has_struck(rule);
             if matches!(result, PushResult::Failed(_)) {
                 assert_ambiguous(&result, &which);
-                result = bench.one(delete::<K>(id, &record)).await;
+                result = bench.fresh().await.one(delete::<K>(id, &record)).await;
             }
             assert_eq!(word(&result), "gone", "{which}: {result:?}");
             bench.assert_true(id, &result, Content::A);
@@ -137,7 +137,7 @@ pub(super) async fn a_lost_answer_to_a_delete_by_key_is_ambiguous_until_it_is_re
         assert!(bench.has_struck(rule));
         if matches!(result, PushResult::Failed(_)) {
             assert_ambiguous(&result, &format!("{fault:?}"));
-            result = bench.one(delete_by_key::<K>(id)).await;
+            result = bench.fresh().await.one(delete_by_key::<K>(id)).await;
         }
         assert_eq!(word(&result), "gone", "{fault:?}: {result:?}");
         bench.assert_true(id, &result, Content::A);
@@ -148,9 +148,9 @@ pub(super) async fn a_lost_answer_to_a_delete_by_key_is_ambiguous_until_it_is_re
 pub(super) async fn a_gateway_that_gave_up_may_have_passed_the_write_on<K: Kit>(bench: &Bench<K>) {
     let record = bench.made(7, Content::A).await;
     for code in [408, 502, 504] {
-        let rule = bench.strike_write(&super::bench::page(code), 1);
+        let rule = bench.strike_writes(&super::bench::page(code));
         let result = bench.one(bench.update(7, &record, Content::B)).await;
-        assert!(bench.has_struck(rule));
+        bench.sim().faults().remove(rule);
         assert_ambiguous(&result, &format!("{code}"));
     }
     bench.assert_holds(7, Content::A);
