@@ -15,6 +15,9 @@ use super::wire;
 use crate::limits;
 use crate::remote::{Failure, FailureClass, Page};
 
+/// Stands for what may be a person's data.
+const NOT_SHOWN: &str = "(not shown)";
+
 /// A refusal of a request, or of a row in a batch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Problem<'a> {
@@ -59,7 +62,7 @@ impl<'a> Problem<'a> {
         let get = |key| self.error.and_then(|error| error.get(key));
         if let Some(kind) = get("type").and_then(Value::as_str).filter(|kind| !kind.is_empty()) {
             text.push(' ');
-            text.push_str(shown_token(kind));
+            text.push_str(shown_kind(kind));
         }
         let details = get("details").and_then(Value::as_object);
         let is_ours = |name: &str| wire::aliases().any(|alias| alias == name);
@@ -162,6 +165,12 @@ pub(super) fn contacts(answer: &Answer) -> Result<(Vec<Contact>, usize), Failure
     } else {
         Err(odd("has one twice"))
     }
+}
+
+/// The kind of an error, which is a word of the program (`invalid_grant`). What looks otherwise may be a person's value.
+fn shown_kind(kind: &str) -> &str {
+    let is_word = kind.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    if is_word { shown_token(kind) } else { NOT_SHOWN }
 }
 
 /// A number, in either of the forms that it comes in (section 2b).
