@@ -11,11 +11,6 @@ pub(super) async fn what_was_not_found_is_not_created_without_proof_of_absence<K
 ) {
     let writes = bench.writes();
     let result = bench.one(bench.create_again(7, Content::A, false)).await;
-    if K::CREATES_BY_KEY {
-        assert_eq!(word(&result), "held", "{result:?}");
-        assert_eq!(bench.kit.records(), 1);
-        return;
-    }
     assert_eq!(result, PushResult::Unsettled);
     assert_eq!((bench.writes(), bench.kit.records()), (writes, 0), "it only looked");
 }

@@ -30,10 +30,8 @@ pub(super) trait Kit: Sized + Send + Sync + 'static {
     const ENTITY: EntityType;
     /// The client gets itself a token, and a new one after a 401.
     const LOGS_IN: bool;
-    /// A create is an upsert under our key, so that it is harmless to send it again: it is never unsettled.
-    const CREATES_BY_KEY: bool = false;
-    /// An update is an upsert under our key: a record that was removed is simply made again.
-    const UPDATES_BY_KEY: bool = false;
+    /// A record that is not there any more was taken away by a person's decision, which stands: it is not made again.
+    const ABSENCE_IS_A_DECISION: bool = false;
 
     /// Whose the record with our key is, the engine alone says: another entity's id on it is taken for one that was given up.
     const TAKES_OVER: bool = false;

@@ -63,10 +63,8 @@ pub(super) async fn a_create_that_never_arrived_is_sent_again_once_absence_is_pr
     bench.sim().faults().remove(rule);
     assert_ambiguous(&result, "a request without an answer");
     assert_eq!(bench.kit.records(), 0);
-    if !K::CREATES_BY_KEY {
-        let again = bench.one(bench.create_again(7, Content::A, false)).await;
-        assert_eq!(again, PushResult::Unsettled, "it may still land");
-    }
+    let again = bench.one(bench.create_again(7, Content::A, false)).await;
+    assert_eq!(again, PushResult::Unsettled, "it may still land");
     let again = bench.one(bench.create_again(7, Content::A, true)).await;
     assert_eq!(word(&again), "held", "{again:?}");
     bench.assert_holds(7, Content::A);

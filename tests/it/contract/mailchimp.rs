@@ -35,6 +35,7 @@ impl Kit for MailChimpKit {
     const ENTITY: EntityType = EntityType::Person;
     const LOGS_IN: bool = false;
     const TAKES_OVER: bool = true;
+    const ABSENCE_IS_A_DECISION: bool = true;
 
     async fn start() -> Self {
         let lists = LISTS.map(|(_, list)| ListOptions::named(list)).into();

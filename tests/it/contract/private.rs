@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use super::bench::{Bench, answers};
 use super::kit::{Content, Kit};
 
-/// Every text of the value that is long enough to be told from a code.
+/// Every text of the value that can be told from a code or a word of the program.
 fn texts(value: &Value, found: &mut BTreeSet<String>) {
+    let is_word = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
     match value {
-        Value::String(text) if text.chars().count() >= 4 => {
+        Value::String(text) if text.chars().count() >= 4 && !is_word(text) => {
             found.insert(text.clone());
         }
         Value::Array(values) => values.iter().for_each(|value| texts(value, found)),
