@@ -8,8 +8,8 @@ use super::bench::{Bench, answers, page};
 use super::kit::{Content, Kit};
 use crate::support::results::word;
 
-/// Which of [`Bench::of_every_kind`] looks for a record and takes absence for proven.
-const LOOKS: usize = 1;
+/// Which of [`Bench::of_every_kind`] look for a record and take absence for proven.
+const LOOKS: [usize; 2] = [1, 4];
 
 /// Nonsense with a success status.
 fn nonsense<K: Kit>() -> Vec<Fault> {
@@ -71,7 +71,7 @@ pub(super) async fn one_senseless_answer_makes_no_claim_that_is_not_true<K: Kit>
         for kind in usize::from(!K::CARRIES_KEYS)..5 {
             // A list that shows others only is a lie that no client can see through where records carry no key.
             let lies = matches!(fault, Fault::Garbage { what: Garbage::StrangersRecord, .. });
-            if lies && kind == LOOKS && !K::CARRIES_KEYS {
+            if lies && LOOKS.contains(&kind) && !K::CARRIES_KEYS {
                 continue;
             }
             for nth in 1.. {
