@@ -136,7 +136,7 @@ impl Http {
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls_config(settings.ca_pem.as_deref())?)
             .https_only(!settings.allow_http)
-            .redirect(reqwest::redirect::Policy::limited(5))
+            .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
             .gzip(accepts_gzip)

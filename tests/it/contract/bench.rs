@@ -46,6 +46,7 @@ impl<K: Kit> Bench<K> {
     /// A client that has not asked for anything yet.
     pub(super) fn stranger(kit: Arc<K>, change: impl FnOnce(&mut HttpSettings)) -> Self {
         let mut settings = HttpSettings {
+            budget: None,
             base_url: kit.base_url(),
             ca_pem: None,
             allow_http: true,
