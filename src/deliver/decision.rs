@@ -26,7 +26,10 @@ pub enum Ems {
     /// The target's record of it, or of a parent, is the target's own and not known: nothing is pushed.
     OutOfScope,
     /// Another entity with the same match key owns the one record that there may be.
-    Shared,
+    Shared {
+        /// The entity's own record, if there is one, holds another key: it is not the one that the owner may have.
+        holds_another: bool,
+    },
     /// It owns the match key, but another entity's record holds it at the target still.
     KeyHeld {
         /// Who holds it.
@@ -169,7 +172,10 @@ pub fn decide(ems: Ems, known: Known) -> Decision {
         Ems::Unmappable => Decision::Hold(HoldReason::Unmappable),
         Ems::Carried => Decision::Skip(SkipReason::Carried),
         Ems::OutOfScope => Decision::Skip(SkipReason::OutOfScope),
-        Ems::Shared => Decision::Skip(SkipReason::SharedEmail),
+        Ems::Shared { holds_another: true } if known.has_remote_id => {
+            Decision::Delete { id_is_known: true }
+        }
+        Ems::Shared { .. } => Decision::Skip(SkipReason::SharedEmail),
         Ems::KeyHeld { holder } => Decision::Wait(WaitFor::Holder(holder)),
         Ems::Present { hash, older } => present(hash, older, known),
     }
@@ -225,7 +231,7 @@ mod tests {
     const CHILD: EntityRef = EntityRef::new(EntityType::Tag, 9);
     const OLDER: EntityRef = EntityRef::new(EntityType::Tag, 1);
 
-    /// Every record that can exist, against every view of the EMS: 2^5 × 9 × 10 cases against the table as it is
+    /// Every record that can exist, against every view of the EMS: 2^5 × 9 × 11 cases against the table as it is
     /// written in the design, restated here line by line.
     #[test]
     fn the_decision_is_the_tables_for_every_combination() {
@@ -251,7 +257,8 @@ mod tests {
                         Ems::Unmappable,
                         Ems::Carried,
                         Ems::OutOfScope,
-                        Ems::Shared,
+                        Ems::Shared { holds_another: false },
+                        Ems::Shared { holds_another: true },
                         Ems::KeyHeld { holder: OLDER },
                         Ems::Present { hash: hash(1), older: None },
                         Ems::Present { hash: hash(1), older: Some(OLDER) },
@@ -266,7 +273,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(cases, 32 * 9 * 10);
+        assert_eq!(cases, 32 * 9 * 11);
     }
 
     /// The table of the design, one line per `if`, in its order and its words.
@@ -280,7 +287,7 @@ mod tests {
             | Ems::Unmappable
             | Ems::Carried
             | Ems::OutOfScope
-            | Ems::Shared
+            | Ems::Shared { .. }
             | Ems::KeyHeld { .. } => (None, None),
         };
         if is_gone && !known.has_remote_id && !known.has_intent {
@@ -304,7 +311,10 @@ mod tests {
         if ems == Ems::OutOfScope {
             return Decision::Skip(SkipReason::OutOfScope);
         }
-        if ems == Ems::Shared {
+        if ems == (Ems::Shared { holds_another: true }) && known.has_remote_id {
+            return Decision::Delete { id_is_known: true };
+        }
+        if let Ems::Shared { .. } = ems {
             return Decision::Skip(SkipReason::SharedEmail);
         }
         if let Ems::KeyHeld { holder } = ems {

@@ -20,6 +20,8 @@ pub struct MatchKey {
     pub holder: Option<EntityRef>,
     /// That one waits for this entity to give up the key that it wants.
     pub holder_waits_for_us: bool,
+    /// The entity's own record holds another key than it wants.
+    pub holds_another: bool,
     /// If the entity is the owner: the others that want it, and surely have no record.
     pub given_up_by: Vec<EntityRef>,
 }
@@ -67,6 +69,7 @@ impl Store {
             };
             match row.try_get("kind")? {
                 "owed" => found.due.push(of),
+                "holds_another" => found.found.entry(of).or_default().holds_another = true,
                 "given_up" => {
                     found.found.entry(of).or_default().given_up_by.extend(other("holder_id")?);
                 }

@@ -229,9 +229,9 @@ impl<R: Remote> Worker<R> {
 
 /// Whether the entity may have its content at the target, as far as others with its match key leave it that.
 fn owned(entity: EntityRef, wire: &Wire, related: &Related) -> Result<Ems, String> {
-    let MatchKey { owner, holder, holder_waits_for_us, .. } = related.key;
+    let MatchKey { owner, holder, holder_waits_for_us, holds_another, .. } = related.key;
     if owner.is_some_and(|owner| owner != entity) {
-        return Ok(Ems::Shared);
+        return Ok(Ems::Shared { holds_another });
     }
     match holder {
         // Each has what the other wants: nobody can begin.

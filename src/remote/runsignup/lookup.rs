@@ -31,7 +31,12 @@ impl Talk<'_> {
         for events in chunks(race) {
             let body = self.list_of_id(race, "participants", &events, id).await?;
             let found = rows::registrations(&body, &events, race.marker_question)?;
-            if let Some(found) = found.into_iter().find(|found| found.id == id) {
+            // Whoever was not asked for proves nothing about the one who was.
+            if found.iter().any(|found| found.id != id) {
+                let text = "The list of one registration shows another one: absence can't be told";
+                return Err(Stop::new(FailureClass::OurFault, text));
+            }
+            if let Some(found) = found.into_iter().next() {
                 self.client.memory.is_shown(id);
                 return Ok(Some(found));
             }
