@@ -56,7 +56,7 @@ pub async fn start(
 ) -> Result<(TargetWatch, TargetWatcher), StoreError> {
     let gates = Target::ALL.map(|target| (target, Gate::new(stop.clone())));
     let gates = Arc::new(HashMap::from(gates));
-    let states = match read(&store, &gates).await {
+    let states = match read(&store, &gates, &States::new()).await {
         Err(error) if error.is_outage() => {
             tracing::warn!(error = %chain(&error), "Postgres is away; beginning without it");
             States::new()
@@ -76,10 +76,17 @@ pub async fn start(
 }
 
 /// Reads, and moves the gates first: they are what stops requests.
-async fn read(store: &Store, gates: &HashMap<Target, Gate>) -> Result<States, StoreError> {
+async fn read(
+    store: &Store,
+    gates: &HashMap<Target, Gate>,
+    before: &States,
+) -> Result<States, StoreError> {
     let states = store.target_states().await?;
     for state in &states {
         if let Some(gate) = gates.get(&state.target) {
+            if before.get(&state.target).is_some_and(|before| before.database != state.database) {
+                gate.forget();
+            }
             gate.see(state.version, state.is_open_for_business());
         }
     }
@@ -99,7 +106,8 @@ impl TargetWatcher {
                 // Whoever it is that does not let us listen, reading twice a second goes on.
                 tracing::debug!("Changes of the targets are not heard of at once");
             }
-            match read(&self.store, &self.gates).await {
+            let before = Arc::clone(&self.sender.borrow());
+            match read(&self.store, &self.gates, &before).await {
                 Ok(states) => {
                     self.sender.send_if_modified(|current| {
                         let differs = **current != states;

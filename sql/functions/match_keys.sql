@@ -26,8 +26,18 @@ declare
     v_type text;
     v_ids  bigint[];
 begin
+    -- Those that are left, too: whoever comes to want one at this moment must see that it is free. Only we change what our
+    -- leased records want.
     perform pg_advisory_xact_lock(4541780, k.lock)
-    from (select distinct hashtext(p_target || key) as lock from unnest(p_keys) as u (key) where key is not null order by 1) k;
+    from (
+        select hashtext(p_target || u.key) as lock from unnest(p_keys) as u (key) where u.key is not null
+        union
+        select hashtext(p_target || encode(r.wanted_key, 'hex'))
+        from unnest(p_types, p_ids) as w (entity_type, entity_id)
+        join sync.record r on r.target = p_target and r.entity_type = w.entity_type and r.entity_id = w.entity_id
+        where r.wanted_key is not null
+        order by 1
+    ) k;
 
     with wanted as (
         select w.entity_type, w.entity_id, decode(w.key, 'hex') as key, r.wanted_key as before
@@ -67,7 +77,8 @@ begin
             where r.target = p_target and r.entity_type = w.entity_type and r.wanted_key = decode(w.key, 'hex') and not r.gone
         ) owner
         left join lateral (
-            select r.entity_id as id, r.waiting_on = w.entity_type || ':' || w.entity_id as waits
+            -- Each wants what the other holds: a claim clears who waits for whom, so it is told by the keys.
+            select r.entity_id as id, mine.remote_id is not null and r.wanted_key = mine.match_key as waits
             from sync.record r
             where r.target = p_target and r.entity_type = w.entity_type and r.entity_id <> w.entity_id
               and (r.match_key = decode(w.key, 'hex') or r.wanted_key = decode(w.key, 'hex'))
@@ -81,7 +92,7 @@ begin
         select 'holds_another', w.entity_type, w.entity_id, null::bigint, null::bigint, false
         from unnest(p_types, p_ids, p_keys) as w (entity_type, entity_id, key)
         join sync.record r on r.target = p_target and r.entity_type = w.entity_type and r.entity_id = w.entity_id
-        where w.key is not null and r.remote_id is not null and r.match_key is not null and r.match_key <> decode(w.key, 'hex')
+        where w.key is not null and r.remote_id is not null and r.match_key is distinct from decode(w.key, 'hex')
         union all
         -- The owner alone may take over what the others left at the target. In the same statement: one snapshot tells who
         -- has a record and who has none.

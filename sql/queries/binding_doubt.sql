@@ -1,6 +1,7 @@
 -- A rebind trusts nothing about target $1: its records of type $2 after id $3, $4 of them, are owed, in doubt. Where the
 -- entity is there, the remote id is forgotten too, so that it is looked up by its EMS id before anything names it as a
 -- parent. Where it is gone, the id is kept: a delete looks whose row it is. Records without an id are looked up by key.
+-- $5: ids are kept in any case, since the target's records carry no EMS id to find them by.
 with chunk as (
     select r.entity_type, r.entity_id, exists (select 1 from {projection} p where p.id = r.entity_id) as is_shown
     from sync.record r
@@ -13,10 +14,10 @@ with chunk as (
         in_doubt     = true,
         doubts       = r.doubts + 1,
         gone         = not c.is_shown,
-        remote_id    = case when not c.is_shown then r.remote_id end,
-        data_hash    = case when not c.is_shown then r.data_hash end,
-        remote_hash  = case when not c.is_shown then r.remote_hash end,
-        intent_on    = coalesce(r.intent_on, clock_timestamp() - interval '1 day'),
+        remote_id    = case when $5 or not c.is_shown then r.remote_id end,
+        data_hash    = case when $5 or not c.is_shown then r.data_hash end,
+        remote_hash  = case when $5 or not c.is_shown then r.remote_hash end,
+        intent_on    = case when $5 then r.intent_on else coalesce(r.intent_on, clock_timestamp() - interval '1 day') end,
         owed_gen     = r.owed_gen + 1,
         owed_on      = case when r.owed_gen > r.done_gen then r.owed_on else clock_timestamp() end,
         last_owed_on = clock_timestamp(),

@@ -12,7 +12,7 @@ use crate::broker::Broker;
 use crate::clients::{self, Job};
 use crate::config::Config;
 use crate::deliver::binding::{Bound, Part};
-use crate::remote::Remote;
+use crate::remote::{Remote, Standing};
 use crate::target::Target;
 
 /// What was done.
@@ -76,7 +76,9 @@ async fn with<R: Remote>(config: &Config, remote: R, by: &str) -> anyhow::Result
         .map_err(|failure| anyhow::anyhow!("The target can't say who it is: {failure}"))?;
     let mut doubted = 0;
     for entity_type in target.outbound_types() {
-        doubted += store.doubt_all(target, *entity_type).await?;
+        let is_pushed = remote.standing(*entity_type) == Standing::Pushed;
+        let keeps_ids = !is_pushed || !remote.carries_keys();
+        doubted += store.doubt_all(target, *entity_type, keeps_ids).await?;
     }
     let broker = Broker::new(config.broker.url.clone(), config.broker.prefix.clone());
     let lock = broker.epoch().await?;

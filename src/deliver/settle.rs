@@ -192,13 +192,15 @@ pub fn after_trial(
 /// A delete found nothing (any more). By key, that proves absence only once the create has settled.
 fn gone(claim: &Claim, seen: &Seen, times: Times) -> Settled {
     let looked = Times { now: times.decided, ..times };
+    // Else it is there and has no record of its own: another one owns its address.
+    let is_gone = seen.modified_on.is_none();
     if claim.remote_id.is_none() && !intent_is_settled(claim.intent_on, looked) {
         let finish = Finish {
             sent: true,
             state: State::Retrying,
             reason: Some("settling".to_owned()),
             due: Due::InMillis(millis(settles_in(claim, times))),
-            tombstone: true,
+            tombstone: is_gone,
             ..in_doubt(claim, seen, times)
         };
         return settled(finish, Verdict::Served, "unsettled");
@@ -209,8 +211,9 @@ fn gone(claim: &Claim, seen: &Seen, times: Times) -> Settled {
         pushed: true,
         remote_id: None,
         remote_changed: true,
-        reason: Some("deleted".to_owned()),
-        tombstone: true,
+        state: if is_gone { State::Synced } else { State::Skipped },
+        reason: Some(if is_gone { "deleted" } else { SkipReason::SharedEmail.name() }.to_owned()),
+        tombstone: is_gone,
         ..clean(claim, seen)
     };
     settled(finish, Verdict::Served, "deleted")
@@ -678,13 +681,18 @@ mod tests {
     #[test]
     fn absence_is_believed_only_after_the_settle_time() {
         let young = Claim { intent_on: Some(now()), in_doubt: true, ..claim() };
-        let settled = push(&young, PushResult::Gone);
+        let gone =
+            |claim: &Claim| after_push(claim, &Seen::default(), PushResult::Gone, times(), POLICY);
+        let settled = gone(&young);
         assert!(!settled.finish.settled && settled.finish.intent_on == Some(now()));
         assert_eq!(settled.finish.due, Due::InMillis(30_000));
         let old =
             Claim { intent_on: Some(now().checked_sub(Duration::from_secs(31)).unwrap()), ..young };
-        let finish = push(&old, PushResult::Gone).finish;
+        let finish = gone(&old).finish;
         assert!(finish.settled && finish.tombstone && finish.intent_on.is_none());
+        // Who is there, and has no record because another one owns the address, is no tombstone.
+        let shared = push(&old, PushResult::Gone).finish;
+        assert_eq!((shared.settled, shared.tombstone, shared.state), (true, false, State::Skipped));
     }
 
     /// Found by the simulation: an intent that settles within the millisecond was due at once, again and again.

@@ -151,6 +151,7 @@ impl Store {
         &self,
         target: Target,
         entity_type: EntityType,
+        keeps_ids: bool,
     ) -> Result<i64, StoreError> {
         let sql = include_str!("../../sql/queries/binding_doubt.sql");
         let sql = with_projection(sql, target, entity_type);
@@ -161,7 +162,10 @@ impl Store {
                 let query = client.prepare_cached(&sql).await?;
                 let chunk = &limits::SWEEP_CHUNK_ROWS;
                 let row = client
-                    .query_one(&query, &[&target.name(), &entity_type.name(), &after, chunk])
+                    .query_one(
+                        &query,
+                        &[&target.name(), &entity_type.name(), &after, chunk, &keeps_ids],
+                    )
                     .await?;
                 let found: (i64, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
                 Ok(found)

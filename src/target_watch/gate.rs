@@ -78,6 +78,14 @@ impl Gate {
         self.lock().is_shut = false;
     }
 
+    /// The database is another one, or has gone back in time: versions that were seen say nothing any more.
+    pub fn forget(&self) {
+        let mut inner = self.lock();
+        inner.version = -1;
+        inner.is_shut = false;
+        inner.hushed_until = None;
+    }
+
     /// Follows the shared state, as it was read. A state that is older than what was seen says nothing.
     pub fn see(&self, version: i64, is_open: bool) {
         let mut inner = self.lock();

@@ -196,13 +196,13 @@ impl<R: Remote> Worker<R> {
     fn shown(&self, projection: &Projection, remote_ids: &RemoteIds) -> Shown {
         match self.remote.standing(projection.entity.entity_type) {
             Standing::Carried => return Shown::Nothing(Ems::Carried),
-            Standing::Pulled => return Shown::Nothing(Ems::OutOfScope),
+            Standing::Pulled => return Shown::Nothing(Ems::OutOfScope { parent: None }),
             Standing::Pushed => {}
         }
         let missing = projection.parents.iter().find(|parent| !remote_ids.contains_key(parent));
         if let Some(parent) = missing {
             return Shown::Nothing(match self.remote.standing(parent.entity_type) {
-                Standing::Pulled => Ems::OutOfScope,
+                Standing::Pulled => Ems::OutOfScope { parent: Some(*parent) },
                 Standing::Pushed | Standing::Carried => Ems::Orphan { parent: *parent },
             });
         }

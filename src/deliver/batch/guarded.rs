@@ -16,7 +16,7 @@ impl<R: Remote> Worker<R> {
             .map(|turn| Weighed {
                 entity: turn.claim.entity,
                 owed_gen: turn.claim.owed_gen,
-                is_gone: matches!(turn.decision, Decision::Delete { .. }),
+                is_gone: turn.seen.modified_on.is_none(),
             })
             .collect();
         if deletes.is_empty() {

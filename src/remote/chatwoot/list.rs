@@ -61,8 +61,11 @@ impl Chatwoot {
     }
 }
 
+/// Sorted: contacts of one second come in any order.
 fn ids(contacts: &Contacts) -> Vec<i64> {
-    contacts.rows.iter().map(|contact| contact.id).collect()
+    let mut ids: Vec<i64> = contacts.rows.iter().map(|contact| contact.id).collect();
+    ids.sort_unstable();
+    ids
 }
 
 fn moved() -> Failure {

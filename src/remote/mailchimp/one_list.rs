@@ -10,6 +10,7 @@ use super::member::{
     Did, EMS_ID, EMS_OUT, EMS_TAGS, FIRST_NAME, LAST_NAME, Mark, Member, Status, tag_codes,
 };
 use super::wire::{Content, Wanted, tag_key};
+use crate::entity::{EntityRef, EntityType};
 use crate::limits;
 use crate::remote::{Failure, FailureClass, Look, PushResult};
 
@@ -22,6 +23,8 @@ pub(super) struct OneList<'a> {
     pub(super) list: &'a str,
     /// A create was sent before, perhaps.
     pub(super) look: Look,
+    /// Who has given up the address to them ([`crate::remote::Wire::given_up_by`]).
+    pub(super) given_up_by: &'a [EntityRef],
     /// The contact id of whoever is theirs there, as soon as that is known.
     pub(super) found: Mutex<Option<String>>,
 }
@@ -50,9 +53,12 @@ impl OneList<'_> {
             // Where another one is known, that one may still have to go.
             contact.clone_from(&self.found.lock().unwrap_or_else(PoisonError::into_inner));
         }
-        let there = result?.filter(|there| self.calls.is_ours(there) && !there.is_archived());
-        *contact = there.as_ref().map(|there| there.contact_id.clone());
-        Ok(there)
+        let ours = result?.filter(|there| self.calls.is_ours(there));
+        // Who was archived by people is kept in mind: another address of theirs must not bring them back.
+        let is_kept = |there: &Member| !there.is_archived() || there.our_mark().is_none();
+        *contact =
+            ours.as_ref().filter(|there| is_kept(there)).map(|there| there.contact_id.clone());
+        Ok(ours.filter(|there| !there.is_archived()))
     }
 
     /// A member was seen: if it is theirs, its id is kept, whatever fails after it.
@@ -76,7 +82,14 @@ impl OneList<'_> {
         };
         Ok(match self.calls.get_ours(self.list, contact).await? {
             Known::Ours(member) => Before::Member(member),
-            Known::SomebodyElses => Before::Nobody,
+            Known::SomebodyElses => {
+                // Whoever it was before may have left there: nobody is made anew on that account.
+                let text = format!(
+                    "The member that is known of list `{}` carries another person's EMSID",
+                    self.code
+                );
+                return Err(self.calls.failed(Failure::new(FailureClass::Rejected, text)));
+            }
             Known::Forgotten => Before::Forgotten,
         })
     }
@@ -180,26 +193,37 @@ impl OneList<'_> {
                 }
                 self.fields(content, restored).await.map(Some)
             }
-            Step::Create | Step::Unsubscribe | Step::Leave => Ok(None),
+            // They stay as people left them.
+            Step::Create | Step::Unsubscribe | Step::Leave => Ok(Some(here)),
         }
     }
 
-    /// A member who carries another person's EMS id: the engine gives an address to one person at a time, so that one has
-    /// given it up. Their id is taken off first; a foreign system's id is left alone.
+    /// A member who carries another person's EMS id is taken over from whoever has given the address up, or was archived: their
+    /// id is taken off first. Anybody else may hold it rightfully, and a foreign system's id is left alone.
     async fn take_over(&self, member: Member) -> Result<Member, Ended> {
         match &member.ems_id {
             None => Ok(member),
             Some(_) if self.calls.is_ours(&member) => Ok(member),
-            Some(other) if other.parse::<i64>().is_ok() => {
+            Some(other) if member.is_archived() || self.has_given_up(other) => {
                 let fields = json!({ EMS_ID: "" });
                 let after = self.calls.patch_fields(self.list, &member, None, fields).await?;
                 Ok(after.unwrap_or(member))
             }
             Some(_) => Err(self.calls.failed(Failure::new(
                 FailureClass::Rejected,
-                format!("The member of list `{}` carries an EMSID that is no EMS id", self.code),
+                format!(
+                    "The member of list `{}` carries the EMSID of another person, or of another system: correct one of \
+                     the two, then `dead-letters replay`",
+                    self.code
+                ),
             ))),
         }
+    }
+
+    fn has_given_up(&self, ems_id: &str) -> bool {
+        ems_id
+            .parse()
+            .is_ok_and(|id| self.given_up_by.contains(&EntityRef::new(EntityType::Person, id)))
     }
 
     /// What we did is taken back. A list with double opt-in asks them once more.
@@ -334,7 +358,11 @@ impl OneList<'_> {
         }
         if let Some(address) = address.filter(|address| found.as_deref() != Some(address)) {
             let here = self.calls.find(self.list, address).await?;
-            if let Some(here) = here.filter(|here| self.calls.is_ours(here)) {
+            let is_left = |here: &Member| {
+                self.calls.is_ours(here)
+                    || here.ems_id.as_deref().is_some_and(|id| self.has_given_up(id))
+            };
+            if let Some(here) = here.filter(is_left) {
                 self.lapse(here).await?;
             }
         }

@@ -63,7 +63,7 @@ struct Person<'a> {
 
 impl Person<'_> {
     fn list<'a>(&'a self, code: &'a str, list: &'a str, look: Look) -> OneList<'a> {
-        OneList { calls: self.calls, code, list, look, found: Mutex::default() }
+        OneList { calls: self.calls, code, list, look, given_up_by: &[], found: Mutex::default() }
     }
 
     /// Brings a person to where the EMS wants them. A list that fails does not hold up the others.
@@ -78,10 +78,11 @@ impl Person<'_> {
         let mut worst = None;
         for (code, list) in &self.client.lists {
             let mut contact = contacts.remove(code);
-            let list = self.list(code, list, look);
+            let list = OneList { given_up_by: &wire.given_up_by, ..self.list(code, list, look) };
             let end: Result<Option<Member>, Ended> = match contents.get(code) {
                 Some(content) => list.bring(content, &mut contact).await,
-                None if !was_there => Ok(None),
+                // What others left under the address goes, too.
+                None if !was_there && wire.given_up_by.is_empty() => Ok(None),
                 None => list.leave(address.as_deref(), &mut contact).await.map(|_| None),
             };
             if let Some(contact) = contact {

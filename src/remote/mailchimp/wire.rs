@@ -227,13 +227,14 @@ fn part(
             tags(labels.iter().filter_map(Value::as_str))
         }
     };
-    if tags.len() > limits::MAILCHIMP_TAGS_MAX {
-        return Err(odd("a membership has more than 40 labels"));
-    }
     if wanted == Wanted::Out {
         let nameless =
             Content { first_name: None, last_name: None, language: None, ..person.clone() };
         return Ok(Content { wanted, since, ..nameless });
+    }
+    // After that: nothing may keep an opt-out from being said.
+    if tags.len() > limits::MAILCHIMP_TAGS_MAX {
+        return Err(odd("a membership has more than 40 labels"));
     }
     Ok(Content { tags, wanted, since, ..person.clone() })
 }

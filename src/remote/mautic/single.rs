@@ -48,7 +48,8 @@ impl Mautic {
         };
         let result = match (push.action, progress) {
             (Action::Update { wire, .. }, Progress::Written(contact)) => {
-                call.agree(contact, &wire, true).await
+                let id = contact.id;
+                found(id, call.agree(contact, &wire, true).await)
             }
             (Action::Create { wire, look }, _) => call.create(&wire, look, looked_up).await,
             (Action::Update { remote_id, wire }, _) => {
@@ -102,9 +103,8 @@ impl Call<'_> {
 
     /// The contacts besides `mine` that have our address and that an edit of ours may take in: those without an owner.
     ///
-    /// One that carries a higher EMS id was given up by that person, since of those who share an address the lowest id owns
-    /// it: it is released first, so that no contact goes from one person to another in one write. One with a lower id is
-    /// not ours to take.
+    /// One that carries the EMS id of a person who has given the address up ([`Wire::given_up_by`]) is released first, so that
+    /// no contact goes from one person to another in one write. Anybody else may hold it rightfully.
     async fn give_way(
         &self,
         wire: &Wire,
@@ -118,8 +118,8 @@ impl Call<'_> {
         };
         let others: Vec<Contact> = found.into_iter().filter(|other| other.id != mine).collect();
         let is_ours = |other: &Contact| other.key().is_none_or(|key| key == self.key);
-        let is_given_up =
-            |other: &Contact| other.person().is_some_and(|person| person > self.entity.id);
+        let gave_up = |id| wire.given_up_by.contains(&EntityRef::new(self.entity.entity_type, id));
+        let is_given_up = |other: &Contact| other.person().is_some_and(gave_up);
         if let Some(other) = others.iter().find(|other| !is_ours(other) && !is_given_up(other)) {
             let text = format!(
                 "Contact {} has this address and carries another EMS id: correct it in Mautic, then replay this",
@@ -191,7 +191,33 @@ impl Call<'_> {
             return Err(stale("The id is another contact's"));
         }
         self.give_way(wire, mine.id, Some(found)).await?;
-        self.edit(mine.id, wire).await
+        // Who opted out is restricted first: an edit that is refused must not keep that from being said.
+        self.restrict(mine.clone(), wire).await?;
+        // What was written before a refusal is there: no hash proves what it holds.
+        self::found(mine.id, self.edit(mine.id, wire).await)
+    }
+
+    /// Adds the restrictions that are missing, and takes none away.
+    async fn restrict(&self, contact: Contact, wire: &Wire) -> Result<(), Ended> {
+        if contact.entries.is_none() {
+            // They are read after the edit.
+            return Ok(());
+        }
+        let entries = contact.entries.as_deref().unwrap_or_default();
+        for channel in Channel::ALL {
+            let statement = wire::statement(wire, channel);
+            if consent::step(statement, Restriction::of(entries, channel)) == Step::Add {
+                let body = json!({ "reason": consent::MANUAL, "comments": consent::COMMENT });
+                let path = path(contact.id, &format!("/dnc/{}/add", channel.name()));
+                let request = |http: &Http| http.request(Method::Post, &path).json(&body);
+                let answer = self.send(Intent::Write, request).await?;
+                if !answer.is_success() {
+                    let failure = answer::failure_of_known(&answer, Intent::Write);
+                    return self::found(contact.id, Ok(PushResult::Failed(failure))).and_then(Err);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// `PATCH`: all of our fields, exactly. An answer with another id says that the contact was merged into that one.

@@ -115,13 +115,21 @@ fn of_code(error: &ErrorObject, intent: Intent) -> Refusal {
         Some(meaning) => format!("Error {code}: {meaning}"),
         None => format!("Error {code}"),
     };
-    Refusal { code: Some(code), existing, failure: Failure::new(class(code), text) }
+    let class = match code {
+        UNKNOWN_ERROR | DATABASE_ERROR => after_sending(intent),
+        _ => class(code),
+    };
+    Refusal { code: Some(code), existing, failure: Failure::new(class, text) }
 }
+
+/// RunSignup's own troubles, which say nothing about whether a write was applied.
+const UNKNOWN_ERROR: i64 = 4;
+const DATABASE_ERROR: i64 = 5;
 
 /// The contract's table of classes, section 2.
 const fn class(code: i64) -> FailureClass {
     match code {
-        4 | 5 => FailureClass::Transient,
+        UNKNOWN_ERROR | DATABASE_ERROR => FailureClass::Transient,
         14 => FailureClass::Throttled,
         6 => FailureClass::Authentication,
         7 | 13 | 17 | 102 | 103 => FailureClass::Configuration,
@@ -200,8 +208,12 @@ mod tests {
     #[test]
     fn each_code_has_the_class_that_the_contract_gives_it() {
         use FailureClass as C;
-        let table: [(&[i64], C); 7] = [
-            (&[4, 5], C::Transient),
+        for code in [4, 5] {
+            let body = json!({"error": {"error_code": code}});
+            assert_eq!(judge(200, body.clone(), Intent::Read), C::Transient);
+            assert_eq!(judge(200, body, Intent::Write), C::Ambiguous, "it may have been applied");
+        }
+        let table: [(&[i64], C); 6] = [
             (&[14], C::Throttled),
             (&[6], C::Authentication),
             (&[7, 13, 17, 102, 103], C::Configuration),

@@ -174,6 +174,27 @@ impl Talk<'_> {
         Ok(None)
     }
 
+    /// The id that a registration got when it was transferred, by us or by people (contract, section 7b); `None` where it was
+    /// not.
+    pub(super) async fn transferred(&self, id: i64) -> Result<Option<i64>, Stop> {
+        let seat = self.client.memory.seat(id).map(|seat| seat.race_id);
+        let races = match seat {
+            Some(race) => vec![race],
+            None => self.all_races().await?,
+        };
+        for race in races {
+            let race = match self.race(race).await {
+                Ok(race) => race,
+                Err(stop) if stop.code() == Some(answer::RACE_NOT_FOUND) => continue,
+                Err(stop) => return Err(stop),
+            };
+            if let Some(removed) = self.removed(&race, id).await? {
+                return Ok(removed.new_id);
+            }
+        }
+        Ok(None)
+    }
+
     async fn at(&self, race: i64, id: i64) -> Result<Option<(Arc<Race>, Registration)>, Stop> {
         let race = match self.race(race).await {
             Ok(race) => race,

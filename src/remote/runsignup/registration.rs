@@ -133,12 +133,8 @@ impl Talk<'_> {
         }
         match self.locate(id, Some(wanted.race.id)).await? {
             None => Err(Stop::new(FailureClass::StaleMapping, "The registration is gone")),
-            // No call moves it to another race. What we imported can be removed there and added here.
-            Some((race, found)) if found.imported => {
-                self.remove(&race, &found).await?;
-                let text = "The registration is removed from the race where it stood";
-                Err(Stop::new(FailureClass::StaleMapping, text))
-            }
+            // No call moves it to another race, and to remove it before it stands here could lose the runner: a race that is
+            // mapped to a wrong one would take all of them along.
             Some(_) => Err(Stop::new(FailureClass::Rejected, ELSEWHERE)),
         }
     }

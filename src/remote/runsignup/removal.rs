@@ -3,23 +3,46 @@
 
 use serde_json::json;
 
+use std::sync::Arc;
+
 use super::directory::Race;
 use super::lookup::Search;
 use super::registration::registration_id;
 use super::rows::{self, Registration};
 use super::talk::{Stop, Talk};
 use crate::entity::EntityRef;
+use crate::limits;
 use crate::remote::{FailureClass, PushResult};
 
 impl Talk<'_> {
-    /// What stands nowhere is gone.
+    /// What stands nowhere, and was not transferred, is gone.
     pub(super) async fn delete(
         &self,
         remote_id: &str,
         entity: EntityRef,
     ) -> Result<PushResult, Stop> {
-        let id = registration_id(remote_id)?;
-        match self.locate(id, None).await? {
+        let mut id = registration_id(remote_id)?;
+        for _ in 0..limits::RUNSIGNUP_TRANSFERS_MAX {
+            let found = self.locate(id, None).await?;
+            if found.is_none()
+                && !self.client.memory.may_be_hidden(id)
+                && let Some(new_id) = self.transferred(id).await?
+            {
+                id = new_id;
+                continue;
+            }
+            return self.delete_found(id, entity, found).await;
+        }
+        Err(Stop::new(FailureClass::OurFault, "The registration was transferred too often"))
+    }
+
+    async fn delete_found(
+        &self,
+        id: i64,
+        entity: EntityRef,
+        found: Option<(Arc<Race>, Registration)>,
+    ) -> Result<PushResult, Stop> {
+        match found {
             Some((_, found)) if found.entity().is_some_and(|carried| carried != entity) => {
                 let text = "The registration carries another EMS id";
                 Err(Stop::new(FailureClass::StaleMapping, text))
@@ -83,6 +106,10 @@ impl Talk<'_> {
         let removed = rows::written_ids(&body).ok_or_else(|| {
             Stop::new(FailureClass::Ambiguous, "The answer to a delete can't be read")
         })?;
+        if removed.iter().any(|id| *id != found.id) {
+            let text = "The answer to a delete names another registration";
+            return Err(Stop::new(FailureClass::Ambiguous, text));
+        }
         // The answer lists what was removed; what it leaves out may have gone by another hand.
         if removed != [found.id] && self.standing(race, found.id).await?.is_some() {
             return Err(Stop::new(FailureClass::Rejected, NOT_REMOVED));

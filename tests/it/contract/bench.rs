@@ -40,6 +40,8 @@ impl<K: Kit> Bench<K> {
         let bench = Self::stranger(kit, change);
         let account = bench.client.account().await.expect("the simulator is set up for it");
         bench.client.stay_with(account);
+        // Whoever asks anew who the remote is after that has asked: what is struck next is about records.
+        bench.client.list(K::ENTITY, None).await.ok();
         bench
     }
 

@@ -40,7 +40,12 @@ pub(super) async fn a_senseless_success_is_never_success<K: Kit>(bench: &Bench<K
         let bench = bench.fresh().await;
         let writes = bench.writes();
         let rule = bench.strike_all(&fault);
-        for push in bench.of_every_kind(7, &record) {
+        for (kind, push) in bench.of_every_kind(7, &record).into_iter().enumerate() {
+            // A list that shows others only is a lie that no client can see through where records carry no key.
+            let lies = matches!(fault, Fault::Garbage { what: Garbage::StrangersRecord, .. });
+            if lies && LOOKS.contains(&kind) && !K::CARRIES_KEYS {
+                continue;
+            }
             let kind = format!("{fault:?} {:?}", push.action);
             let result = bench.one(push).await;
             match &result {

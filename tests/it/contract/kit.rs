@@ -32,9 +32,6 @@ pub(super) trait Kit: Sized + Send + Sync + 'static {
     const LOGS_IN: bool;
     /// A record that is not there any more was taken away by a person's decision, which stands: it is not made again.
     const ABSENCE_IS_A_DECISION: bool = false;
-
-    /// Whose the record with our key is, the engine alone says: another entity's id on it is taken for one that was given up.
-    const TAKES_OVER: bool = false;
     /// Every record shows whose it is. Otherwise only the sync record says so.
     const CARRIES_KEYS: bool = true;
     /// The remote says that nothing was found by a bare `[]`, so that this is no odd answer.

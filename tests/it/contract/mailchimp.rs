@@ -34,7 +34,6 @@ impl Kit for MailChimpKit {
 
     const ENTITY: EntityType = EntityType::Person;
     const LOGS_IN: bool = false;
-    const TAKES_OVER: bool = true;
     const ABSENCE_IS_A_DECISION: bool = true;
 
     async fn start() -> Self {

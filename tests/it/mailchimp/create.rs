@@ -6,6 +6,7 @@ use ems_sync_remotes::{Fault, Operation, Rule};
 use serde_json::json;
 
 use super::bench::{Bench, CLUB, EMAIL, NEWS, in_list, reader, remote_id, row, word};
+use crate::support::results::given_up;
 
 #[tokio::test]
 async fn a_person_becomes_a_member_of_each_of_their_lists() {
@@ -127,7 +128,10 @@ async fn a_member_under_an_old_hash_is_found() {
 async fn an_address_that_another_person_gave_up_is_taken_over() {
     let bench = Bench::new().await;
     bench.one(bench.create(50, &reader("SUBSCRIBED", 1))).await;
-    let result = bench.one(bench.create(42, &reader("SUBSCRIBED", 1))).await;
+    let create = bench.create(42, &reader("SUBSCRIBED", 1));
+    assert_eq!(word(&bench.one(create.clone()).await), "rejected", "nobody gave it up");
+    assert_eq!(bench.member(NEWS, EMAIL).ems_id.as_deref(), Some("50"));
+    let result = bench.one(given_up(create, 50)).await;
     assert_eq!(word(&result), "held");
     assert_eq!(bench.sim.rows(NEWS).len(), 1);
     assert_eq!(bench.member(NEWS, EMAIL).ems_id.as_deref(), Some("42"));

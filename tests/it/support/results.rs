@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ems_sync::remote::PushResult;
+use ems_sync::entity::{EntityRef, EntityType};
+use ems_sync::remote::{Action, Push, PushResult};
 
 /// Nothing here takes this long unless it hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,4 +28,13 @@ pub(crate) fn words(results: &BTreeMap<i64, PushResult>) -> BTreeMap<&'static st
         *words.entry(word(result)).or_default() += 1;
     }
     words
+}
+
+/// The push of an entity to which person `by` has given up the address that both want.
+pub(crate) fn given_up(mut push: Push, by: i64) -> Push {
+    let by = EntityRef::new(EntityType::Person, by);
+    if let Action::Create { wire, .. } | Action::Update { wire, .. } = &mut push.action {
+        wire.given_up_by.push(by);
+    }
+    push
 }
