@@ -85,17 +85,26 @@ impl Fields {
     }
 
     /// What they hold, by name, as `sync.lessens` understands it: columns that are not blank, and the elements of the
-    /// column `consents`.
+    /// column `consents`. Only texts and numbers can be blanked: a yes or no, a list or an object is no field of its own, and a
+    /// moment (`…_on`) is bookkeeping.
     #[must_use]
     pub fn holds(&self) -> Holds {
-        let is_blank =
-            |value: &Value| value.is_null() || value.as_str().is_some_and(|s| s.trim().is_empty());
-        let columns = self.0.iter().filter(|(name, value)| *name != CONSENTS && !is_blank(value));
+        let columns =
+            self.0.iter().filter(|(name, value)| !name.ends_with("_on") && is_filled(value));
         let consents = self.0.get(CONSENTS).and_then(Value::as_array).into_iter().flatten();
         Holds {
             columns: columns.map(|(name, _)| name.clone()).collect(),
             consents: consents.filter_map(|c| c.as_str().map(str::to_owned)).collect(),
         }
+    }
+}
+
+/// A text or number that says something.
+fn is_filled(value: &Value) -> bool {
+    match value {
+        Value::String(text) => !text.trim().is_empty(),
+        Value::Number(_) => true,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => false,
     }
 }
 

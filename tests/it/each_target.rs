@@ -1,0 +1,6 @@
+//! What must hold for each of the five targets, by the whole engine: what would withdraw many consents is held, `verify` finds what
+//! people did at the remote, certificates are checked before a byte is sent, and nothing leaks to any of them.
+
+mod bed;
+mod consent;
+mod tls;
