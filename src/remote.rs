@@ -433,6 +433,12 @@ pub trait Remote: Send + Sync + 'static {
         wanted.hash == held.hash
     }
 
+    /// By what names the record that holds `held` is not as it should be, sorted: those of the content, without what
+    /// [`Remote::is_as_wanted`] takes for no difference.
+    fn differing_fields(&self, wanted: &Wire, held: &Wire) -> Vec<String> {
+        wanted.differing_fields(held)
+    }
+
     /// Whether every record of ours carries its EMS id at the target, so that one without has lost it. Where it does not,
     /// the sync record alone says whose it is.
     fn carries_keys(&self) -> bool {
