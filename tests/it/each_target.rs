@@ -2,5 +2,9 @@
 //! people did at the remote, certificates are checked before a byte is sent, and nothing leaks to any of them.
 
 mod bed;
+mod canaries;
 mod consent;
+mod meddling;
 mod tls;
+mod verify;
+mod wiretap;
