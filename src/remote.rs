@@ -85,17 +85,26 @@ impl Fields {
     }
 
     /// What they hold, by name, as `sync.lessens` understands it: columns that are not blank, and the elements of the
-    /// column `consents`.
+    /// column `consents`. Only texts and numbers can be blanked: a yes or no, a list or an object is no field of its own, and a
+    /// moment (`…_on`) is bookkeeping.
     #[must_use]
     pub fn holds(&self) -> Holds {
-        let is_blank =
-            |value: &Value| value.is_null() || value.as_str().is_some_and(|s| s.trim().is_empty());
-        let columns = self.0.iter().filter(|(name, value)| *name != CONSENTS && !is_blank(value));
+        let columns =
+            self.0.iter().filter(|(name, value)| !name.ends_with("_on") && is_filled(value));
         let consents = self.0.get(CONSENTS).and_then(Value::as_array).into_iter().flatten();
         Holds {
             columns: columns.map(|(name, _)| name.clone()).collect(),
             consents: consents.filter_map(|c| c.as_str().map(str::to_owned)).collect(),
         }
+    }
+}
+
+/// A text or number that says something.
+fn is_filled(value: &Value) -> bool {
+    match value {
+        Value::String(text) => !text.trim().is_empty(),
+        Value::Number(_) => true,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => false,
     }
 }
 
@@ -422,6 +431,12 @@ pub trait Remote: Send + Sync + 'static {
     /// may be: what a remote forbids besides, by consent, is no difference.
     fn is_as_wanted(&self, wanted: &Wire, held: &Wire) -> bool {
         wanted.hash == held.hash
+    }
+
+    /// By what names the record that holds `held` is not as it should be, sorted: those of the content, without what
+    /// [`Remote::is_as_wanted`] takes for no difference.
+    fn differing_fields(&self, wanted: &Wire, held: &Wire) -> Vec<String> {
+        wanted.differing_fields(held)
     }
 
     /// Whether every record of ours carries its EMS id at the target, so that one without has lost it. Where it does not,

@@ -15,13 +15,19 @@
 --
 -- p_changed_on and p_traceparents run parallel to p_ids. Returns the ids that are owed now.
 -- Whether a projection row has less than the remote record holds: a consent that it has not, a column of p_holds that is
--- blank. Consents are the elements of its column `consents`, where it has one.
+-- blank. Consents are the elements of its column `consents`, where it has one. `Fields::holds` of the worker names what a row
+-- holds, by the same rule: only texts and numbers can be blanked, and a moment (`…_on`) is bookkeeping. Space is what Unicode
+-- says it is, whatever the collation.
 create or replace function sync.lessens(p_holds text[], p_consents text[], p_row jsonb) returns boolean
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $body$
-    select not coalesce(nullif(p_row -> 'consents', 'null'), '[]') ?& p_consents
-        or exists (select from unnest(p_holds) as h (name) where coalesce(btrim(p_row ->> h.name), '') = '')
+    select not coalesce(case when jsonb_typeof(p_row -> 'consents') = 'array' then p_row -> 'consents' end, '[]') ?& p_consents
+        or exists (
+            select from unnest(p_holds) as h (name)
+            where right(h.name, 3) <> '_on'
+              and (coalesce(jsonb_typeof(p_row -> h.name), 'null') not in ('string', 'number')
+                   or btrim(p_row ->> h.name, e'\t\n\u000B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000') = ''))
 $body$;
 comment on function sync.lessens is 'Whether a projection row has less than the remote record holds.';
 

@@ -7,6 +7,7 @@
 --
 -- Every projection has: id (the EMS id), modified_on (the greatest of all rows it reads), parents (none here), then the
 -- fields. When a wish was expressed is needed to tell a fresh opt-in from an old one; it is brought nowhere.
+-- `consents` is brought nowhere either: the lists that the person is to get mail from. The guard (G10) counts who loses one.
 -- An EMS with other tables replaces this view and keeps its columns.
 
 create or replace view sync.mailchimp_person as
@@ -15,12 +16,15 @@ select p.id,
        '{}'::text[] as parents,
        p.first_name, p.last_name, p.email, p.language,
        m.memberships,
-       e.opted_in as email_opted_in, e.modified_on as email_opted_in_on
+       e.opted_in as email_opted_in, e.modified_on as email_opted_in_on,
+       case when e.opted_in is not false then m.consents else '{}' end as consents
 from ems.person p
 cross join lateral (
     select max(l.modified_on) as modified_on,
            jsonb_object_agg(l.list_code, jsonb_build_object(
-               'status', l.status, 'labels', l.labels, 'modified_on', l.modified_on)) as memberships
+               'status', l.status, 'labels', l.labels, 'modified_on', l.modified_on)) as memberships,
+           coalesce(array_agg('list:' || l.list_code order by l.list_code)
+                    filter (where l.status in ('SUBSCRIBED', 'PENDING')), '{}') as consents
     from ems.list_membership l
     where l.person_id = p.id
 ) m

@@ -4,7 +4,8 @@
 -- there consists of. Nothing of identity documents, medical data or emergency contacts, nothing of teams and shirts.
 --
 -- A participant is shown once a race is chosen, and while not withdrawn: a withdrawn one is removed there if we imported it; one
--- who registered and paid there becomes a task for a person. A disqualified one has started and stays.
+-- who registered and paid there becomes a task for a person. A disqualified one has started and stays. So whatever takes a
+-- registration back is a delete for the guard (G10), and there is no column `consents`.
 --
 -- Every projection has: id (the EMS id), modified_on (the greatest of all rows it reads), parents (the entities
 -- that it names, as type:id), then the fields. Ids of parents are EMS ids: the worker puts the remote ones in.

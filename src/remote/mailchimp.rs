@@ -151,6 +151,10 @@ impl Remote for MailChimp {
         wire::is_as_wanted(wanted, held)
     }
 
+    fn differing_fields(&self, wanted: &Wire, held: &Wire) -> Vec<String> {
+        wire::differing_fields(wanted, held)
+    }
+
     fn wants_older_first(&self, _entity_type: EntityType) -> bool {
         false
     }

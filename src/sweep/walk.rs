@@ -150,7 +150,9 @@ impl<R: Remote> Verifier<R> {
             let (finding, reason) = verify::judge(&ours, Some(there));
             let mut found = found(id, record, Some(&row.remote_id), finding, reason);
             if finding == Finding::Different {
-                found.fields = want.map(|w| w.differing_fields(&row.wire)).unwrap_or_default();
+                found.fields = want
+                    .map(|want| self.remote.differing_fields(want, &row.wire))
+                    .unwrap_or_default();
             }
             found
         });

@@ -305,6 +305,11 @@ const fn unmappable(column: &'static str, reason: &'static str) -> Unmappable {
 /// Whether the lists hold what they should, as far as we may change them: somebody who left, whose address bounces or who
 /// has not confirmed stays as they are there, and a list that somebody was taken out of by people stays without them.
 pub(super) fn is_as_wanted(wanted: &Wire, held: &Wire) -> bool {
+    differing_fields(wanted, held).is_empty()
+}
+
+/// The lists in which somebody does not stand as they should.
+pub(super) fn differing_fields(wanted: &Wire, held: &Wire) -> Vec<String> {
     let (wanted, held) = (contents(wanted), contents(held));
     let agree = |code: &String, held: &Content| {
         let Some(wanted) = wanted.get(code) else { return false };
@@ -314,7 +319,7 @@ pub(super) fn is_as_wanted(wanted: &Wire, held: &Wire) -> bool {
         let as_wanted = Content { wanted: wanted.wanted, ..held.clone() };
         wanted.wanted != Wanted::Out && as_wanted.normal() == wanted.normal()
     };
-    held.iter().all(|(code, held)| agree(code, held))
+    held.iter().filter(|(code, held)| !agree(code, held)).map(|(code, _)| code.clone()).collect()
 }
 
 #[cfg(test)]

@@ -252,23 +252,29 @@ pub(super) fn has_content(content: &Map<String, Value>, wanted: &Wire) -> bool {
     aliases().all(|alias| content.get(alias) == wanted.body.get(alias))
 }
 
-/// Whether what a contact holds is as it should be: its fields are those that are wanted, and what forbids a channel is
-/// heeded. What Mautic forbids besides is no difference (design, "Consent").
+/// Whether what a contact holds is as it should be.
 pub(super) fn is_as_wanted(wanted: &Wire, held: &Wire) -> bool {
-    let word = |of: &Wire, channel| {
-        of.body.get(consent_keys(channel).0).and_then(Value::as_str).map(str::to_owned)
-    };
-    let is_heeded = |channel| {
-        let held = word(held, channel);
-        match statement(wanted, channel) {
+    held.body.is_object() && differing_fields(wanted, held).is_empty()
+}
+
+/// By what a contact is not as it should be: fields that are not those that are wanted, and channels where what forbids them is
+/// not heeded. What Mautic forbids besides is no difference (design, "Consent").
+pub(super) fn differing_fields(wanted: &Wire, held: &Wire) -> Vec<String> {
+    let is_heeded = |channel: &Channel| {
+        let held = held.body.get(consent_keys(*channel).0).and_then(Value::as_str);
+        match statement(wanted, *channel) {
             Statement::None => true,
-            Statement::OptedOut => matches!(held.as_deref(), Some(OPTED_OUT | RESTRICTED)),
+            Statement::OptedOut => matches!(held, Some(OPTED_OUT | RESTRICTED)),
             // An entry of our own that an opt-in has not taken away is for people to see.
-            Statement::OptedIn(_) => held.as_deref() != Some(OPTED_OUT),
+            Statement::OptedIn(_) => held != Some(OPTED_OUT),
         }
     };
-    held.body.as_object().is_some_and(|content| has_content(content, wanted))
-        && Channel::ALL.into_iter().all(is_heeded)
+    let fields = aliases().filter(|alias| held.body.get(alias) != wanted.body.get(alias));
+    let channels = Channel::ALL.into_iter().filter(|channel| !is_heeded(channel));
+    let names = fields.chain(channels.map(|channel| consent_keys(channel).0));
+    let mut names: Vec<String> = names.map(str::to_owned).collect();
+    names.sort_unstable();
+    names
 }
 
 fn wire_of(body: Map<String, Value>) -> Wire {

@@ -148,7 +148,10 @@ fn what_the_remote_restricts_is_no_difference_and_everything_else_is() {
         assert!(is_as_wanted(&wanted, &held("news", there)));
     }
     let renamed = Content { last_name: None, ..content.clone() };
-    assert!(!is_as_wanted(&wanted, &held("news", renamed)));
+    assert!(!is_as_wanted(&wanted, &held("news", renamed.clone())));
+    let both = wire(row(json!({"news": member("SUBSCRIBED"), "club": member("SUBSCRIBED")})));
+    let there = wire_of([("news", &renamed), ("club", &content)]);
+    assert_eq!(differing_fields(&both, &there), ["news"], "the other list is as it should be");
     assert!(
         !is_as_wanted(&wanted, &held("club", content.clone())),
         "a list that it should not be in"

@@ -151,6 +151,8 @@ fn what_mautic_forbids_besides_is_no_difference() {
         let content = from_answer(all.as_object().unwrap()).unwrap();
         let held = held_wire(&content, &entries, None);
         assert_eq!(is_as_wanted(&wanted, &held), expected, "{opted_in} {entries:?}");
+        let named: &[&str] = if expected { &[] } else { &["dnc_email"] };
+        assert_eq!(differing_fields(&wanted, &held), named, "{opted_in} {entries:?}");
         let other = from_answer(
             json!({"ems_person_id": "42", "email": "b@example.org"}).as_object().unwrap(),
         );

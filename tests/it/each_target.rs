@@ -1,0 +1,10 @@
+//! What must hold for each of the five targets, by the whole engine: what would withdraw many consents is held, `verify` finds what
+//! people did at the remote, certificates are checked before a byte is sent, and nothing leaks to any of them.
+
+mod bed;
+mod canaries;
+mod consent;
+mod meddling;
+mod tls;
+mod verify;
+mod wiretap;
