@@ -94,12 +94,14 @@ impl Screen {
         self.line(&format!("  {mark} {rest}"));
     }
 
-    /// What a program printed; what is too wide for this is cut, and ends in “…”.
+    /// What a program printed. A wide table is moved to the left; what is still too wide is cut, and ends in “…”.
     pub(crate) fn quote(&mut self, command: &str, text: &str) {
         let command = self.styled(BOLD, &format!("$ {command}"));
         self.line(&format!("{INDENT}{command}"));
+        let widest = text.lines().map(|line| line.trim_end().chars().count()).max().unwrap_or(0);
+        let indent = " ".repeat(WIDEST.saturating_sub(widest).min(INDENT.len()));
         for line in text.trim_end().lines() {
-            let mut line = format!("{INDENT}{line}").trim_end().to_owned();
+            let mut line = format!("{indent}{line}").trim_end().to_owned();
             if line.chars().count() > WIDEST {
                 line = line.chars().take(WIDEST - 1).collect::<String>() + "…";
             }
