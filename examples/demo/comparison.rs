@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::ems::Ems;
-use crate::tagserver::{TagServer, number, text};
+use crate::remote::{number, text};
+use crate::tagserver::TagServer;
 
 /// What TagServer must hold of each row: relations are named by the EMS id of their target.
 const EXPECTED: [(Resource, &str); 8] = [

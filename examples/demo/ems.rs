@@ -78,7 +78,7 @@ impl Ems {
             &all(runners, |r| r.first_name.as_str()),
             &all(runners, |r| r.last_name.as_str()),
             &all(runners, |r| r.email.as_deref()),
-            &all(runners, |r| r.phone.as_str()),
+            &all(runners, |r| r.phone.as_deref()),
             &all(runners, |r| r.born),
             &all(runners, |r| r.gender),
             &all(runners, |r| r.language),

@@ -1,19 +1,21 @@
 //! A race with 2,000 runners, told with the real program: an EMS in Postgres, the worker `ems-sync` as a process, and
-//! a simulated TagServer. `make demo` starts it beside a private Postgres and RabbitMQ.
+//! all five remotes, simulated. `make demo` starts it beside a private Postgres and RabbitMQ.
 //!
-//! Each step says what happened and how fast. At the end EMS and TagServer are compared field by field; the exit
-//! code is 0 only if they agree and every check on the way held.
+//! Each step says what happened and how fast. At the end EMS and TagServer are compared field by field, and each of the
+//! five is verified; the exit code is 0 only if all agree and every check on the way held.
 //!
 //! - `story/` is the story; read it to see what the worker does
-//! - `stage` builds database, TagServer and worker, and waits for facts (never for a while)
+//! - `stage` builds database, remotes and worker, and waits for facts (never for a while)
 //! - `comparison` is a second implementation of the mapping
-//! - `ems`, `tagserver`, `worker`, `process`, `screen`, `environment` are the parts; `runners` and `names` invent people
+//! - `ems`, `remote`, `tagserver`, `platforms`, `worker`, `process`, `screen`, `environment` are the parts; `runners` and `names` invent people
 
 mod comparison;
 mod ems;
 mod environment;
 mod names;
+mod platforms;
 mod process;
+mod remote;
 mod runners;
 mod screen;
 mod stage;
@@ -33,7 +35,7 @@ use crate::environment::Services;
 use crate::screen::{Screen, took};
 use crate::stage::Stage;
 
-/// A race, from the first entry to the last comparison: `ems-sync` between an EMS and a simulated `TagServer`.
+/// A race, from the first entry to the last comparison: `ems-sync` between an EMS and five simulated remotes.
 #[derive(Debug, Parser)]
 #[command(name = "demo")]
 struct Arguments {
@@ -97,7 +99,11 @@ async fn verdict(stage: &mut Stage, end: Result<End>, began: Instant) -> ExitCod
     let time = took(began.elapsed());
     match (end, stage.screen.wrong()) {
         (Ok(End::Told), 0) => {
-            stage.screen.check(true, "EMS and TagServer agree. The whole story took", &time);
+            stage.screen.check(
+                true,
+                "The EMS and all five remotes agree. The whole story took",
+                &time,
+            );
             ExitCode::SUCCESS
         }
         (Ok(End::Told), wrong) => {

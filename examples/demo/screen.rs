@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use crate::environment::variable;
 
 const WIDTH: usize = 80;
+/// Where what programs print is cut.
+const WIDEST: usize = 100;
 const INDENT: &str = "    ";
 /// Where the figures end.
 const FIGURES: usize = 76;
@@ -92,12 +94,18 @@ impl Screen {
         self.line(&format!("  {mark} {rest}"));
     }
 
-    /// What a program printed.
+    /// What a program printed. A wide table is moved to the left; what is still too wide is cut, and ends in “…”.
     pub(crate) fn quote(&mut self, command: &str, text: &str) {
         let command = self.styled(BOLD, &format!("$ {command}"));
         self.line(&format!("{INDENT}{command}"));
+        let widest = text.lines().map(|line| line.trim_end().chars().count()).max().unwrap_or(0);
+        let indent = " ".repeat(WIDEST.saturating_sub(widest).min(INDENT.len()));
         for line in text.trim_end().lines() {
-            self.line(format!("{INDENT}{line}").trim_end());
+            let mut line = format!("{indent}{line}").trim_end().to_owned();
+            if line.chars().count() > WIDEST {
+                line = line.chars().take(WIDEST - 1).collect::<String>() + "…";
+            }
+            self.line(&line);
         }
     }
 

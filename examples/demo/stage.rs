@@ -1,4 +1,4 @@
-//! The stage of the demo: database, TagServer and worker, and how the story waits for what happens between them.
+//! The stage of the demo: database, remotes and worker, and how the story waits for what happens between them.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,9 +10,11 @@ use jiff::Timestamp;
 
 use crate::ems::{Change, Ems};
 use crate::environment::Services;
+use crate::platforms::Platforms;
+use crate::remote::{Remote, Writes};
 use crate::runners::Entries;
 use crate::screen::{Screen, count, took};
-use crate::tagserver::{TagServer, Writes};
+use crate::tagserver::TagServer;
 use crate::worker::Worker;
 
 /// Nothing in the story takes this long, unless it hangs.
@@ -23,6 +25,7 @@ pub(crate) struct Stage {
     pub(crate) screen: Screen,
     pub(crate) ems: Ems,
     pub(crate) tagserver: TagServer,
+    pub(crate) platforms: Platforms,
     pub(crate) worker: Worker,
     pub(crate) entries: Entries,
     /// How many enter at first.
@@ -38,7 +41,7 @@ impl Stage {
         services: &Services,
         runners: usize,
     ) -> Result<Self> {
-        screen.step("An EMS, a TagServer, and a worker between them");
+        screen.step("An EMS, five remotes, and a worker between them");
         screen.say(
             "All of it is private to this run, and all people are invented. A ✓ marks what has to be so: the demo \
              fails if it is not.",
@@ -46,11 +49,17 @@ impl Stage {
         let folder = folder()?;
         let ems = Ems::create(&services.database_url).await?;
         screen.figure("EMS: a new database in Postgres", ems.name());
-        let tagserver = TagServer::start(&folder.join("tagserver-ca.pem")).await?;
+        let tagserver = TagServer::start(&folder).await?;
         screen.figure("TagServer, simulated: HTTPS, private CA, JWT", tagserver.base_url());
+        let platforms = Platforms::start(&folder).await?;
+        for remote in platforms.all() {
+            let name = title(remote.name());
+            screen.figure(&format!("{name}, simulated: HTTPS, private CA"), remote.base_url());
+        }
         let prefix = ems.name().replace('_', "-");
         let url = ems.url()?;
-        let mut worker = Worker::new(&url, &services.amqp_url, &prefix, &tagserver, &folder)?;
+        let mut worker =
+            Worker::new(&url, &services.amqp_url, &prefix, (&tagserver, &platforms), &folder)?;
         let began = Instant::now();
         worker.run(&["migrate"]).await?;
         screen.figure(
@@ -64,6 +73,7 @@ impl Stage {
             screen,
             ems,
             tagserver,
+            platforms,
             worker,
             entries: Entries::new(),
             runners,
@@ -74,18 +84,18 @@ impl Stage {
     /// Ends all processes in order. The database goes too, unless somebody may want to look into it.
     pub(crate) async fn strike(mut self) -> Result<()> {
         let worker = self.worker.stop().await;
-        let tagserver = self.tagserver.stop().await;
+        let remotes = self.tagserver.stop().await.and(self.platforms.stop().await);
         if self.screen.wrong() > 0 {
             self.screen.note(&format!("Database {} is kept.", self.ems.name()));
         } else {
             self.ems.drop_database().await?;
         }
-        worker.and(tagserver)
+        worker.and(remotes)
     }
 
     /// Waits until nothing is left to be done.
     pub(crate) async fn settle(&mut self) -> Result<()> {
-        within("All changes are at TagServer", async {
+        within("All changes are where they belong", async {
             let mut most = 0;
             let began = Instant::now();
             loop {
@@ -144,6 +154,29 @@ impl Stage {
         Ok(since(change.committed_on, within(&what, answered).await?))
     }
 
+    /// From the commit until the remote has answered the last write about this entity that it has applied; of
+    /// `wanted` such writes (two lists take two).
+    pub(crate) async fn arrival_at(
+        remote: &Remote,
+        mark: u64,
+        change: &Change,
+        id: i64,
+        wanted: usize,
+    ) -> Result<Duration> {
+        let external_id = id.to_string();
+        let is_it = |entry: &&Entry| {
+            let mut rows = entry.rows.iter().filter(|row| row.effect != Effect::Refused);
+            entry.operation.is_write()
+                && entry.ended_at.is_some()
+                && rows.any(|row| row.external_id.as_deref() == Some(&external_id))
+        };
+        let answered = remote.until(mark, |entries| {
+            entries.iter().filter(is_it).nth(wanted - 1).and_then(|entry| entry.ended_at)
+        });
+        let what = format!("A change of {id} is at {}", title(remote.name()));
+        Ok(since(change.committed_on, within(&what, answered).await?))
+    }
+
     /// The writes since `mark`, and how long after the commit the last of them was answered.
     pub(crate) async fn outcome(&self, mark: u64, change: &Change) -> Result<(Writes, Duration)> {
         let writes = self.tagserver.writes_since(mark).await?;
@@ -160,6 +193,18 @@ impl Stage {
         for line in self.worker.last_words() {
             self.screen.line(&format!("      {line}"));
         }
+    }
+}
+
+/// A remote's name for people.
+pub(crate) fn title(name: &str) -> &str {
+    match name {
+        "tagserver" => "TagServer",
+        "mautic" => "Mautic",
+        "mailchimp" => "MailChimp",
+        "runsignup" => "RunSignup",
+        "chatwoot" => "Chatwoot",
+        other => other,
     }
 }
 

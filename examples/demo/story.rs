@@ -1,5 +1,8 @@
 //! The story, in the order in which it is told.
 
+mod apart;
+mod consent;
+mod everywhere;
 mod finish;
 mod preparations;
 mod race_day;
@@ -13,7 +16,10 @@ pub(crate) use finish::stay_up;
 
 pub(crate) async fn tell(stage: &mut Stage) -> Result<()> {
     preparations::event_announced(stage).await?;
+    everywhere::opened_at_runsignup(stage).await?;
     preparations::runners_enter(stage).await?;
+    everywhere::one_appears_everywhere(stage).await?;
+    everywhere::family_shares(stage).await?;
 
     race_day::name_corrected(stage).await?;
     race_day::nothing_to_write(stage).await?;
@@ -28,5 +34,12 @@ pub(crate) async fn tell(stage: &mut Stage) -> Result<()> {
     trouble::triggers_off(stage).await?;
     trouble::worker_killed(stage).await?;
 
-    finish::compared(stage).await
+    consent::unsubscribed_there(stage).await?;
+    consent::mass_opt_out(stage).await?;
+    apart::mautic_offline(stage).await?;
+    apart::edited_at_chatwoot(stage).await?;
+
+    finish::compared(stage).await?;
+    finish::verified(stage).await?;
+    finish::seen_by_the_worker(stage).await
 }

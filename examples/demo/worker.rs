@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use crate::environment::variable;
+use crate::platforms::Platforms;
 use crate::process::{self, Process, Variables};
+use crate::remote::Remote;
 use crate::tagserver::{self, TagServer};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,35 +27,30 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// A worker between this database and this TagServer. Starts nothing yet.
+    /// A worker between this database and these remotes. Starts nothing yet.
     pub(crate) fn new(
         database_url: &str,
         amqp_url: &str,
         prefix: &str,
-        tagserver: &TagServer,
+        (tagserver, platforms): (&TagServer, &Platforms),
         folder: &Path,
     ) -> Result<Self> {
         let ops = free_address()?;
-        let ca_file = tagserver.ca_file().to_string_lossy();
         let settings = [
             ("DATABASE__URL", database_url),
             ("BROKER__URL", amqp_url),
             ("BROKER__PREFIX", prefix),
             ("OPS__LISTEN", &ops),
             ("OPS__TOKEN", API_TOKEN),
-            ("TARGETS__TAGSERVER__ENABLED", "true"),
-            ("TARGETS__TAGSERVER__BASE_URL", tagserver.base_url()),
-            ("TARGETS__TAGSERVER__CA_FILE", &ca_file),
-            ("TARGETS__TAGSERVER__USERNAME", tagserver::USER),
-            ("TARGETS__TAGSERVER__PASSWORD", tagserver::PASSWORD),
-            // Shorter than the defaults: TagServer is on this machine, and nobody wants to watch a demo wait.
-            ("TARGETS__TAGSERVER__TIMEOUT", "5s"),
-            ("TARGETS__TAGSERVER__SETTLE", "1s"),
         ];
         let mut variables: Variables = settings
             .iter()
             .map(|(key, value)| (format!("EMS_SYNC__{key}").into(), OsString::from(value)))
             .collect();
+        variables.extend(target(tagserver, "", &tagserver::SETTINGS));
+        for (remote, path) in platforms.all().into_iter().zip(["", "/3.0", "/rest", ""]) {
+            variables.extend(target(remote, path, Platforms::settings(remote.name())));
+        }
         variables.extend(variable("EMS_SYNC_LOG").map(|filter| ("EMS_SYNC_LOG".into(), filter)));
         let log = folder.join("worker.log");
         File::create(&log).with_context(|| format!("{} can't be written", log.display()))?;
@@ -75,16 +72,27 @@ impl Worker {
         &self.ops_url
     }
 
-    /// Runs `ems-sync` with these arguments to its end, and returns what it prints.
+    /// Runs `ems-sync` with these arguments to its end, and returns what it prints. It must succeed.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Result<String> {
+        let (code, text) = self.ask(arguments).await?;
+        anyhow::ensure!(
+            code == Some(0),
+            "`ems-sync {}` failed ({}): {text}",
+            arguments.join(" "),
+            code.map_or_else(|| "by a signal".to_owned(), |code| format!("exit code {code}"))
+        );
+        Ok(text)
+    }
+
+    /// The same with its exit code, whatever that is.
+    pub(crate) async fn ask(&self, arguments: &[&str]) -> Result<(Option<i32>, String)> {
         let mut command = process::command(&self.program, arguments, &self.variables);
         command.stdout(Stdio::piped()).stderr(self.log_file()?);
         let output = tokio::time::timeout(PATIENCE, command.output());
         let what = || format!("`ems-sync {}`", arguments.join(" "));
         let output = output.await.with_context(what)?.with_context(what)?;
         let text = String::from_utf8(output.stdout)?;
-        anyhow::ensure!(output.status.success(), "{} failed ({}): {text}", what(), output.status);
-        Ok(text)
+        Ok((output.status.code(), text))
     }
 
     /// Starts `ems-sync run`, waits until it is ready, and says how long that took.
@@ -145,6 +153,25 @@ impl Worker {
         let file = File::options().append(true).open(&self.log);
         file.with_context(|| format!("{} can't be written", self.log.display()))
     }
+}
+
+/// The variables of one target.
+fn target(remote: &Remote, path: &str, more: &[(&str, &str)]) -> Variables {
+    let base_url = format!("{}{path}", remote.base_url());
+    let ca_file = remote.ca_file().to_string_lossy();
+    let usual = [
+        ("ENABLED", "true"),
+        ("BASE_URL", base_url.as_str()),
+        ("CA_FILE", &ca_file),
+        // Shorter than the defaults: the remotes are on this machine, and nobody wants to watch a demo wait.
+        ("TIMEOUT", "5s"),
+        ("SETTLE", "1s"),
+    ];
+    let name = remote.name().to_uppercase();
+    let variable = |(key, value): (&str, &str)| {
+        (format!("EMS_SYNC__TARGETS__{name}__{key}").into(), OsString::from(value))
+    };
+    usual.into_iter().chain(more.iter().copied()).map(variable).collect()
 }
 
 /// A port that is free now.

@@ -1,4 +1,4 @@
--- An organisation announces its event: three races, each with the start groups A to D. One statement, 17 rows.
+-- An organisation announces its event: four races, each with the start groups A to D. One statement, 22 rows.
 with organisation as (
     insert into ems.organisation (name, email, country)
     values ('Umkhomazi Striders', 'races@striders.example', 'ZA')
@@ -17,7 +17,7 @@ with organisation as (
     insert into ems.race (event_id, name, distance_meters, start_time, max_entries, fee, currency)
     select event.id, r.name, meters, (local + starts) at time zone 'Africa/Johannesburg', 5000, fee, 'ZAR'
     from event, day, (values ('Marathon', 42195, time '05:30', 650.00), ('Half marathon', 21098, '06:00', 420.00),
-                             ('10 km', 10000, '06:45', 180.00)) r (name, meters, starts, fee)
+                             ('10 km', 10000, '06:45', 180.00), ('5 km', 5000, '07:15', 90.00)) r (name, meters, starts, fee)
     returning id, start_time
 ), start_group as (
     insert into ems.start_group (race_id, name, seq, start_time)

@@ -1,4 +1,5 @@
--- Runners enter: person, registration, place in a start group, tag. One statement, whatever their number.
+-- Runners enter: person, registration, place in a start group, tag, and mailing lists. One statement, whatever their
+-- number. Returns how many rows TagServer gets; memberships are none of its business.
 with given as (
     select *
     from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[],
@@ -29,6 +30,12 @@ with given as (
     join registration e using (person_id)
     join ems.start_group s on s.race_id = r.race_id and s.name = r.start_group
     returning id
+), reader as (
+    -- Who gives an address gets the news, and in one case of three the club's letter.
+    insert into ems.list_membership (person_id, list_code, status)
+    select person_id, list_code, 'SUBSCRIBED'
+    from runner, unnest(case when n % 3 = 0 then array['news', 'club'] else array['news'] end) list_code
+    where email is not null
 ), tagged as (
     insert into ems.tag (person_id, number, barcode, uuid, bib_number, valid_from)
     select person_id, tag, 'UMK' || bib, tag_uuid, bib, now()

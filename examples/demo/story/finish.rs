@@ -1,11 +1,12 @@
 //! The end: everything is compared, the worker is asked how it sees things, and on a terminal it stays up.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use ems_sync_remotes::tagserver::Resource;
+use serde_json::Value;
 
 use crate::comparison::{Comparison, Tally};
 use crate::screen::count;
-use crate::stage::Stage;
+use crate::stage::{Stage, title};
 use crate::worker::API_TOKEN;
 
 pub(super) async fn compared(stage: &mut Stage) -> Result<()> {
@@ -40,7 +41,50 @@ pub(super) async fn compared(stage: &mut Stage) -> Result<()> {
     let idle = stage.idle_writes;
     stage.screen.check(idle == 0, "Writes for changes that were none", &count(idle));
     stage.screen.figure("Requests in all", &count(counters.requests));
+    Ok(())
+}
 
+/// Each target's own verification: the whole of it is read and compared with what the EMS wants there.
+pub(super) async fn verified(stage: &mut Stage) -> Result<()> {
+    stage.screen.step("ems-sync verify reads all five, and compares");
+    let heads = ["matched", "missing", "different", "orphaned", "waiting"];
+    stage.screen.line(&counts("", &heads.map(str::to_owned)));
+    let mut agreeing = 0_u64;
+    for target in ["tagserver", "mautic", "mailchimp", "runsignup", "chatwoot"] {
+        let (code, text) = stage.worker.ask(&["verify", "--target", target, "--json"]).await?;
+        let document: Value = serde_json::from_str(&text)
+            .with_context(|| format!("`ems-sync verify --target {target}` failed: {text}"))?;
+        let number = |name: &str| document.get(name).and_then(Value::as_u64).unwrap_or_default();
+        let numbers = heads.map(number);
+        stage.screen.line(&counts(title(target), &numbers.map(count)));
+        let [matched, rest @ ..] = numbers;
+        let agrees = code == Some(0) && matched > 0 && rest == [0; 4];
+        agreeing += u64::from(agrees);
+        if !agrees {
+            for row in document.get("rows").and_then(Value::as_array).into_iter().flatten().take(10)
+            {
+                stage.screen.note(&row.to_string());
+            }
+        }
+    }
+    stage.screen.note(
+        "“Matched” is also what is rightly not there: who shares somebody else's address, and who runs a race that is not \
+         open at RunSignup.",
+    );
+    stage.screen.check(agreeing == 5, "Remotes that agree with the EMS", &count(agreeing));
+    for remote in stage.platforms.all() {
+        let violations = remote.violations().await?;
+        let fact = format!("Breaches of {}'s contract", title(remote.name()));
+        let number = count(u64::try_from(violations.len())?);
+        stage.screen.check(violations.is_empty(), &fact, &number);
+        for violation in violations.iter().take(10) {
+            stage.screen.note(&format!("{} {}", violation.code, violation.detail));
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn seen_by_the_worker(stage: &mut Stage) -> Result<()> {
     stage.screen.step("How the worker sees it");
     for arguments in [["status"].as_slice(), &["explain", "--bib", "00042"]] {
         let text = stage.worker.run(arguments).await?;
@@ -64,6 +108,13 @@ pub(crate) fn stay_up(stage: &mut Stage) -> Result<()> {
         ("EMS", format!("psql {ems}")),
     ] {
         stage.screen.line(&format!("    {what:<10} {how}"));
+    }
+    let platforms = stage.platforms.all();
+    for (remote, rows) in
+        platforms.into_iter().zip(["contacts", "members", "registrations", "contacts"])
+    {
+        let (what, url) = (title(remote.name()), remote.control_url());
+        stage.screen.line(&format!("    {what:<10} curl {url}/_sim/rows/{rows}"));
     }
     Ok(())
 }
@@ -91,6 +142,10 @@ fn row(name: &str, tally: &Tally) -> String {
 
 fn columns(name: &str, [a, b, c, d, e, f, g]: &[String; 7]) -> String {
     format!("    {name:<13}{a:>6}{b:>11}{c:>7}{d:>11}{e:>9}{f:>10}{g:>9}")
+}
+
+fn counts(name: &str, [a, b, c, d, e]: &[String; 5]) -> String {
+    format!("    {name:<13}{a:>10}{b:>11}{c:>13}{d:>12}{e:>11}")
 }
 
 const fn name(resource: Resource) -> &'static str {

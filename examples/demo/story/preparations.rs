@@ -18,8 +18,8 @@ pub(super) async fn event_announced(stage: &mut Stage) -> Result<()> {
         .text("select to_char(start_date_time at time zone timezone, 'FMDD FMMonth YYYY') from ems.event")
         .await?;
     stage.screen.say(&format!(
-        "The Umkhomazi Striders invite to the Umkhomazi River Marathon on {day}: marathon, half marathon and \
-         10 km, each with the start groups A to D."
+        "The Umkhomazi Striders invite to the Umkhomazi River Marathon on {day}: marathon, half marathon, \
+         10 km and 5 km, each with the start groups A to D."
     ));
     stage.settle().await?;
     let (writes, after) = stage.outcome(mark, &change).await?;
@@ -60,7 +60,7 @@ pub(super) async fn runners_enter(stage: &mut Stage) -> Result<()> {
         &count(writes.requests),
     );
     screen.check(writes.rows == change.rows, "Rows written at TagServer", &count(writes.rows));
-    Ok(())
+    super::everywhere::who_is_where(stage).await
 }
 
 /// Who they are.
@@ -73,10 +73,11 @@ fn introduce(stage: &mut Stage, runners: &[Runner]) {
         count(u64::try_from(runners.iter().filter(holds).count()).unwrap_or(u64::MAX))
     };
     stage.screen.say(&format!(
-        "{} of them share an e-mail address with their family, {} have none. Bibs have leading zeros. Names come \
-         in many scripts, {} of them in decomposed Unicode:",
+        "{} of them give an e-mail address, {} share it with their family: only these are known to Mautic, MailChimp \
+         and Chatwoot, and all go to TagServer. Bibs have leading zeros. Names come in many scripts, {} of them in \
+         decomposed Unicode:",
+        counted_if(&|runner| runner.email.is_some()),
         counted_if(&shared),
-        counted_if(&|runner| runner.email.is_none()),
         counted_if(&|runner| runner.is_decomposed()),
     ));
     for language in SHOWN_LANGUAGES {

@@ -5,9 +5,9 @@ use ems_sync_remotes::tagserver::Resource;
 use ems_sync_remotes::{Effect, Entry};
 use jiff::Timestamp;
 
+use crate::remote::text;
 use crate::screen::{count, counted, took};
 use crate::stage::{Stage, since, within};
-use crate::tagserver::text;
 
 const LATENCY: &str = "From the commit to TagServer's answer";
 

@@ -24,11 +24,13 @@ pub(super) async fn name_rejected(stage: &mut Stage) -> Result<()> {
     let bib = runner.bib.clone();
     let change = stage.ems.register(&runners).await?;
     let id = person_with_bib(stage, &bib).await?;
-    let person = format!("from sync.record where entity_type = 'person' and entity_id = {id}");
+    let person = format!(
+        "from sync.record where target = 'tagserver' and entity_type = 'person' and entity_id = {id}"
+    );
     let is_known = format!(
         "exists (select {person} and state = 'rejected') and exists (select from sync.record r
          join ems.event_participant p on p.id = r.entity_id
-         where r.entity_type = 'event_participant' and p.person_id = {id} and r.state = 'waiting')"
+         where r.target = 'tagserver' and r.entity_type = 'event_participant' and p.person_id = {id} and r.state = 'waiting')"
     );
     within("The person is rejected, and the registration waits", stage.ems.until(&is_known))
         .await?;
@@ -69,8 +71,10 @@ pub(super) async fn tagserver_offline(stage: &mut Stage) -> Result<()> {
     stage.screen.figure("The worker stops trying: its breaker opens after", &took(noticed));
     // All of it has been routed, and none of it can have been done.
     within("The outbox is empty", stage.ems.until("not exists (select from sync.outbox)")).await?;
-    let owed =
-        stage.ems.count("select count(*) from sync.record where owed_gen > done_gen").await?;
+    let owed = stage
+        .ems
+        .count("select count(*) from sync.tagserver_record where owed_gen > done_gen")
+        .await?;
     stage.screen.check(owed == rows, "Rows that are owed to TagServer, in Postgres", &count(owed));
     let mark = stage.tagserver.mark().await?;
     stage.tagserver.set_offline(false).await?;
