@@ -151,6 +151,8 @@ fn modules_begin_with_what_they_are_and_have_names_that_say_it() {
         for bucket in ["mod", "util", "utils", "common", "helpers", "misc", "types"] {
             assert_ne!(stem, bucket, "{}", path.display());
         }
+        // A remote's way to write a cleared date is no mark of ours.
+        let text = text.replace("XXXX-XX-XX", "");
         for word in ["FIXME", "XXX", "TODO"] {
             assert!(!text.contains(word), "{} has a {word}", path.display());
         }

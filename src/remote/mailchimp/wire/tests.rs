@@ -1,3 +1,5 @@
+//! The mapping of a person to the lists, and what counts as a difference.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! The mapping of registrations and persons: what is sent, what is held, and that neither depends on spelling.
+
 use proptest::prelude::*;
 
 use super::*;
