@@ -131,7 +131,8 @@ pub(super) async fn triggers_off(stage: &mut Stage) -> Result<()> {
     let entered = stage.ems.register(&stage.entries.next(10)).await?;
     let sql = "update ems.person set last_name = last_name || ' Nkosi' where id % 80 = 1";
     let renamed = stage.ems.change(&[sql]).await?;
-    let of_three = "from ems.person where id % 700 = 5 and id <= 2000";
+    let first = stage.runners.min(2_000);
+    let of_three = format!("from ems.person where id % 700 = 5 and id <= {first}");
     let gone = stage.ems.count(&format!("select count(*) {of_three}")).await?;
     let before = stage.ems.count(ALL_ROWS).await?;
     stage.ems.change(&[&format!("delete {of_three}")]).await?;
