@@ -9,7 +9,7 @@
 --
 -- Returns ('key', type, id, owner, holder, whether the holder waits for this one), ('given_up', type, id of an owner, null,
 -- another one that wants its key and surely has no record), ('holds_another', type, id) where its record holds another key
--- than it wants, and ('owed', type, id) for others.
+-- than it wants, or none, and ('owed', type, id) for others.
 create or replace function sync.match_keys(
     p_target text,
     p_owner  uuid,
@@ -81,7 +81,9 @@ begin
         select 'holds_another', w.entity_type, w.entity_id, null::bigint, null::bigint, false
         from unnest(p_types, p_ids, p_keys) as w (entity_type, entity_id, key)
         join sync.record r on r.target = p_target and r.entity_type = w.entity_type and r.entity_id = w.entity_id
-        where w.key is not null and r.remote_id is not null and r.match_key is not null and r.match_key <> decode(w.key, 'hex')
+        where w.key is not null and r.remote_id is not null
+          -- Or none: it was made when none was wanted, as far as its create is confirmed.
+          and (r.match_key <> decode(w.key, 'hex') or r.match_key is null and r.intent_on is null)
         union all
         -- The owner alone may take over what the others left at the target. In the same statement: one snapshot tells who
         -- has a record and who has none.
