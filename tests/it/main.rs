@@ -36,6 +36,7 @@ mod convergence;
 mod crash;
 mod dead_letters;
 mod failures;
+mod five;
 mod guard;
 mod isolation;
 mod kills;
