@@ -9,7 +9,7 @@
 --
 -- Returns ('key', type, id, owner, holder, whether the holder waits for this one), ('given_up', type, id of an owner, null,
 -- another one that wants its key and surely has no record), ('holds_another', type, id) where its record holds another key
--- than it wants, and ('owed', type, id) for others.
+-- than it wants, or none, and ('owed', type, id) for others.
 create or replace function sync.match_keys(
     p_target text,
     p_owner  uuid,

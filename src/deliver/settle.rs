@@ -351,10 +351,11 @@ fn failed(
     // The only attempt that a sweep makes for an open dead letter.
     let is_extra = claim.attempts > policy.max_retries;
     let action = retry::after_failure(failure.class, attempts, failure.retry_after, policy);
-    let action = match action {
-        // Each time longer; the remote may say by itself how long.
-        Action::Postpone(_) if failure.retry_after.is_none() => retry::postponed(claim.failures),
-        action => action,
+    // Each time longer; the remote may say by itself how long.
+    let action = if matches!(action, Action::Postpone(_)) && failure.retry_after.is_none() {
+        retry::postponed(claim.failures)
+    } else {
+        action
     };
     let action =
         if on_trial { retry::after_failure_on_trial(failure.class, action) } else { action };

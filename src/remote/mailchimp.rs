@@ -1,7 +1,7 @@
 //! `MailChimp` (its contract: `tests/remotes/contracts/mailchimp.md`): a person is a member of each list that they belong to.
 //!
 //! Every member is read before it is touched, since its status is consent: what people did there, or `MailChimp` itself, is
-//! never taken back. A new member is PUT with `status_if_new`; an existing one is PATCHed without any status, so that one who
+//! never taken back. A new member is PUT with `status_if_new`; an existing one is changed by PATCH without any status, so that one who
 //! was archived or forgotten in between is neither restored nor made anew. Tags have a call of their own. Whoever lapses is
 //! archived, never deleted for good.
 //!

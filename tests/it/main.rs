@@ -37,6 +37,7 @@ mod crash;
 mod dead_letters;
 mod each_target;
 mod failures;
+mod five;
 mod guard;
 mod isolation;
 mod kills;

@@ -11,6 +11,7 @@ pub(crate) mod parity;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod random;
+pub(crate) mod readings;
 pub(crate) mod results;
 pub(crate) mod rig;
 pub(crate) mod services;

@@ -131,7 +131,9 @@ pub(super) fn from_contact(contact: &Map<String, Value>) -> Option<Wire> {
             Value::Null => normalise(field.form, "").map_or(Value::Null, Value::String),
             Value::String(text) => normalise(field.form, text).map_or(Value::Null, Value::String),
             _ if field.place == Place::Column => return None,
-            odd => odd.clone(),
+            odd @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                odd.clone()
+            }
         };
         body.insert(field.name.to_owned(), value);
     }

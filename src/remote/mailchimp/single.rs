@@ -166,7 +166,11 @@ impl Person<'_> {
                 let found = (is_known || !contacts.is_empty()).then(|| remote_id(contacts));
                 PushResult::Failed(Failure { found, ..failure })
             }
-            ended => ended,
+            ended @ (PushResult::Held { .. }
+            | PushResult::Gone
+            | PushResult::Unsettled
+            | PushResult::NotSent
+            | PushResult::Failed(_)) => ended,
         }
     }
 }

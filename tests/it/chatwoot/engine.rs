@@ -1,79 +1,20 @@
 //! The engine with Chatwoot: many changes converge to what an independent reading of the EMS says, lost answers double nothing,
 //! shared addresses have one contact.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use ems_sync_remotes::chatwoot::Resource;
 use ems_sync_remotes::{Fault, Operation, Rule};
 use serde_json::{Value, json};
 
 use super::rig::Rig;
 use crate::support::campaign::scaled;
 use crate::support::ems;
-
-/// What each contact should hold, read from the base tables: a second implementation of the mapping. Of persons with one
-/// address the first has the contact.
-const EXPECTED: &str = "
-    select distinct on (coalesce(lower(p.email), 'person ' || p.id)) p.id,
-           jsonb_build_object('name', p.first_name || ' ' || p.last_name, 'email', lower(p.email), 'phone_number', p.phone,
-               'identifier', 'ems-person-' || p.id, 'city', p.city, 'country', p.country, 'country_code', p.country)
-    from ems.person p where p.email is not null or p.phone is not null
-    order by coalesce(lower(p.email), 'person ' || p.id), p.id";
-
-/// Numbers up to this are shared by families.
-const SHARED_NUMBERS: i64 = 15;
-
-fn is_shared(phone: &Value) -> bool {
-    let number = phone.as_str().and_then(|phone| phone.strip_prefix("+2782")?.parse::<i64>().ok());
-    number.is_some_and(|number| number <= SHARED_NUMBERS)
-}
-
-/// Every difference between the EMS and the simulated Chatwoot. A number that another contact has, be it one that was unlinked,
-/// is left out; one that is shared may be on none, where the one that had it got another.
-async fn differences(rig: &Rig) -> Vec<String> {
-    let mut ours: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    let mut phones = BTreeSet::new();
-    for row in rig.sim.rows(Resource::Contact) {
-        phones.extend(row.body["phone_number"].as_str().map(str::to_owned));
-        let identifier = row.body["identifier"].as_str().map(str::to_owned);
-        let attribute = row.body["custom_attributes"]["ems_person_id"].as_str();
-        let marks = (identifier, attribute.map(|id| format!("ems-person-{id}")));
-        match marks {
-            (None, None) => {}
-            (Some(identifier), Some(attribute)) if identifier == attribute => {
-                ours.entry(identifier).or_default().push(row.body);
-            }
-            odd => return vec![format!("{} is marked {odd:?}", row.id)],
-        }
-    }
-    let mut differences = Vec::new();
-    for row in rig.ems.query(EXPECTED, &[]).await.unwrap() {
-        let (id, wanted): (i64, Value) = (row.get(0), row.get(1));
-        let contacts = ours.remove(&format!("ems-person-{id}")).unwrap_or_default();
-        let [contact] = &*contacts else {
-            differences.push(format!("person {id} has {} contacts", contacts.len()));
-            continue;
-        };
-        for (field, wanted) in wanted.as_object().unwrap() {
-            let held = contact.get(field).or_else(|| contact["additional_attributes"].get(field));
-            let held = held.cloned().unwrap_or(Value::Null);
-            let has_another = wanted.as_str().is_some_and(|phone| phones.contains(phone));
-            let may_be_missing = field == "phone_number" && (has_another || is_shared(wanted));
-            if held != *wanted && !(held.is_null() && may_be_missing) {
-                differences.push(format!("person {id} {field}: EMS {wanted}, Chatwoot {held}"));
-            }
-        }
-    }
-    differences.extend(ours.into_keys().map(|identifier| format!("{identifier} is orphaned")));
-    differences
-}
+use crate::support::readings::chatwoot;
 
 async fn assert_in_sync(rig: &Rig) {
     let dead = "select entity_id || ' ' || error from sync.dead_letter where closed_on is null";
     let dead: Vec<String> =
         rig.ems.query(dead, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
     assert_eq!(dead, [""; 0]);
-    let differences = differences(rig).await;
+    let differences = chatwoot::differences(&rig.ems, &rig.sim).await;
     let shown: Vec<_> = differences.iter().take(10).collect();
     assert!(differences.is_empty(), "{} differences: {shown:#?}", differences.len());
     assert_eq!(rig.sim.violations(), []);
@@ -188,6 +129,26 @@ async fn a_contact_goes_to_the_person_who_owns_the_address_now() {
     rig.exec("update ems.person set email = 'family@ems.example' where id = 10").await;
     rig.settled().await;
     assert_eq!(rig.sim.contact("10").map(|row| row.id), Some(contact));
+    assert_eq!(rig.sim.contact("20"), None);
+    assert_in_sync(&rig).await;
+    running.stop().await;
+}
+
+/// A contact that had only a number is nobody's any more once its person shares an address with a lower id.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_had_only_a_number_and_shares_an_address_now_leaves_no_contact_behind() {
+    let rig = Rig::new().await;
+    let running = rig.start();
+    rig.exec(
+        "insert into ems.person (id, first_name, last_name, email, phone) overriding system value values
+         (10, 'Sipho', 'Nkosi', 'family@ems.example', null), (20, 'Zanele', 'Nkosi', null, '+27820000020')",
+    )
+    .await;
+    rig.settled().await;
+    assert_in_sync(&rig).await;
+    assert_eq!(rig.sim.contact_count(), 2);
+    rig.exec("update ems.person set email = 'family@ems.example' where id = 20").await;
+    rig.settled().await;
     assert_eq!(rig.sim.contact("20"), None);
     assert_in_sync(&rig).await;
     running.stop().await;

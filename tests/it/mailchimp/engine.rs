@@ -1,7 +1,7 @@
 //! The whole system: a real EMS, real queues and the simulated MailChimp. What the lists hold afterwards is compared with
 //! the EMS by reading both anew.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ems_sync::config::Config;
 use ems_sync::process::Role;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::bench::{CLUB, NEWS, options};
 use crate::support::database::{self, Services};
+use crate::support::readings::mailchimp;
 use crate::support::rig::PATIENCE;
 
 struct System {
@@ -97,59 +98,8 @@ impl System {
 
     /// Compares every list with the EMS; what the client thinks of either plays no part.
     async fn assert_lists_are_the_ems(&self) {
-        let sql = "
-            with eligible as (
-                select p.*, lower(trim(p.email)) as address,
-                       coalesce((select not c.opted_in from ems.contact_preference c
-                                 where c.person_id = p.id and c.channel = 'EMAIL'), false) as is_out
-                from ems.person p
-                where trim(p.email) <> '' and exists (
-                    select 1 from ems.list_membership m where m.person_id = p.id and m.list_code in ('news', 'club'))
-            )
-            select m.list_code, e.id, e.address, e.first_name, e.last_name,
-                   case when e.is_out then 'UNSUBSCRIBED' else m.status end as status, m.labels
-            from eligible e
-            join ems.list_membership m on m.person_id = e.id and m.list_code in ('news', 'club')
-            where e.id = (select min(o.id) from eligible o where o.address = e.address)";
-        let mut expected: BTreeSet<(String, String)> = BTreeSet::new();
-        for row in self.ems.query(sql, &[]).await.unwrap() {
-            let (code, id, address): (String, i64, String) = (row.get(0), row.get(1), row.get(2));
-            let list = if code == "news" { NEWS } else { CLUB };
-            let member = self.sim.member(list, &address);
-            let is_active = |status| matches!(status, Status::Subscribed | Status::Pending);
-            if row.get::<_, String>("status") == "UNSUBSCRIBED" {
-                let status = member.map(|member| member.status);
-                assert!(
-                    !status.is_some_and(is_active),
-                    "person {id} is mailed in {code}: {status:?}"
-                );
-                continue;
-            }
-            let member = member.unwrap_or_else(|| panic!("person {id} is not in {code}"));
-            assert!(is_active(member.status), "person {id} is {:?} in {code}", member.status);
-            assert_eq!(member.ems_id, Some(id.to_string()), "{code}");
-            let name = |tag: &str| member.body["merge_fields"][tag].as_str().unwrap().to_owned();
-            let names: (String, String) = (row.get("first_name"), row.get("last_name"));
-            assert_eq!((name("FNAME"), name("LNAME")), names, "person {id} in {code}");
-            let lower = |tags: Vec<String>| -> BTreeSet<String> {
-                tags.iter().map(|tag| tag.to_lowercase()).collect()
-            };
-            assert_eq!(lower(member.tags), lower(row.get("labels")), "person {id} in {code}");
-            expected.insert((list.to_owned(), address));
-        }
-        for list in [NEWS, CLUB] {
-            let mut ids = BTreeSet::new();
-            for member in self.sim.rows(list) {
-                let is_mailed = member.status == Status::Subscribed;
-                let key = (list.to_owned(), member.email_address.clone());
-                assert!(!is_mailed || expected.contains(&key), "somebody is mailed for nobody");
-                if member.status != Status::Archived
-                    && let Some(id) = member.ems_id
-                {
-                    assert!(ids.insert(id.clone()), "person {id} has two members in {list}");
-                }
-            }
-        }
+        let lists = [("news", NEWS), ("club", CLUB)];
+        assert_eq!(mailchimp::differences(&self.ems, &self.sim, lists).await, [""; 0]);
         assert_eq!(self.sim.violations(), []);
     }
 

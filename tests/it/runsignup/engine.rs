@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::bench::QUESTION;
 use crate::support::ems;
+use crate::support::readings::runsignup;
 use crate::support::rig::Rig;
 
 /// What a pull, or a person, has told: which event is which race of the EMS's first event.
@@ -51,51 +52,17 @@ impl World {
         Self { rig, sim }
     }
 
-    /// By event, bib, names, day of birth and e-mail: what the EMS wants there, read by itself.
-    async fn wanted(&self) -> BTreeMap<String, Value> {
-        let sql = "select ep.id::text, jsonb_build_array(r.remote_id::bigint, ltrim(ep.number, '0')::bigint, p.first_name,
-                          p.last_name, p.date_of_birth, lower(p.email),
-                          case p.gender when 'MALE' then 'M' when 'FEMALE' then 'F' end)
-                   from ems.event_participant ep
-                   join ems.person p on p.id = ep.person_id
-                   join sync.record r on r.target = 'runsignup' and r.entity_type = 'race' and r.entity_id = ep.race_id
-                   where ep.status <> 'WITHDRAWN' and r.remote_id is not null";
-        let rows = self.rig.ems.query(sql, &[]).await.unwrap();
-        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
-    }
-
-    /// What RunSignup holds, by the EMS id that it carries; a second one of the same id fails the test.
-    fn held(&self) -> BTreeMap<String, Value> {
-        let mut held = BTreeMap::new();
-        for row in self.sim.registrations().into_iter().filter(|row| row.active) {
-            let user = self.sim.user(row.user_id).unwrap();
-            let content = json!([
-                row.event_id,
-                row.bib_num,
-                user.first_name,
-                user.last_name,
-                user.dob.map(|dob| dob.to_string()),
-                user.email,
-                user.gender
-            ]);
-            let id = row.responses.get(&QUESTION).cloned().unwrap_or_default();
-            assert_eq!(held.insert(id.clone(), content), None, "{id} stands there twice");
-        }
-        held
-    }
-
     async fn assert_the_same(&self) {
-        let (wanted, held) = (self.wanted().await, self.held());
-        assert!(!wanted.is_empty());
-        let differing: Vec<_> = wanted
-            .iter()
-            .filter(|(id, content)| held.get(*id) != Some(content))
-            .map(|(id, content)| (id, content, held.get(id)))
-            .collect();
-        assert_eq!(differing, []);
-        assert_eq!(held.len(), wanted.len(), "nothing else stands there");
+        let ems = &self.rig.ems;
+        assert!(!runsignup::wanted(ems).await.is_empty());
+        assert_eq!(runsignup::differences(ems, &self.sim, QUESTION).await, [""; 0]);
         assert_eq!(self.sim.violations(), []);
         assert_eq!(self.sim.overlaps(), []);
+    }
+
+    fn held(&self) -> BTreeMap<String, Value> {
+        let held = runsignup::held(&self.sim, QUESTION);
+        held.into_iter().map(|(id, mut rows)| (id, rows.remove(0))).collect()
     }
 
     async fn verified(&self) -> Value {
