@@ -295,10 +295,10 @@ impl OneList<'_> {
         let is_active = matches!(there.status, Status::Subscribed | Status::Pending);
         let is_stale = is_active && !there.out.is_empty();
         if !is_same || is_stale {
-            if let Some(out) = self.out_text(&there, is_active) {
-                if let Some(fields) = fields.as_object_mut() {
-                    fields.insert(EMS_OUT.to_owned(), json!(out));
-                }
+            if let Some(out) = self.out_text(&there, is_active)
+                && let Some(fields) = fields.as_object_mut()
+            {
+                fields.insert(EMS_OUT.to_owned(), json!(out));
             }
             let language = content.language.as_deref().unwrap_or("");
             let body = json!({ "merge_fields": fields, "language": language });

@@ -10,7 +10,6 @@ use crate::support::campaign::scaled;
 use crate::support::random::Random;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "verify finds one person who shares an address different at MailChimp: EMS_SYNC_SEED=4417871447345997352"]
 async fn random_changes_converge_in_all_five() {
     let people = scaled(150, 1_000) as i64;
     let five = Five::new(people, TagServerOptions::default()).await;

@@ -22,7 +22,7 @@ async fn warm_with(change: impl FnOnce(&mut MauticSettings)) -> Bench {
 
 const WITNESS: i64 = 1_000;
 
-async fn planted(bench: &Bench, people: i64) -> Vec<(i64, i64)> {
+fn planted(bench: &Bench, people: i64) -> Vec<(i64, i64)> {
     (1..=people).map(|id| (id, bench.plant(id, "Old"))).collect()
 }
 
@@ -37,7 +37,7 @@ fn count(bench: &Bench, operation: Operation) -> usize {
 #[tokio::test]
 async fn edits_go_together_after_one_look_up() {
     let bench = warm().await;
-    let ids = planted(&bench, 120).await;
+    let ids = planted(&bench, 120);
     let results = bench.many(edits(&bench, &ids, "New")).await;
     assert_eq!(words(&results), [("held", 120)].into());
     assert!((1..=120).all(|person| bench.name_of(person).as_deref() == Some("New")));
@@ -68,7 +68,7 @@ async fn creates_are_single_calls_after_one_look_up() {
 #[tokio::test]
 async fn what_has_failed_before_goes_by_itself() {
     let bench = warm().await;
-    let ids = planted(&bench, 4).await;
+    let ids = planted(&bench, 4);
     let alone = edits(&bench, &ids, "New").into_iter().map(|push| Push { by_itself: true, ..push });
     let results = bench.many(alone.collect()).await;
     assert_eq!(words(&results), [("held", 4)].into());
@@ -80,7 +80,7 @@ async fn what_has_failed_before_goes_by_itself() {
 #[tokio::test]
 async fn each_row_ends_by_itself() {
     let bench = warm().await;
-    let ids = planted(&bench, 8).await;
+    let ids = planted(&bench, 8);
     let mut pushes = edits(&bench, &ids, "New");
     let mut refused = runner(1, "Refused");
     refused["country"] = json!("AX");
@@ -108,7 +108,7 @@ async fn each_row_ends_by_itself() {
 async fn a_batch_that_is_refused_as_a_whole_goes_on_row_by_row() {
     for code in [400, 413, 500] {
         let bench = warm().await;
-        let ids = planted(&bench, 5).await;
+        let ids = planted(&bench, 5);
         bench.sim.faults().push(Rule::new(Fault::status(code)).operation(Operation::Bulk));
         let results = bench.many(edits(&bench, &ids, "New")).await;
         assert_eq!(words(&results), [("held", 5)].into(), "{code}");
@@ -117,14 +117,14 @@ async fn a_batch_that_is_refused_as_a_whole_goes_on_row_by_row() {
     }
     // A limit below ours (section 4): 500 as for everything else.
     let bench = warm_with(|settings| settings.batch_limit = 3).await;
-    let ids = planted(&bench, 5).await;
+    let ids = planted(&bench, 5);
     assert_eq!(words(&bench.many(edits(&bench, &ids, "New")).await), [("held", 5)].into());
 }
 
 #[tokio::test]
 async fn a_look_up_that_can_not_be_had_together_is_made_one_by_one() {
     let bench = warm().await;
-    let ids = planted(&bench, 5).await;
+    let ids = planted(&bench, 5);
     for fault in [Fault::status(500), Fault::status(414), Fault::garbage(Garbage::StrangersRecord)]
     {
         bench.sim.faults().push(Rule::new(fault.clone()).operation(Operation::List));
@@ -138,7 +138,7 @@ async fn a_look_up_that_can_not_be_had_together_is_made_one_by_one() {
 #[tokio::test]
 async fn the_class_of_a_batch_without_results_is_every_rows() {
     let bench = warm().await;
-    let ids = planted(&bench, 5).await;
+    let ids = planted(&bench, 5);
     for (fault, class) in [
         (Fault::CommitThenDrop, "ambiguous"),
         (Fault::Drop, "ambiguous"),
@@ -168,7 +168,7 @@ async fn the_class_of_a_batch_without_results_is_every_rows() {
 #[tokio::test]
 async fn a_row_that_shows_another_contact_is_no_success() {
     let bench = warm().await;
-    let ids = planted(&bench, 3).await;
+    let ids = planted(&bench, 3);
     bench.plant(55, "Other");
     let strange = Fault::garbage(Garbage::StrangersRecord);
     bench.sim.faults().push(Rule::new(strange).operation(Operation::Bulk));
@@ -182,7 +182,7 @@ async fn a_row_that_shows_another_contact_is_no_success() {
 #[tokio::test]
 async fn a_token_that_is_refused_in_the_middle_of_a_batch_is_renewed_once() {
     let bench = warm().await;
-    let ids = planted(&bench, 5).await;
+    let ids = planted(&bench, 5);
     for operation in [Operation::List, Operation::Bulk] {
         bench.sim.faults().push(Rule::new(Fault::RevokeToken).operation(operation));
         let results = bench.many(edits(&bench, &ids, "New")).await;

@@ -78,7 +78,7 @@ async fn a_revoked_token_is_renewed_once_whatever_is_under_way() {
     bench.assert_no_violation();
 }
 
-/// FastCGI drops the header: every token is refused, which looks like a wrong one for ever.
+/// `FastCGI` drops the header: every token is refused, which looks like a wrong one for ever.
 #[tokio::test]
 async fn a_header_that_does_not_arrive_is_named_as_a_cause() {
     let bench = Bench::with(|s| s.authorization = AuthorizationHeader::Stripped).await;
