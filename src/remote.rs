@@ -439,6 +439,11 @@ pub trait Remote: Send + Sync + 'static {
         wanted.differing_fields(held)
     }
 
+    /// The hash of a record of which the target has nothing by a decision of people there, though its id is known.
+    fn nothing(&self) -> Option<ContentHash> {
+        None
+    }
+
     /// Whether every record of ours carries its EMS id at the target, so that one without has lost it. Where it does not,
     /// the sync record alone says whose it is.
     fn carries_keys(&self) -> bool {

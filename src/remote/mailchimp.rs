@@ -35,6 +35,7 @@ use super::{
     Results, SendBefore, TlsError, Unmappable, Wire,
 };
 use crate::entity::{EntityRef, EntityType};
+use crate::hash::ContentHash;
 use crate::limits;
 use crate::target::Target;
 
@@ -145,6 +146,11 @@ impl Remote for MailChimp {
 
     fn has_match_keys(&self, entity_type: EntityType) -> bool {
         entity_type == EntityType::Person
+    }
+
+    /// People have archived them in every list: they are kept in mind, and are members of none.
+    fn nothing(&self) -> Option<ContentHash> {
+        Some(wire::wire_of(std::iter::empty()).hash)
     }
 
     fn is_as_wanted(&self, wanted: &Wire, held: &Wire) -> bool {

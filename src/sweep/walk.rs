@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::verify::{self, Finding, Known, Ours, Row};
 use crate::deliver::record::State;
 use crate::entity::{EntityRef, EntityType};
+use crate::hash::ContentHash;
 use crate::remote::{Failure, Remote, RemoteRecord, Standing, Wire};
 use crate::store::{Found, Store, StoreError, VerifyRecord};
 
@@ -135,13 +136,14 @@ impl<R: Remote> Verifier<R> {
         let ids: Vec<i64> = ours.iter().map(|(id, _)| *id).collect();
         let wanted = self.wanted(entity_type, &ids).await?;
         let known: HashMap<i64, &VerifyRecord> = records.iter().map(|r| (r.id, r)).collect();
+        let nothing = self.remote.nothing();
         let found = ours.into_iter().map(|(id, row)| {
             let record = known.get(&id).copied();
             let want = wanted.get(&id).and_then(Option::as_ref);
             let ours = Ours {
                 is_shown: wanted.contains_key(&id),
                 wanted: want.map(|want| want.hash),
-                known: record.map(known_of),
+                known: record.map(|record| known_of(record, nothing)),
             };
             let is_right = |want: &&Wire| self.remote.is_as_wanted(want, &row.wire);
             let hash = want.filter(is_right).map_or(row.wire.hash, |want| want.hash);
@@ -191,6 +193,7 @@ impl<R: Remote> Verifier<R> {
         loop {
             let rest = self.store.verify_unseen(run, target, entity_type, since, after).await?;
             let Some(last) = rest.last().map(|(id, _)| *id) else { return Ok(()) };
+            let nothing = self.remote.nothing();
             let found = rest.iter().map(|(id, record)| {
                 let record = record.as_ref();
                 let ours = Ours { is_shown: true, wanted: None, known: record.map(known_of) };
@@ -224,13 +227,15 @@ impl<R: Remote> Verifier<R> {
     }
 }
 
-fn known_of(record: &VerifyRecord) -> Known {
+/// `nothing`: what a record holds of which the target has nothing, by a decision of people there.
+fn known_of(record: &VerifyRecord, nothing: Option<ContentHash>) -> Known {
+    let holds_nothing = record.confirmed.is_some_and(|(_, held)| Some(held) == nothing);
     Known {
         remote_id: record.remote_id.clone(),
         is_owed: record.is_owed,
         was_pushed_since: record.was_pushed_since,
         confirmed: record.confirmed,
-        is_skipped: record.state == State::Skipped.name(),
+        is_skipped: record.state == State::Skipped.name() || holds_nothing,
     }
 }
 
