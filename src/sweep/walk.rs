@@ -196,7 +196,11 @@ impl<R: Remote> Verifier<R> {
             let nothing = self.remote.nothing();
             let found = rest.iter().map(|(id, record)| {
                 let record = record.as_ref();
-                let ours = Ours { is_shown: true, wanted: None, known: record.map(known_of) };
+                let ours = Ours {
+                    is_shown: true,
+                    wanted: None,
+                    known: record.map(|record| known_of(record, nothing)),
+                };
                 let (finding, reason) = verify::judge(&ours, None);
                 found(*id, record, None, finding, reason)
             });
