@@ -204,7 +204,7 @@ impl OneList<'_> {
         match &member.ems_id {
             None => Ok(member),
             Some(_) if self.calls.is_ours(&member) => Ok(member),
-            Some(other) if member.is_archived() || self.has_given_up(other) => {
+            Some(other) if self.is_free(other, &member) => {
                 let fields = json!({ EMS_ID: "" });
                 let after = self.calls.patch_fields(self.list, &member, None, fields).await?;
                 Ok(after.unwrap_or(member))
@@ -220,10 +220,18 @@ impl OneList<'_> {
         }
     }
 
+    /// Nobody is mailed by a member who left, so whoever has the address now may be them.
+    fn is_free(&self, ems_id: &str, member: &Member) -> bool {
+        let has_left = matches!(member.status, Status::Archived | Status::Unsubscribed);
+        ems_id.parse::<i64>().is_ok() && (has_left || self.has_given_up(ems_id))
+    }
+
+    /// Who gave it up may be gone from the EMS by now. Of those who share an address the lowest id owns it.
     fn has_given_up(&self, ems_id: &str) -> bool {
-        ems_id
-            .parse()
-            .is_ok_and(|id| self.given_up_by.contains(&EntityRef::new(EntityType::Person, id)))
+        let is_higher = |id| self.calls.ems_id.parse::<i64>().is_ok_and(|ours| ours < id);
+        ems_id.parse().is_ok_and(|id| {
+            is_higher(id) || self.given_up_by.contains(&EntityRef::new(EntityType::Person, id))
+        })
     }
 
     /// What we did is taken back. A list with double opt-in asks them once more.

@@ -103,8 +103,8 @@ impl Call<'_> {
 
     /// The contacts besides `mine` that have our address and that an edit of ours may take in: those without an owner.
     ///
-    /// One that carries the EMS id of a person who has given the address up ([`Wire::given_up_by`]) is released first, so that
-    /// no contact goes from one person to another in one write. Anybody else may hold it rightfully.
+    /// One that carries the EMS id of a person who has given the address up ([`Wire::given_up_by`]), or a higher one, is released
+    /// first, so that no contact goes from one person to another in one write. One with a lower id is not ours to take.
     async fn give_way(
         &self,
         wire: &Wire,
@@ -119,7 +119,10 @@ impl Call<'_> {
         let others: Vec<Contact> = found.into_iter().filter(|other| other.id != mine).collect();
         let is_ours = |other: &Contact| other.key().is_none_or(|key| key == self.key);
         let gave_up = |id| wire.given_up_by.contains(&EntityRef::new(self.entity.entity_type, id));
-        let is_given_up = |other: &Contact| other.person().is_some_and(gave_up);
+        // Who gave it up may be gone from the EMS by now. Of those who share an address the lowest id owns it.
+        let is_given_up = |other: &Contact| {
+            other.person().is_some_and(|person| gave_up(person) || person > self.entity.id)
+        };
         if let Some(other) = others.iter().find(|other| !is_ours(other) && !is_given_up(other)) {
             let text = format!(
                 "Contact {} has this address and carries another EMS id: correct it in Mautic, then replay this",

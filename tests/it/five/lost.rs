@@ -7,6 +7,7 @@ use super::world::{Five, each};
 use crate::support::campaign::{make_amends, scaled};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes: run with the campaign"]
 async fn answers_to_creates_that_are_lost_double_nothing_anywhere() {
     // One call for each create, so that each is lost.
     let settings = TagServerSettings { bulk: Bulk::NotFound, ..TagServerSettings::default() };
