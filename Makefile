@@ -45,7 +45,8 @@ sim: toolchain ## Simulate the protocol with 100,000 seeds on all cores (SIM_SEE
 campaign: toolchain ## The fault tests at full length, about an hour (CAMPAIGN_ARGS, e.g. a test's name)
 	cargo test --locked -p ems-sync $(FEATURES) --test it --no-run
 	EMS_SYNC_CAMPAIGN=full EMS_SYNC_HOLD_SECONDS=60 $(SERVICES) cargo test --locked -p ems-sync $(FEATURES) --test it -- \
-		--nocapture --test-threads 1 $(or $(CAMPAIGN_ARGS),kills:: lost_answers:: outages:: postgres_faults:: broker_faults:: late_writes::)
+		--nocapture --include-ignored --test-threads 1 \
+		$(or $(CAMPAIGN_ARGS),kills:: lost_answers:: outages:: postgres_faults:: broker_faults:: late_writes:: five:: each_target::)
 
 check: fmt lint test ## Everything CI checks: format, lints, documentation, licences, tests
 
