@@ -88,7 +88,7 @@ async fn populate(rig: &Rig, people: i64) {
         "insert into ems.organisation (name, email, phone, website)
              values ('Club', '{o_email}@ems.example', '{o_phone}', 'https://{o_website}.example');
          insert into ems.event (organisation_id, name, start_date_time, timezone)
-             select id, 'Event', '2026-11-29T04:30:00Z', 'Africa/Johannesburg' from ems.organisation;
+             select id, 'Event', '2056-11-26T04:30:00Z', 'Africa/Johannesburg' from ems.organisation;
          insert into ems.race (event_id, name, distance_meters) select id, '10 km', 10000 from ems.event;
          insert into ems.person (title, first_name, last_name, email, phone, date_of_birth, gender, language,
              address_line, city, province, postal_code, country, identity_type, identity_number, identity_country,

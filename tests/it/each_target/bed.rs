@@ -206,7 +206,7 @@ impl Bed {
             "begin;
              insert into ems.organisation (name) values ('Comrades Club');
              insert into ems.event (organisation_id, name, start_date_time, timezone)
-                 select id, 'Comrades', '2026-11-29T04:30:00Z', 'Africa/Johannesburg' from ems.organisation;
+                 select id, 'Comrades', '2056-11-26T04:30:00Z', 'Africa/Johannesburg' from ems.organisation;
              insert into ems.race (event_id, name, distance_meters) select id, '10 km', 10000 from ems.event;
              insert into sync.record (target, entity_type, entity_id, remote_id)
                  select 'runsignup', 'race', id, '{EVENT}' from ems.race;

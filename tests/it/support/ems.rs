@@ -10,9 +10,9 @@ pub(crate) async fn populate(ems: &Client, people: i64) {
         begin;
         insert into ems.organisation (name) values ('Comrades Club'), ('Ukuthula Trail');
         insert into ems.event (organisation_id, name, start_date_time, timezone)
-            select id, name || ' 2026', '2026-11-29T04:30:00.5Z', 'Africa/Johannesburg' from ems.organisation;
+            select id, name || ' 2056', '2056-11-26T04:30:00.5Z', 'Africa/Johannesburg' from ems.organisation;
         insert into ems.race (event_id, name, distance_meters, start_time)
-            select e.id, d.name, d.meters, '2026-11-29T05:00:00Z'::timestamptz + d.meters * interval '1 ms'
+            select e.id, d.name, d.meters, '2056-11-26T05:00:00Z'::timestamptz + d.meters * interval '1 ms'
             from ems.event e, (values ('5 km', 5000), ('21.1 km', 21097), ('42.2 km', 42195)) d (name, meters);
         insert into ems.start_group (race_id, name, seq, start_time)
             select r.id, 'Group ' || s, s, r.start_time + s * interval '5 minutes' from ems.race r, generate_series(1, 2) s;
