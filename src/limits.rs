@@ -290,6 +290,13 @@ pub const VERIFY_ROWS_SHOWN: i64 = 10_000;
 /// Findings that a repair owes in one transaction.
 pub const VERIFY_REPAIR_ROWS: i64 = 1_000;
 
+// --- Inbound -----------------------------------------------------------------------------------
+
+/// A record that people changed at the remote is read again after this, should the inbound decision about it not come first.
+pub const CHANGED_THERE_LOOKS_AGAIN_AFTER: Duration = Duration::from_secs(4);
+/// Characters of one text that is taken in from a remote; what is longer is cut.
+pub const INBOUND_TEXT_CHARS_MAX: usize = 1_000;
+
 // --- Operations --------------------------------------------------------------------------------
 
 /// How long a stop may take: nothing new is taken, what is in flight is finished or handed back.

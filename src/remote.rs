@@ -52,6 +52,7 @@ pub mod budget;
 pub mod chatwoot;
 pub mod failure;
 mod http;
+pub mod inbound;
 mod login;
 pub mod mailchimp;
 pub mod mautic;
@@ -63,6 +64,7 @@ pub mod tagserver;
 pub use account::Account;
 pub use failure::{Failure, FailureClass};
 pub use http::{HttpSettings, TlsError};
+use inbound::{PullFrom, Pulled, Snapshot, Stream};
 
 /// The remote id of an entity that has several records at its target, or none: here none is wanted, and none is there.
 pub const NO_RECORD: &str = "{}";
@@ -294,6 +296,9 @@ pub struct Push {
     pub by_itself: bool,
     /// No request may be sent after this: the lease would end before the request's deadline, or we are stopping.
     pub send_before: SendBefore,
+    /// What the remote said last that it holds. Where changes also come back from the target, an update reads first, and answers
+    /// [`PushResult::Differs`] if it finds neither this nor what is wanted. `None`: whatever is there may be written over.
+    pub expected: Option<ContentHash>,
 }
 
 /// How a push ended.
@@ -310,6 +315,8 @@ pub enum PushResult {
         /// Entities that exist at the remote only within this one ([`Standing::Carried`]), with their ids there.
         carried: Vec<(EntityRef, String)>,
     },
+    /// People changed it there meanwhile; nothing was written.
+    Differs(Box<inbound::Snapshot>),
     /// The remote has no such record (any more).
     Gone,
     /// The key was looked up and not found, but an earlier create may still land: look again later.
@@ -463,6 +470,37 @@ pub trait Remote: Send + Sync + 'static {
         entity_type: EntityType,
         from: Option<&str>,
     ) -> impl Future<Output = Result<Page, Failure>> + Send;
+
+    /// What is pulled from it, in the order in which it is walked.
+    fn streams(&self) -> &'static [Stream] {
+        &[]
+    }
+
+    /// One page of what has changed there. See [`inbound`] for what an implementation owes.
+    fn pull(
+        &self,
+        _stream: Stream,
+        _from: &PullFrom,
+    ) -> impl Future<Output = Result<Pulled, Failure>> + Send {
+        async { Ok(Pulled::default()) }
+    }
+
+    /// Reads one record anew, as [`Remote::pull`] would show it; [`inbound::Shape::Gone`] only by the remote's own word.
+    fn read(
+        &self,
+        entity_type: EntityType,
+        remote_id: &str,
+    ) -> impl Future<Output = Result<Snapshot, Failure>> + Send {
+        let failure =
+            Failure::new(FailureClass::OurFault, "Nothing is read back from this target").unsent();
+        let _ = (entity_type, remote_id);
+        async { Err(failure) }
+    }
+
+    /// The precision of the remote's own times: two that are less apart are the same.
+    fn clock_precision(&self) -> Duration {
+        Duration::from_secs(1)
+    }
 
     /// Where it raises an alarm (obligation 10).
     fn alarms(&self) -> &Alarms;

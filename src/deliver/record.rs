@@ -27,6 +27,8 @@ pub struct Claim {
     pub remote_id: Option<String>,
     /// What was pushed last.
     pub data_hash: Option<ContentHash>,
+    /// What the remote said last that it holds.
+    pub remote_hash: Option<ContentHash>,
     /// What the remote rejected last.
     pub rejected_hash: Option<ContentHash>,
     /// Before the claim: a write may have happened that no answer confirmed.

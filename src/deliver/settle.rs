@@ -11,6 +11,7 @@ use crate::deliver::retry::{self, Action, RetryPolicy};
 use crate::entity::EntityRef;
 use crate::hash::ContentHash;
 use crate::limits;
+use crate::remote::inbound::Snapshot;
 use crate::remote::{Failure, FailureClass, PushResult};
 
 /// What was read of the entity for the decision.
@@ -84,6 +85,8 @@ pub struct Settled {
     pub doubted_parents: Vec<EntityRef>,
     /// Entities that exist at the remote only within this one, with their ids there.
     pub carried: Vec<(EntityRef, String)>,
+    /// What people have made of it at the remote meanwhile: goes to the inbox, to be decided there.
+    pub changed_there: Option<Box<Snapshot>>,
     /// How it ended, for metrics and the audit trail.
     pub outcome: &'static str,
 }
@@ -151,6 +154,18 @@ pub fn after_push(
             let outcome = if written { "pushed" } else { "adopted" };
             Settled { carried, ..settled(finish, Verdict::Served, outcome) }
         }
+        PushResult::Differs(snapshot) => {
+            // The inbound decision makes it due at once; should that fail, it is read again.
+            let finish = Finish {
+                sent: true,
+                state: State::Retrying,
+                reason: Some("changed_there".to_owned()),
+                due: Due::InMillis(millis(limits::CHANGED_THERE_LOOKS_AGAIN_AFTER)),
+                ..untouched(claim, seen)
+            };
+            let settled = settled(finish, Verdict::Served, "changed_there");
+            Settled { changed_there: Some(snapshot), ..settled }
+        }
         PushResult::Gone => gone(claim, seen, times),
         PushResult::Unsettled => {
             let finish = Finish {
@@ -183,6 +198,7 @@ pub fn after_trial(
     match result {
         PushResult::Failed(failure) => failed(claim, seen, failure, times, policy, true),
         PushResult::Held { .. }
+        | PushResult::Differs(_)
         | PushResult::Gone
         | PushResult::Unsettled
         | PushResult::NotSent => after_push(claim, seen, result, times, policy),
@@ -417,6 +433,7 @@ fn failed(
         },
         failure: Some(failure.class),
         carried: Vec::new(),
+        changed_there: None,
         outcome: "failed",
         verdict: verdict(action, failure, is_extra),
     }
@@ -570,6 +587,7 @@ const fn settled(finish: Finish, verdict: Verdict, outcome: &'static str) -> Set
         retry_after: None,
         doubted_parents: Vec::new(),
         carried: Vec::new(),
+        changed_there: None,
         outcome,
     }
 }
@@ -613,6 +631,7 @@ mod tests {
             traceparent: None,
             remote_id: None,
             data_hash: None,
+            remote_hash: None,
             rejected_hash: None,
             in_doubt: false,
             intent_on: None,

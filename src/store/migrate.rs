@@ -12,7 +12,7 @@ mod embedded {
 const MIGRATION_LOCK: (i32, i32) = (4_541_779, 3);
 
 /// Functions, re-applied in this order.
-const FUNCTIONS: [&str; 11] = [
+const FUNCTIONS: [&str; 12] = [
     include_str!("../../sql/functions/capture.sql"),
     include_str!("../../sql/functions/owe.sql"),
     include_str!("../../sql/functions/claim.sql"),
@@ -24,6 +24,7 @@ const FUNCTIONS: [&str; 11] = [
     include_str!("../../sql/functions/target.sql"),
     include_str!("../../sql/functions/place.sql"),
     include_str!("../../sql/functions/budget.sql"),
+    include_str!("../../sql/functions/inbox.sql"),
 ];
 
 /// What a migration did.

@@ -385,6 +385,7 @@ fn claimed(row: &tokio_postgres::Row) -> Result<Claim, StoreError> {
         traceparent: row.try_get("traceparent")?,
         remote_id: row.try_get("remote_id")?,
         data_hash: hash("data_hash")?,
+        remote_hash: hash("remote_hash")?,
         rejected_hash: hash("rejected_hash")?,
         in_doubt: row.try_get("in_doubt")?,
         intent_on: row.try_get("intent_on")?,

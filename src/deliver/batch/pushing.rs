@@ -182,6 +182,7 @@ fn push_of(turn: &Turn, send_before: &SendBefore) -> Option<Push> {
         Decision::Skip(_) | Decision::Wait(_) | Decision::Hold(_) => return None,
     };
     Some(Push {
+        expected: turn.claim.remote_hash,
         entity: turn.claim.entity,
         action,
         by_itself: turn.claim.attempts > 0 || turn.claim.taken_over,

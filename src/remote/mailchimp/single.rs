@@ -167,6 +167,7 @@ impl Person<'_> {
                 PushResult::Failed(Failure { found, ..failure })
             }
             ended @ (PushResult::Held { .. }
+            | PushResult::Differs(_)
             | PushResult::Gone
             | PushResult::Unsettled
             | PushResult::NotSent

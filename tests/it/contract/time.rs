@@ -115,7 +115,10 @@ pub(super) async fn what_was_sent_is_never_called_unsent<K: Kit>(bench: &Bench<K
             let unsent = match &result {
                 PushResult::NotSent => true,
                 PushResult::Failed(failure) => failure.unsent,
-                PushResult::Held { .. } | PushResult::Gone | PushResult::Unsettled => false,
+                PushResult::Held { .. }
+                | PushResult::Differs(_)
+                | PushResult::Gone
+                | PushResult::Unsettled => false,
             };
             assert!(!unsent || bench.writes() == writes, "{which}: {result:?}");
             if !has_struck {

@@ -194,7 +194,7 @@ pub(super) fn in_time() -> SendBefore {
 }
 
 pub(super) fn push(id: i64, action: Action) -> Push {
-    Push { entity: person(id), action, by_itself: false, send_before: in_time() }
+    Push { entity: person(id), action, by_itself: false, send_before: in_time(), expected: None }
 }
 
 pub(super) fn create(id: i64, wire: Wire) -> Push {
@@ -218,6 +218,7 @@ pub(super) fn word(result: &PushResult) -> &'static str {
     match result {
         PushResult::Held { written: true, .. } => "held",
         PushResult::Held { written: false, .. } => "adopted",
+        PushResult::Differs(_) => "differs",
         PushResult::Gone => "gone",
         PushResult::Unsettled => "unsettled",
         PushResult::NotSent => "not_sent",

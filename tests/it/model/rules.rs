@@ -652,6 +652,7 @@ pub(crate) fn claim_of(entity: EntityRef, fence: i64, before: Record) -> Claim {
         traceparent: before.traceparent,
         remote_id: before.remote_id,
         data_hash: before.data_hash,
+        remote_hash: before.remote_hash,
         rejected_hash: before.rejected_hash,
         in_doubt: before.in_doubt,
         intent_on: time(before.intent_on),

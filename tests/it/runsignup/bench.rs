@@ -240,7 +240,7 @@ pub(super) fn in_time() -> SendBefore {
 }
 
 pub(super) fn push(entity: EntityRef, action: Action) -> Push {
-    Push { entity, action, by_itself: false, send_before: in_time() }
+    Push { entity, action, by_itself: false, send_before: in_time(), expected: None }
 }
 
 pub(super) fn delete(id: i64, remote_id: i64) -> Push {
@@ -256,6 +256,7 @@ pub(super) fn word(result: &PushResult) -> &'static str {
     match result {
         PushResult::Held { written: true, .. } => "held",
         PushResult::Held { written: false, .. } => "adopted",
+        PushResult::Differs(_) => "differs",
         PushResult::Gone => "gone",
         PushResult::Unsettled => "unsettled",
         PushResult::NotSent => "not_sent",

@@ -131,7 +131,10 @@ impl Audit {
                 | FailureClass::Rejected => 0,
             },
             PushResult::Unsettled => 1,
-            PushResult::Held { .. } | PushResult::Gone | PushResult::NotSent => 0,
+            PushResult::Held { .. }
+            | PushResult::Differs(_)
+            | PushResult::Gone
+            | PushResult::NotSent => 0,
         };
         self.licence(entity, writes);
     }

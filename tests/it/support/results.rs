@@ -14,6 +14,7 @@ pub(crate) fn word(result: &PushResult) -> &'static str {
     match result {
         PushResult::Held { written: true, .. } => "held",
         PushResult::Held { written: false, .. } => "adopted",
+        PushResult::Differs(_) => "differs",
         PushResult::Gone => "gone",
         PushResult::Unsettled => "unsettled",
         PushResult::NotSent => "not_sent",

@@ -1,0 +1,196 @@
+//! What comes back from a remote, as plain values: what a client pulls, and what it says of it.
+//!
+//! A client reads; it decides nothing and remembers nothing. What it has read goes to `sync.inbox` together with where the
+//! walk stands ([`crate::inbound::pull`]), is decided by [`crate::inbound::decision`] and applied by
+//! [`crate::inbound::apply`].
+//!
+//! # Obligations of a client that is pulled from
+//!
+//! 1. **A page is whole or an error.** An answer that is short, odd or an error object is a [`super::Failure`], never an empty
+//!    page. A walk is complete only when the remote has said so.
+//! 2. **The cursor is the remote's own.** [`Pulled::cursor`] comes from times and ids that the remote gave, never from our
+//!    clock, reaches back by an overlap, and is given with the last page of a walk only.
+//! 3. **Contents are comparable.** [`Shape::Stands`]`::wire` is in the normal form of [`super::Remote::wire`], so that its hash is
+//!    comparable with `data_hash` and `remote_hash`.
+//! 4. **Only what the EMS may take.** `extra` and the wire's body name an allow-list of fields, each bounded
+//!    ([`crate::limits::INBOUND_TEXT_CHARS_MAX`]) and free of NUL.
+//! 5. **Removed is said, not guessed.** [`Shape::Removed`] and [`Shape::Gone`] come from the remote's own word about this record
+//!    (a list of removed ones, a 404 for this id), never from its absence from a list.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::Wire;
+use crate::entity::{EntityRef, EntityType};
+
+/// Something of a remote that is walked by itself, with a cursor of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stream {
+    /// `RunSignup`'s races and events: EMS events and races.
+    Races,
+    /// `RunSignup`'s registrations, those that stand and those that were removed.
+    Registrations,
+    /// Chatwoot's contacts: EMS persons.
+    Contacts,
+    /// Chatwoot's conversations.
+    Conversations,
+    /// Consent that was given or taken there: of all that `Mautic` and `MailChimp` hold, the only thing that comes back.
+    Consents,
+}
+
+impl Stream {
+    /// The name in `sync.cursor`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Races => "races",
+            Self::Registrations => "registrations",
+            Self::Contacts => "contacts",
+            Self::Conversations => "conversations",
+            Self::Consents => "consents",
+        }
+    }
+}
+
+/// A remote record, as it was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// What it is in the EMS.
+    pub entity_type: EntityType,
+    /// Its id there, in the form of [`super::PushResult::Held`].
+    pub remote_id: String,
+    /// The EMS entity that it says it is, if it carries an EMS id.
+    pub entity: Option<EntityRef>,
+    /// How it stands.
+    pub shape: Shape,
+    /// When it was changed last, by the remote's clock and at its precision; `None` where the remote does not tell.
+    pub modified_on: Option<Timestamp>,
+    /// The remote records that it belongs to.
+    pub parents: Vec<RemoteParent>,
+}
+
+/// A remote record that another one belongs to. Once it is known what it is in the EMS, its EMS id stands under the name of
+/// its type among the fields that are applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteParent {
+    /// What it is in the EMS.
+    pub entity_type: EntityType,
+    /// Its id there.
+    pub remote_id: String,
+    /// Nothing is applied before it is known.
+    pub required: bool,
+}
+
+/// How a remote record stands.
+#[derive(Clone, PartialEq)]
+pub enum Shape {
+    /// It is there.
+    Stands {
+        /// What it holds of what we share, in the normal form of what we push.
+        wire: Wire,
+        /// What else the EMS may take of it, by names that the EMS's function knows.
+        extra: Map<String, Value>,
+    },
+    /// People took it out there.
+    Removed {
+        /// In the remote's word.
+        reason: String,
+        /// The record that stands in its place.
+        successor: Option<String>,
+    },
+    /// There is no such record.
+    Gone,
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stands { wire, .. } => f.debug_tuple("Stands").field(&wire.hash).finish(),
+            Self::Removed { reason, .. } => f.debug_tuple("Removed").field(reason).finish(),
+            Self::Gone => f.write_str("Gone"),
+        }
+    }
+}
+
+/// A consent that was seen at a remote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsentSeen {
+    /// Whose, by the EMS id that the remote's record carries or that its sync record says.
+    pub person: i64,
+    /// About what.
+    pub subject: Subject,
+    /// What was said.
+    pub state: ConsentState,
+    /// When, by the remote's clock; `None` where it does not tell.
+    pub said_on: Option<Timestamp>,
+}
+
+/// What a consent is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// A channel of the EMS's contact preferences: `EMAIL`, `SMS`, `PHONE`.
+    Channel(String),
+    /// A mailing list, by the EMS's code.
+    List(String),
+}
+
+/// What a consent says. No remote gives a consent that the EMS has not: only what restricts is of interest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConsentState {
+    /// The person unsubscribed there.
+    Unsubscribed,
+    /// The person complained there (pressed "spam").
+    Complained,
+    /// Messages bounce.
+    Bounced,
+    /// People there blocked the contact.
+    Blocked,
+}
+
+impl ConsentState {
+    /// The name that stands in the EMS as the reason.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unsubscribed => "unsubscribed",
+            Self::Complained => "complained",
+            Self::Bounced => "bounced",
+            Self::Blocked => "blocked",
+        }
+    }
+}
+
+/// Where a pull goes on.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PullFrom {
+    /// Where the last complete walk ended; `None` before the first.
+    pub cursor: Option<Value>,
+    /// Where this walk stands; `None` at its beginning.
+    pub position: Option<Value>,
+    /// Everything is to be read, whatever the cursor says.
+    pub full: bool,
+}
+
+/// A page of a walk.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Pulled {
+    /// The records of this page.
+    pub snapshots: Vec<Snapshot>,
+    /// The consents of this page.
+    pub consents: Vec<ConsentSeen>,
+    /// Where the walk goes on; `None` when it is complete.
+    pub position: Option<Value>,
+    /// With the last page: where the next walk begins.
+    pub cursor: Option<Value>,
+    /// With the last page: the walk has shown every record that there is, so that one that it has not shown is to be looked at by
+    /// itself ([`super::Remote::read`]).
+    pub shows_all: bool,
+    /// The remote's clock when it answered (its `Date` header).
+    pub server_time: Option<Timestamp>,
+}
