@@ -294,6 +294,8 @@ pub const VERIFY_REPAIR_ROWS: i64 = 1_000;
 
 /// A record that people changed at the remote is read again after this, should the inbound decision about it not come first.
 pub const CHANGED_THERE_LOOKS_AGAIN_AFTER: Duration = Duration::from_secs(4);
+/// A walk over what has changed reaches back by this much beyond the newest change that was seen: some are shown late.
+pub const PULL_OVERLAP: Duration = Duration::from_secs(120);
 /// Characters of one text that is taken in from a remote; what is longer is cut.
 pub const INBOUND_TEXT_CHARS_MAX: usize = 1_000;
 
