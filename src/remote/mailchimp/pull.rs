@@ -38,7 +38,7 @@ impl MailChimp {
         let since = |code: &str| if from.full { None } else { known.get(code).copied() };
         let begin = |code: &str, newest: Newest| Position {
             list: code.to_owned(),
-            at: Cursor { since: since(code), ..Cursor::default() },
+            at: Cursor::since(since(code)),
             newest,
         };
         let position: Option<Position> = read(from.position.as_ref())?;

@@ -31,7 +31,7 @@ const FIELDS: &str = "list_id,total_items,members.id,members.contact_id,members.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Cursor {
     /// Members that changed after it, which is to the second.
-    pub(super) since: Option<Timestamp>,
+    since: Option<Timestamp>,
     /// So many of them have been read.
     offset: usize,
     /// The last of them, who comes again first.
@@ -41,6 +41,11 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
+    /// Begins with the members that changed after `since`; with all of them, if it is `None`.
+    pub(super) fn since(since: Option<Timestamp>) -> Self {
+        Self { since, ..Self::default() }
+    }
+
     pub(super) fn request(&self, http: &Http, list: &str) -> Request {
         let count = limits::MAILCHIMP_PAGE_ROWS.to_string();
         let offset = self.offset.to_string();
