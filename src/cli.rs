@@ -16,6 +16,7 @@ mod resync;
 mod run;
 mod status;
 mod sweep;
+mod sweep_inbound;
 mod table;
 mod target;
 mod verify;
@@ -87,6 +88,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Migrate(args) => migrate::migrate(&config?, args).await,
         Command::Run(args) => run::run(config?, args).await,
         Command::Sweep(SweepCommand::Outbound(args)) => sweep::outbound(&config?, args).await,
+        Command::Sweep(SweepCommand::Inbound(args)) => sweep_inbound::inbound(&config?, args).await,
         Command::Status(args) => status::status(&config?, args).await,
         Command::Explain(args) => explain::explain(&config?, args).await,
         Command::DeadLetters(command) => dead_letters::dead_letters(&config?, command).await,

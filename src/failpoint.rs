@@ -36,6 +36,10 @@ pub const ALL: &[&str] = &[
     "sweep.published",
     "sweep.compared",
     "sweep.next_cycle",
+    // A page of a walk: read, its records and the walk's position in one transaction, committed.
+    "pull.read",
+    "pull.taken_in",
+    "pull.stored",
 ];
 
 /// Dies here if a test asks for it (and the condition holds).

@@ -41,10 +41,13 @@ pub mod deliver;
 // 4. How each remote is spoken to.
 pub mod remote;
 
-// 5. What was missed.
+// 5. What comes back.
+pub mod inbound;
+
+// 6. What was missed.
 pub mod sweep;
 
-// 6. What people see and do.
+// 7. What people see and do.
 pub mod cli;
 pub mod ops;
 

@@ -296,6 +296,50 @@ pub const VERIFY_REPAIR_ROWS: i64 = 1_000;
 pub const CHANGED_THERE_LOOKS_AGAIN_AFTER: Duration = Duration::from_secs(4);
 /// Characters of one text that is taken in from a remote; what is longer is cut.
 pub const INBOUND_TEXT_CHARS_MAX: usize = 1_000;
+/// Everything is walked through at least this often, whatever is said to have changed.
+pub const FULL_WALK_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// A walk whose position is older is begun anew: too much may have moved since.
+pub const WALK_POSITION_KEPT: Duration = Duration::from_secs(60 * 60);
+/// A process that falls silent while it walks is relieved after this …
+pub const WALK_LEASE: Duration = Duration::from_secs(30);
+/// … and says this often that it has not.
+pub const WALK_KEPT_EVERY: Duration = Duration::from_secs(8);
+/// Pages of one walk: one that does not end is an error.
+pub const WALK_PAGES_MAX: u32 = 1_000_000;
+/// A walk that ended early is gone on with after this; it doubles …
+pub const WALK_AGAIN_MIN: Duration = Duration::from_secs(15);
+/// … up to this.
+pub const WALK_AGAIN_MAX: Duration = Duration::from_secs(10 * 60);
+/// How often hints, and walks that ended early, are looked for.
+pub const INBOUND_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Records that one pass reads by themselves; the rest is read in the next one.
+pub const INBOUND_READS_MAX: i64 = 200;
+/// Records that are read by themselves at the same time.
+pub const INBOUND_READS_AT_ONCE: usize = 4;
+/// Another process may read a record by itself that was taken by one which has not said for so long what came of it.
+pub const INBOUND_READ_LEASE: Duration = Duration::from_secs(5 * 60);
+/// A record that could not be read is tried again after this; it doubles …
+pub const INBOUND_READ_AGAIN_MIN: Duration = Duration::from_secs(10);
+/// … up to this …
+pub const INBOUND_READ_AGAIN_MAX: Duration = Duration::from_secs(60 * 60);
+/// … and given up after so many tries: walks show it, or miss it again.
+pub const INBOUND_READ_TRIES: i32 = 10;
+/// Records that webhooks named and that wait to be read; with more of them everything is walked through.
+pub const HINTS_WAITING_MAX: i64 = 1_000;
+/// A remote's clock is compared only by an answer that took no longer …
+pub const CLOCK_ROUND_TRIP_MAX: Duration = Duration::from_secs(10);
+/// … and not believed when it differs from the database's by more.
+pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Longest wait of `sweep inbound` for a walk of another process.
+pub const SWEEP_NOW_WAITS: Duration = Duration::from_secs(5 * 60);
+/// Length of a webhook's body. Chatwoot's hold a contact or a conversation with its last message.
+pub const HOOK_BYTES_MAX: usize = 1024 * 1024;
+/// Webhooks that are read and checked at once; the others are told to come later, and walks find what they would have said.
+pub const HOOKS_AT_ONCE: usize = 8;
+/// By how much the time of a webhook's signature may differ from ours.
+pub const HOOK_AGE_MAX: Duration = Duration::from_secs(300);
+/// How long a webhook is remembered: it may be signed for a moment to come, and is accepted for as long after it.
+pub const HOOK_REMEMBERED: Duration = Duration::from_secs(2 * 300 + 60);
 
 // --- Operations --------------------------------------------------------------------------------
 
@@ -326,6 +370,9 @@ const _: () = {
     assert!(THROTTLE_MIN.as_secs() < LEARNT_PAUSE_MIN.as_secs());
     assert!(LEARNT_PAUSE_MIN.as_secs() < THROTTLE_MAX.as_secs());
     assert!(BROKER_HEARTBEAT_SECONDS >= 2);
+    // Two signs of life may be lost.
+    assert!(WALK_KEPT_EVERY.as_secs() * 3 <= WALK_LEASE.as_secs());
+    assert!(HOOK_AGE_MAX.as_secs() * 2 < HOOK_REMEMBERED.as_secs());
     // A lease outlives a question without an answer, and a wish some questions.
     assert!(BUDGET_BEAT.as_millis() + BUDGET_ANSWER_WITHIN.as_millis() < BUDGET_LEASE.as_millis());
     assert!(BUDGET_POLL.as_millis() * 4 <= BUDGET_WISH.as_millis());

@@ -9,6 +9,7 @@ mod budget;
 mod dead_letters;
 mod duty;
 mod guard;
+mod hooks;
 mod inbox;
 mod keys;
 mod listen;
@@ -20,7 +21,9 @@ mod session;
 mod status;
 mod sweep;
 mod targets;
+mod to_read;
 mod verify;
+mod walks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +53,9 @@ pub use sweep::{Chunk, SweepWatermark};
 pub use targets::{
     BreakerState, Change, Heard, Moment, Standings, TargetListener, TargetState, TargetVoice,
 };
+pub use to_read::ToRead;
 pub use verify::{Found, VerifyRecord};
+pub use walks::{Missing, PageToStore, StoredPage, WalkBegun, WalkEnd, WalksDue};
 
 use crate::limits;
 

@@ -96,6 +96,18 @@ pub(super) struct RunArgs {
 pub(super) enum SweepCommand {
     /// Compare everything with what was pushed, and push what differs
     Outbound(SweepArgs),
+    /// Read what the targets hold, and take in what has changed there
+    Inbound(SweepInboundArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SweepInboundArgs {
+    #[command(flatten)]
+    pub(super) sweep: SweepArgs,
+    /// Look at every record that the target does not show, however many they are. Without it, none is looked at when
+    /// more are missing than `guard` allows
+    #[arg(long, requires = "target")]
+    pub(super) accept_missing: bool,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
 
 use crate::entity::EntityType;
+use crate::remote::inbound::Stream;
 use crate::target::Target;
 
 /// The content type of [`Metrics::text`].
@@ -41,6 +42,8 @@ pub struct Metrics {
     push_seconds: Histogram<f64>,
     freshness_seconds: Histogram<f64>,
     sweep_found: Counter<u64>,
+    pulled: Counter<u64>,
+    hooks: Counter<u64>,
     outbox_rows: Gauge<u64>,
     outbox_oldest_seconds: Gauge<f64>,
     queue_messages: Gauge<u64>,
@@ -96,6 +99,14 @@ impl Metrics {
             sweep_found: counter(
                 "sweep_found",
                 "What the outbound sweep found and events had missed",
+            ),
+            pulled: counter(
+                "pulled",
+                "Records that a remote showed in walks; taken: those that are to be decided about",
+            ),
+            hooks: counter(
+                "hooks",
+                "Web hooks that came: heeded, ignored, repeated, or refused for their signature",
             ),
             outbox_rows: gauge("outbox_rows", "Rows that wait in the outbox"),
             outbox_oldest_seconds: age("outbox_oldest", "Age of the oldest row in the outbox"),
@@ -163,6 +174,18 @@ impl Metrics {
 
     pub(crate) fn sweep_found(&self, target: Target, leg: &'static str, found: usize) {
         self.sweep_found.add(count(found), &[of(target), KeyValue::new("leg", leg)]);
+    }
+
+    /// A page of a walk: how many records it showed, and how many of them are to be decided about.
+    pub(crate) fn pulled(&self, target: Target, stream: Stream, seen: u64, taken: u64) {
+        for (outcome, n) in [("seen", seen.saturating_sub(taken)), ("taken", taken)] {
+            let stream = KeyValue::new("stream", stream.name());
+            self.pulled.add(n, &[of(target), stream, KeyValue::new("outcome", outcome)]);
+        }
+    }
+
+    pub(crate) fn hook(&self, outcome: &'static str) {
+        self.hooks.add(1, &[KeyValue::new("outcome", outcome)]);
     }
 
     /// What waits in the outbox.

@@ -1,9 +1,11 @@
-//! The operations endpoints: `/livez`, `/readyz`, `/metrics`, and the API behind a token.
+//! The operations endpoints: `/livez`, `/readyz`, `/metrics`, the API behind a token,
+//! and `POST /hooks/chatwoot`.
 //!
 //! Every answer carries headers that keep it out of caches, frames and script engines; a request has a bounded body,
 //! a bounded time, and only so many are served at once. Without `ops.token` there is no API: its paths are 404.
 
 mod gauges;
+mod hooks;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,7 +40,7 @@ use crate::target_watch::TargetWatch;
 const REQUESTS_AT_ONCE: usize = 32;
 /// Longest time of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest body of a request. None of these endpoints reads one.
+/// Longest body of a request. None of these endpoints reads one; a web hook's has a bound of its own.
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
 /// Open connections may end their request for this long after the stop.
 const GOODBYE: Duration = Duration::from_secs(3);
@@ -59,6 +61,8 @@ pub struct OpsContext {
     pub progress: Progress,
     /// Opens the API; there is none without it.
     pub token: Option<SecretString>,
+    /// What web hooks may be signed with; none is accepted without one.
+    pub hook_secrets: Vec<SecretString>,
 }
 
 /// Binds the address.
@@ -99,11 +103,12 @@ fn app(context: Arc<OpsContext>) -> Router {
         enabled: context.enabled.clone(),
         token: context.token.clone(),
     };
+    let hooks = hooks::routes(&context);
     let told = Router::new()
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(context);
-    guarded(told.merge(open(api)))
+    guarded(told.merge(open(api)).merge(hooks))
 }
 
 /// What needs no more than the database and the broker.

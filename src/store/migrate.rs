@@ -12,7 +12,7 @@ mod embedded {
 const MIGRATION_LOCK: (i32, i32) = (4_541_779, 3);
 
 /// Functions, re-applied in this order.
-const FUNCTIONS: [&str; 12] = [
+const FUNCTIONS: [&str; 13] = [
     include_str!("../../sql/functions/capture.sql"),
     include_str!("../../sql/functions/owe.sql"),
     include_str!("../../sql/functions/claim.sql"),
@@ -25,6 +25,7 @@ const FUNCTIONS: [&str; 12] = [
     include_str!("../../sql/functions/place.sql"),
     include_str!("../../sql/functions/budget.sql"),
     include_str!("../../sql/functions/inbox.sql"),
+    include_str!("../../sql/functions/pull.sql"),
 ];
 
 /// What a migration did.
@@ -84,6 +85,8 @@ impl Store {
         let has_ems = has_ems && own.is_none();
         if has_ems {
             transaction.batch_execute(include_str!("../../sql/projections/lookup.sql")).await?;
+            let consents = include_str!("../../sql/projections/consents_inbound.sql");
+            transaction.batch_execute(consents).await?;
             for target in Target::ALL {
                 transaction.batch_execute(projections(target)).await?;
                 applied_projections.push(target);

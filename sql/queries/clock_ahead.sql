@@ -1,0 +1,4 @@
+-- By how many milliseconds the clock of target $1 is ahead of the database's, as its last page told.
+select c.clock_ahead_ms from sync.cursor c
+where c.target = $1 and c.clock_ahead_ms is not null
+order by coalesce(c.position_on, c.pulled_on) desc nulls last limit 1
