@@ -6,9 +6,11 @@
 
 mod binding;
 mod budget;
+mod conflicts;
 mod dead_letters;
 mod duty;
 mod guard;
+pub mod inbound;
 mod inbox;
 mod keys;
 mod listen;
@@ -36,6 +38,7 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use binding::BindingFacts;
+pub use conflicts::{Adopted, Conflict, ConflictFilter};
 pub use dead_letters::{DeadLetter, Filter, OddMessage, Replayed};
 pub use duty::{Duty, DutyLease};
 pub use guard::{DeleteVerdict, Guarded, Weighed};

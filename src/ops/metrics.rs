@@ -41,6 +41,8 @@ pub struct Metrics {
     push_seconds: Histogram<f64>,
     freshness_seconds: Histogram<f64>,
     sweep_found: Counter<u64>,
+    inbound: Counter<u64>,
+    conflicts: Counter<u64>,
     outbox_rows: Gauge<u64>,
     outbox_oldest_seconds: Gauge<f64>,
     queue_messages: Gauge<u64>,
@@ -96,6 +98,11 @@ impl Metrics {
             sweep_found: counter(
                 "sweep_found",
                 "What the outbound sweep found and events had missed",
+            ),
+            inbound: counter("inbound", "Decisions about what people changed at a remote"),
+            conflicts: counter(
+                "conflicts",
+                "Changes at a remote that lost, or that a person must decide about",
             ),
             outbox_rows: gauge("outbox_rows", "Rows that wait in the outbox"),
             outbox_oldest_seconds: age("outbox_oldest", "Age of the oldest row in the outbox"),
@@ -163,6 +170,26 @@ impl Metrics {
 
     pub(crate) fn sweep_found(&self, target: Target, leg: &'static str, found: usize) {
         self.sweep_found.add(count(found), &[of(target), KeyValue::new("leg", leg)]);
+    }
+
+    pub(crate) fn decided(
+        &self,
+        target: Target,
+        entity_type: EntityType,
+        decision: &'static str,
+        outcome: &'static str,
+    ) {
+        let labels = [
+            of(target),
+            KeyValue::new("entity", entity_type.name()),
+            KeyValue::new("decision", decision),
+            KeyValue::new("outcome", outcome),
+        ];
+        self.inbound.add(1, &labels);
+    }
+
+    pub(crate) fn conflicted(&self, target: Target, reason: &'static str) {
+        self.conflicts.add(1, &[of(target), KeyValue::new("reason", reason)]);
     }
 
     /// What waits in the outbox.
