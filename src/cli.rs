@@ -5,6 +5,7 @@
 
 mod args;
 mod check_config;
+mod conflicts;
 mod dead_letters;
 mod explain;
 mod guard;
@@ -92,6 +93,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Status(args) => status::status(&config?, args).await,
         Command::Explain(args) => explain::explain(&config?, args).await,
         Command::DeadLetters(command) => dead_letters::dead_letters(&config?, command).await,
+        Command::Conflicts(command) => conflicts::conflicts(&config?, command).await,
         Command::Verify(args) => verify::verify(&config?, args).await,
         Command::Resync(args) => resync::resync(&config?, args).await,
         Command::Target(order) => target::order(&config?, order).await,

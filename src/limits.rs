@@ -294,6 +294,18 @@ pub const VERIFY_REPAIR_ROWS: i64 = 1_000;
 
 /// A record that people changed at the remote is read again after this, should the inbound decision about it not come first.
 pub const CHANGED_THERE_LOOKS_AGAIN_AFTER: Duration = Duration::from_secs(4);
+/// Rows of the inbox that one batch decides at once, each in a transaction of its own: some of the pool's connections are left.
+pub const INBOUND_AT_ONCE: usize = 4;
+/// A row of the inbox that fails for a reason of its own is left to a person after this many attempts.
+pub const INBOUND_ATTEMPTS_MAX: i32 = 8;
+/// A row whose record is being pushed is looked at again after this, should the push's end not make it due.
+pub const INBOUND_LATER_AFTER: Duration = Duration::from_secs(10);
+/// How often a row is read anew, since a push has ended meanwhile, before it is put aside for a while.
+pub const INBOUND_REREADS_MAX: u32 = 3;
+/// Candidates that are looked for, and kept for a person, of a remote record that nobody knows.
+pub const INBOUND_CANDIDATES_MAX: i64 = 10;
+/// A remote record that would be an entity's second one waits so long for the first one's removal; then a person is asked.
+pub const SECOND_RECORD_WAITS: Duration = Duration::from_secs(10 * 60);
 /// Characters of one text that is taken in from a remote; what is longer is cut.
 pub const INBOUND_TEXT_CHARS_MAX: usize = 1_000;
 /// Everything is walked through at least this often, whatever is said to have changed.
@@ -310,6 +322,8 @@ pub const WALK_PAGES_MAX: u32 = 1_000_000;
 pub const WALK_AGAIN_MIN: Duration = Duration::from_secs(15);
 /// … up to this.
 pub const WALK_AGAIN_MAX: Duration = Duration::from_secs(10 * 60);
+/// Walks that ended early in a row until a person is told.
+pub const WALK_FAILURES_TOLD: i32 = 5;
 /// How often hints, and walks that ended early, are looked for.
 pub const INBOUND_LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Records that one pass reads by themselves; the rest is read in the next one.
@@ -332,6 +346,8 @@ pub const CLOCK_ROUND_TRIP_MAX: Duration = Duration::from_secs(10);
 pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Longest wait of `sweep inbound` for a walk of another process.
 pub const SWEEP_NOW_WAITS: Duration = Duration::from_secs(5 * 60);
+/// Conflicts that are listed, unless it is said how many.
+pub const CONFLICTS_SHOWN: i64 = 1_000;
 /// Length of a webhook's body. Chatwoot's hold a contact or a conversation with its last message.
 pub const HOOK_BYTES_MAX: usize = 1024 * 1024;
 /// Webhooks that are read and checked at once; the others are told to come later, and walks find what they would have said.

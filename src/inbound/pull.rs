@@ -20,7 +20,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::broker::{BrokerError, Outgoing, Publisher, Queue, QueueKind};
+use crate::broker::{BrokerError, Outgoing, Publisher, Queue};
 use crate::deliver::binding::{self, Finding, KeptEpoch, Part, Present};
 use crate::deliver::breaker::Breaker;
 use crate::deliver::guard;
@@ -230,7 +230,7 @@ impl<R: Remote> Puller<R> {
 
     async fn publish(&self, taken: &[InboxRef]) -> Result<(), BrokerError> {
         let target = self.remote.target();
-        let queue = Queue { target, kind: QueueKind::Inbound };
+        let queue = Queue::inbound(target);
         if taken.is_empty() || self.publisher.queue_length(queue).await? >= limits::QUEUE_FULL {
             return Ok(());
         }

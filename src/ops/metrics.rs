@@ -44,6 +44,8 @@ pub struct Metrics {
     sweep_found: Counter<u64>,
     pulled: Counter<u64>,
     hooks: Counter<u64>,
+    inbound: Counter<u64>,
+    conflicts: Counter<u64>,
     outbox_rows: Gauge<u64>,
     outbox_oldest_seconds: Gauge<f64>,
     queue_messages: Gauge<u64>,
@@ -107,6 +109,11 @@ impl Metrics {
             hooks: counter(
                 "hooks",
                 "Web hooks that came: heeded, ignored, repeated, or refused for their signature",
+            ),
+            inbound: counter("inbound", "Decisions about what people changed at a remote"),
+            conflicts: counter(
+                "conflicts",
+                "Changes at a remote that lost, or that a person must decide about",
             ),
             outbox_rows: gauge("outbox_rows", "Rows that wait in the outbox"),
             outbox_oldest_seconds: age("outbox_oldest", "Age of the oldest row in the outbox"),
@@ -186,6 +193,26 @@ impl Metrics {
 
     pub(crate) fn hook(&self, outcome: &'static str) {
         self.hooks.add(1, &[KeyValue::new("outcome", outcome)]);
+    }
+
+    pub(crate) fn decided(
+        &self,
+        target: Target,
+        entity_type: EntityType,
+        decision: &'static str,
+        outcome: &'static str,
+    ) {
+        let labels = [
+            of(target),
+            KeyValue::new("entity", entity_type.name()),
+            KeyValue::new("decision", decision),
+            KeyValue::new("outcome", outcome),
+        ];
+        self.inbound.add(1, &labels);
+    }
+
+    pub(crate) fn conflicted(&self, target: Target, reason: &'static str) {
+        self.conflicts.add(1, &[of(target), KeyValue::new("reason", reason)]);
     }
 
     /// What waits in the outbox.

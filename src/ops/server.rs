@@ -27,12 +27,14 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::Publisher;
 use crate::entity::EntityRef;
 use crate::error_chain::chain;
+use crate::limits;
+use crate::ops::conflicts;
 use crate::ops::explain;
 use crate::ops::health;
 use crate::ops::metrics::Metrics;
 use crate::ops::progress::Progress;
 use crate::ops::status::{self, Reading};
-use crate::store::{Store, StoreError};
+use crate::store::{ConflictFilter, Store, StoreError};
 use crate::target::Target;
 use crate::target_watch::TargetWatch;
 
@@ -116,6 +118,7 @@ fn open(api: Api) -> Router {
     Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/api/v1/status", get(api_status))
+        .route("/api/v1/conflicts", get(api_conflicts))
         .route("/api/v1/explain/{entity}/{id}", get(api_explain))
         .with_state(Arc::new(api))
 }
@@ -195,6 +198,19 @@ async fn api_status(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response
     }
     match status::document(&api.store, &api.publisher, &api.enabled, health::PATIENCE).await {
         Ok(document) => Json(document).into_response(),
+        Err(error) => unavailable(&error),
+    }
+}
+
+/// Those that are open: the document of `conflicts list --json`.
+async fn api_conflicts(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
+    if let Err(refusal) = admit(api.token.as_ref(), &headers) {
+        return refusal;
+    }
+    match api.store.conflicts(ConflictFilter::default(), limits::CONFLICTS_SHOWN).await {
+        Ok(rows) => {
+            Json(rows.into_iter().map(conflicts::Row::from).collect::<Vec<_>>()).into_response()
+        }
         Err(error) => unavailable(&error),
     }
 }

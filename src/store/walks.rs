@@ -201,18 +201,6 @@ impl Store {
         Ok(())
     }
 
-    /// By how many milliseconds a remote's clock is ahead of the database's, as far as that is known.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn clock_ahead_ms(&self, target: Target) -> Result<Option<i64>, StoreError> {
-        let client = self.client().await?;
-        let query =
-            client.prepare_cached(include_str!("../../sql/queries/clock_ahead.sql")).await?;
-        let row = client.query_opt(&query, &[&target.name()]).await?;
-        Ok(row.map(|row| row.try_get(0)).transpose()?)
-    }
-
     /// What is to be done at a target now; `every` is the interval of its sweep. One short statement.
     ///
     /// # Errors

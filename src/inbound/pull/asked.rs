@@ -95,7 +95,8 @@ impl<R: Remote> Puller<R> {
     /// The same with times of the database's clock.
     async fn corrected(&self, mut snapshots: Vec<Snapshot>) -> Result<Vec<Snapshot>, PullError> {
         if snapshots.iter().any(|snapshot| snapshot.modified_on.is_some()) {
-            let ahead_ms = self.store.clock_ahead_ms(self.remote.target()).await?;
+            let ahead = self.store.clock_ahead(self.remote.target()).await?;
+            let ahead_ms = i64::try_from(ahead.as_millis()).ok();
             let precision = self.remote.clock_precision();
             for Snapshot { modified_on, .. } in &mut snapshots {
                 *modified_on = modified_on.map(|on| clock::corrected(on, ahead_ms, precision));
