@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::broker::{Broker, Publisher};
 use crate::capture::relay::Relay;
 use crate::clients::{self, Job};
-use crate::config::Config;
+use crate::config::{Config, MergeMode};
 use crate::deliver::batch::Worker;
 use crate::deliver::bound::Binding;
 use crate::deliver::breaker::Breaker;
@@ -23,6 +23,7 @@ use crate::deliver::consumer::Consumer;
 use crate::deliver::guard;
 use crate::deliver::tokens::Tokens;
 use crate::error_chain::chain;
+use crate::inbound::apply::Applier;
 use crate::limits;
 use crate::ops::metrics::Metrics;
 use crate::ops::progress::Progress;
@@ -254,7 +255,10 @@ impl Shared {
         roles: &[Role],
     ) -> anyhow::Result<()> {
         if roles.contains(&Role::Consume) {
-            self.start_consumer(client()?);
+            let (tokens, watch) = self.start_consumer(client()?);
+            if let Some(merge) = self.config.targets.merge(client()?.target()) {
+                self.start_applier(client()?, merge, tokens, watch);
+            }
         }
         if roles.contains(&Role::Sweep) {
             let sweeper = Sweeper {
@@ -272,7 +276,30 @@ impl Shared {
         Ok(())
     }
 
-    fn start_consumer<R: Remote>(&self, remote: R) {
+    /// The consumer of what comes back from a target, while it is as open as the other one needs it.
+    fn start_applier<R: Remote>(
+        &self,
+        remote: R,
+        merge: MergeMode,
+        tokens: Tokens,
+        watch: TargetWatch,
+    ) {
+        let target = remote.target();
+        let applier = Applier {
+            store: self.store.clone(),
+            publisher: Arc::new(Publisher::new(self.broker.clone(), format!("inbound {target}"))),
+            remote,
+            merge,
+            tokens,
+            metrics: Arc::clone(&self.metrics),
+            stop: self.stop.clone(),
+        };
+        let beat = self.progress.part(format!("inbound {target}"));
+        let consumer = Consumer::new(Arc::new(applier), self.broker.clone(), watch, beat);
+        self.spawn("inbound consumer", consumer.run(self.stop.clone()));
+    }
+
+    fn start_consumer<R: Remote>(&self, remote: R) -> (Tokens, TargetWatch) {
         let target = remote.target();
         let owner = Uuid::new_v4();
         let breaker = Arc::new(Breaker::new(
@@ -316,9 +343,11 @@ impl Shared {
         self.spawn("binding", binding.run(self.stop.clone()));
         let watch = self.watch.cleared_by(cleared);
         let beat = self.progress.part(format!("consumer {target}"));
-        let consumer = Consumer::new(Arc::clone(&worker), self.broker.clone(), watch, beat);
+        let tokens = worker.tokens.clone();
+        let consumer = Consumer::new(Arc::clone(&worker), self.broker.clone(), watch.clone(), beat);
         let stop = self.stop.clone();
         self.spawn("probe", async move { breaker.run(&worker.remote, stop).await });
         self.spawn("consumer", consumer.run(self.stop.clone()));
+        (tokens, watch)
     }
 }
