@@ -208,6 +208,14 @@ pub const MAUTIC_TWINS_MAX: usize = 20;
 pub const CHATWOOT_PAGE_ROWS: usize = 15;
 /// Pages that a look-up for one person's contact reads at most.
 pub const CHATWOOT_LOOK_UP_PAGES: usize = 10;
+/// Labels that are taken of one of Chatwoot's conversations.
+pub const CHATWOOT_LABELS_MAX: usize = 100;
+/// Conversations that were changed within this are asked for first: what a walk in time needs …
+pub const CHATWOOT_WINDOW_MIN: Duration = Duration::from_secs(15 * 60);
+/// … up to this. What is older is walked page by page: a window comes as one answer, however large.
+pub const CHATWOOT_WINDOW_MAX: Duration = Duration::from_secs(6 * 60 * 60);
+/// How far a window reaches back before the last walk.
+pub const CHATWOOT_OVERLAP: Duration = Duration::from_secs(120);
 /// `MailChimp` shows at most this many members or tags at once (its contract, section 8).
 pub const MAILCHIMP_PAGE_ROWS: usize = 1_000;
 /// Labels of a membership that are brought to `MailChimp`; which tags are ours is remembered in a field of 255 characters.
