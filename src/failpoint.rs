@@ -31,6 +31,11 @@ pub const ALL: &[&str] = &[
     "retry.published",
     "follow_up.published",
     "acked",
+    // What came back: written and not committed, committed, told, acked.
+    "inbound.applied",
+    "inbound.committed",
+    "inbound.published",
+    "inbound.acked",
     // What was missed.
     "sweep.owed",
     "sweep.published",

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::broker::{Broker, Publisher};
 use crate::capture::relay::Relay;
 use crate::clients::{self, Job};
-use crate::config::Config;
+use crate::config::{Config, MergeMode};
 use crate::deliver::batch::Worker;
 use crate::deliver::bound::Binding;
 use crate::deliver::breaker::Breaker;
@@ -24,6 +24,7 @@ use crate::deliver::consumer::Consumer;
 use crate::deliver::guard;
 use crate::deliver::tokens::Tokens;
 use crate::error_chain::chain;
+use crate::inbound::apply::Applier;
 use crate::inbound::pull::Puller;
 use crate::limits;
 use crate::ops::metrics::Metrics;
@@ -271,7 +272,11 @@ impl Shared {
     ) -> anyhow::Result<()> {
         let mut watch = self.watch.clone();
         if roles.contains(&Role::Consume) {
-            watch = self.start_consumer(client()?);
+            let (tokens, cleared) = self.start_consumer(client()?);
+            if let Some(merge) = self.config.targets.merge(client()?.target()) {
+                self.start_applier(client()?, merge, tokens, cleared.clone());
+            }
+            watch = cleared;
         }
         if roles.contains(&Role::Sweep) {
             self.start_puller(client()?, watch);
@@ -316,8 +321,31 @@ impl Shared {
         self.spawn("puller", async move { puller.run(every).await });
     }
 
+    /// The consumer of what comes back from a target, while it is as open as the other one needs it.
+    fn start_applier<R: Remote>(
+        &self,
+        remote: R,
+        merge: MergeMode,
+        tokens: Tokens,
+        watch: TargetWatch,
+    ) {
+        let target = remote.target();
+        let applier = Applier {
+            store: self.store.clone(),
+            publisher: Arc::new(Publisher::new(self.broker.clone(), format!("inbound {target}"))),
+            remote,
+            merge,
+            tokens,
+            metrics: Arc::clone(&self.metrics),
+            stop: self.stop.clone(),
+        };
+        let beat = self.progress.part(format!("inbound {target}"));
+        let consumer = Consumer::new(Arc::new(applier), self.broker.clone(), watch, beat);
+        self.spawn("inbound consumer", consumer.run(self.stop.clone()));
+    }
+
     /// Returns a handle that is open only while the target is cleared for this database.
-    fn start_consumer<R: Remote>(&self, remote: R) -> TargetWatch {
+    fn start_consumer<R: Remote>(&self, remote: R) -> (Tokens, TargetWatch) {
         let target = remote.target();
         let owner = Uuid::new_v4();
         let breaker = Arc::new(Breaker::new(
@@ -361,10 +389,11 @@ impl Shared {
         self.spawn("binding", binding.run(self.stop.clone()));
         let watch = self.watch.cleared_by(cleared);
         let beat = self.progress.part(format!("consumer {target}"));
+        let tokens = worker.tokens.clone();
         let consumer = Consumer::new(Arc::clone(&worker), self.broker.clone(), watch.clone(), beat);
         let stop = self.stop.clone();
         self.spawn("probe", async move { breaker.run(&worker.remote, stop).await });
         self.spawn("consumer", consumer.run(self.stop.clone()));
-        watch
+        (tokens, watch)
     }
 }

@@ -16,8 +16,8 @@ use crate::support::rig::Rig;
 
 const OF_THE_RELAY: [&str; 2] = ["relay.", "republish."];
 const OF_THE_SWEEP: [&str; 1] = ["sweep."];
-/// Of the way inbound: `tests/it/inbound_pull` goes through them.
-const INBOUND: [&str; 1] = ["pull."];
+/// Of the way inbound: tests of their own go through them.
+const INBOUND: [&str; 2] = ["pull.", "inbound."];
 
 /// A process that has not met its point by then is killed where it is.
 const MEETS_IT_WITHIN: Duration = Duration::from_secs(30);
