@@ -8,11 +8,9 @@ use serde_json::Value;
 use super::args::{ConflictListArgs, ConflictsCommand};
 use super::table::{cell, instant, table};
 use super::{Exit, adapters, output, target};
-use crate::broker::{Outgoing, Queue};
 use crate::config::{self, Config};
-use crate::delivery::{Cause, Delivery};
-use crate::entity::EntityRef;
 use crate::error_chain::chain;
+use crate::inbound::apply::message;
 use crate::limits;
 use crate::ops::conflicts::Row;
 use crate::store::{Adopted, ConflictFilter};
@@ -40,12 +38,7 @@ pub(super) async fn conflicts(config: &Config, command: ConflictsCommand) -> any
             let (store, _) = adapters(config, "conflicts")?;
             let is_done = store.dismiss_conflict(args.number, &by()).await?;
             let decided = if is_done {
-                Decided {
-                    conflict: args.number,
-                    outcome: "dismissed",
-                    reason: None,
-                    detail: None,
-                }
+                Decided { conflict: args.number, outcome: "dismissed", reason: None, detail: None }
             } else {
                 unchanged(args.number, "not_open", None)
             };
@@ -64,8 +57,7 @@ async fn list(config: &Config, args: ConflictListArgs) -> anyhow::Result<Exit> {
         closed_too: args.closed,
     };
     let rows = args.limit.map_or(limits::CONFLICTS_SHOWN, i64::from);
-    let rows: Vec<Row> =
-        store.conflicts(filter, rows).await?.into_iter().map(Row::from).collect();
+    let rows: Vec<Row> = store.conflicts(filter, rows).await?.into_iter().map(Row::from).collect();
     if args.json {
         output::json(&rows)?;
     } else {
@@ -102,12 +94,11 @@ async fn adopt(
         Adopted::Taken(_) => done,
         Adopted::Chosen(row) => {
             if let Some(target) = conflict.map(|conflict| conflict.target) {
-                let entity = EntityRef::new(row.entity_type, row.inbox_id);
-                let now = jiff::Timestamp::now();
-                let delivery = Delivery::new(target, entity, Cause::Inbound, now);
-                let message = Outgoing { queue: Queue::inbound(target), delivery };
-                if let Err(error) = publisher.publish(&[message]).await {
-                    tracing::info!(error = chain(&error), "It is decided by the next scan for what is due");
+                if let Err(error) = publisher.publish(&[message(target, row)]).await {
+                    tracing::info!(
+                        error = chain(&error),
+                        "It is decided by the next scan for what is due"
+                    );
                 }
             }
             done
@@ -115,7 +106,10 @@ async fn adopt(
         Adopted::ChangedSince => unchanged(
             number,
             "ems_changed_since",
-            Some("The EMS has changed since the conflict was seen; --anyway adopts all the same".to_owned()),
+            Some(
+                "The EMS has changed since the conflict was seen; --anyway adopts all the same"
+                    .to_owned(),
+            ),
         ),
         Adopted::NoCandidate => unchanged(
             number,
@@ -139,7 +133,10 @@ fn say(decided: &Decided, json: bool) -> anyhow::Result<Exit> {
         let reason = decided.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
         let detail = decided.detail.as_deref().map(|detail| format!(" ({})", cell(Some(detail))));
         let Decided { conflict, outcome, .. } = decided;
-        output::text(&format!("Conflict {conflict}: {outcome}{reason}{}", detail.unwrap_or_default()))?;
+        output::text(&format!(
+            "Conflict {conflict}: {outcome}{reason}{}",
+            detail.unwrap_or_default()
+        ))?;
     }
     Ok(if decided.reason.is_none() { Exit::Fine } else { Exit::Failed })
 }
@@ -183,7 +180,11 @@ fn shown(row: &Row) -> String {
     );
     let mut table = table(&["FIELD", "EMS", "TARGET"]);
     for field in &row.fields {
-        table.add_row([cell(Some(&field.field)), value(&field.ems_value), value(&field.remote_value)]);
+        table.add_row([
+            cell(Some(&field.field)),
+            value(&field.ems_value),
+            value(&field.remote_value),
+        ]);
     }
     if !row.fields.is_empty() {
         text.push_str(&format!("\n\n{table}"));

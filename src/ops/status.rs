@@ -16,7 +16,9 @@ use crate::broker::{BrokerError, Publisher, Queue, QueueKind};
 use crate::deliver::{binding, bound};
 use crate::entity::EntityType;
 use crate::limits;
-use crate::store::{InboundCounts, BreakerState, Duty, DutyRow, StateCount, Store, StoreError, TargetState};
+use crate::store::{
+    BreakerState, Duty, DutyRow, InboundCounts, StateCount, Store, StoreError, TargetState,
+};
 use crate::target::Target;
 
 use state::{Obstacle, Shown};

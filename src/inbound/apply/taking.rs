@@ -74,11 +74,7 @@ pub(super) fn all_fields(row: &InboxRow, content: Content<'_>) -> Map<String, Va
 }
 
 /// What the EMS takes: fields of the content, what comes with it, and the parents by their types.
-pub(super) fn fields(
-    row: &InboxRow,
-    content: Content<'_>,
-    taking: &Taking,
-) -> Map<String, Value> {
+pub(super) fn fields(row: &InboxRow, content: Content<'_>, taking: &Taking) -> Map<String, Value> {
     let mut fields = taking.taken.clone();
     fields.extend(content.extra.clone());
     let parents = row.parents.iter();
@@ -198,8 +194,7 @@ pub(super) fn taken(
         }),
         agreed: Some(agreed(target, content, Some(showing), before)),
         reassert: is_shown && !in_step && (!takes_all || !losing.is_empty()),
-        conflict: (!losing.is_empty())
-            .then(|| lost_fields(reason, row, content, showing, losing)),
+        conflict: (!losing.is_empty()).then(|| lost_fields(reason, row, content, showing, losing)),
         ..decided(entity, RowOutcome::of("deleted", None))
     }
 }
@@ -241,10 +236,7 @@ pub(super) fn of_nobody(
         row: RowOutcome::of("done", Some(reason.name())),
         record: None,
         agreed: None,
-        conflict: Some(ConflictOutcome {
-            fields,
-            ..conflict(reason, row, Some(content.hash))
-        }),
+        conflict: Some(ConflictOutcome { fields, ..conflict(reason, row, Some(content.hash)) }),
         reassert: false,
     }
 }
@@ -261,9 +253,11 @@ pub(super) fn ambiguous(
     let candidates = candidates.iter().map(|candidate| candidate.id).collect();
     Outcome {
         row: RowOutcome::of("held", Some(Reason::Ambiguous.name())),
-        conflict: outcome
-            .conflict
-            .map(|conflict| ConflictOutcome { candidates, candidate_type, ..conflict }),
+        conflict: outcome.conflict.map(|conflict| ConflictOutcome {
+            candidates,
+            candidate_type,
+            ..conflict
+        }),
         ..outcome
     }
 }

@@ -92,9 +92,8 @@ fn a_person_is_needed_for_what_does_not_move_by_itself_and_for_nothing_else() {
 
 #[test]
 fn what_comes_back_needs_a_person_where_it_does_not_move_by_itself() {
-    let needed = |inbound: InboundCounts| {
-        needs(&open_target(), &Counts { inbound, ..Counts::default() })
-    };
+    let needed =
+        |inbound: InboundCounts| needs(&open_target(), &Counts { inbound, ..Counts::default() });
     let none = InboundCounts::default;
     assert!(needed(InboundCounts { pending: 9, waiting: 9, failures: 4, ..none() }).is_empty());
     assert_eq!(needed(InboundCounts { conflicts: 1, held: 1, ..none() }), ["conflicts"]);
@@ -139,7 +138,10 @@ pub(in crate::ops) fn reading() -> Reading {
             finished_on: Some(Timestamp::UNIX_EPOCH),
             found: 5,
         }],
-        inbound: vec![(Target::TagServer, InboundCounts { pending: 2, ..InboundCounts::default() })],
+        inbound: vec![(
+            Target::TagServer,
+            InboundCounts { pending: 2, ..InboundCounts::default() },
+        )],
         capture_problems: vec![("ems.tag".to_owned(), "a trigger is disabled".to_owned())],
     }
 }
