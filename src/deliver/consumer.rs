@@ -239,7 +239,8 @@ async fn deliver<R: Remote>(worker: &Worker<R>, messages: Vec<Message>, slot: Sl
     }
     put_aside(&worker.tokens, odd).await;
     let unacked = Unacked::new(taken);
-    let worked = AssertUnwindSafe(Worker::work(worker, deliveries, &unacked, slot)).catch_unwind().await;
+    let worked =
+        AssertUnwindSafe(Worker::work(worker, deliveries, &unacked, slot)).catch_unwind().await;
     match worked {
         Ok(Ok(())) => unacked.ack_rest().await,
         Ok(Err(error)) => {

@@ -42,7 +42,9 @@ impl<R: Remote> Work for Applier<R> {
                 hand_back_all(taken).await;
             }
             Err(_panic) => {
-                tracing::error!("A row of the inbox panicked, which is a bug; it is tried again when it is due");
+                tracing::error!(
+                    "A row of the inbox panicked, which is a bug; it is tried again when it is due"
+                );
                 self.put_off(&rows).await;
                 ack_all(taken).await;
             }

@@ -212,10 +212,9 @@ pub fn decide(input: &Input) -> Decision {
         (Snapshot::Removed { has_successor: true }, Mapping::Known(_)) => Decision::Move,
         (Snapshot::Removed { has_successor: false }, Mapping::Known(_)) => Decision::Remove,
         (Snapshot::Gone, Mapping::Known(_)) => Decision::Forget,
-        (
-            Snapshot::Removed { .. } | Snapshot::Gone,
-            Mapping::Forgotten(_) | Mapping::Unknown,
-        ) => Decision::Skip(SkipReason::NotOurs),
+        (Snapshot::Removed { .. } | Snapshot::Gone, Mapping::Forgotten(_) | Mapping::Unknown) => {
+            Decision::Skip(SkipReason::NotOurs)
+        }
         (Snapshot::Stands { .. }, Mapping::Forgotten(_)) => Decision::Conflict(Reason::Tombstone),
         (Snapshot::Stands { .. }, Mapping::Unknown) => Decision::Match,
         (Snapshot::Stands { hash, modified_on }, Mapping::Known(known)) => {

@@ -136,7 +136,8 @@ fn differing<'a>(
         .filter(|name| *name != Wire::ASIDE)
         .collect();
     names.into_iter().filter_map(move |name| {
-        let of = |content: Option<&'a Value>| content.and_then(|c| c.get(name)).unwrap_or(&Value::Null);
+        let of =
+            |content: Option<&'a Value>| content.and_then(|c| c.get(name)).unwrap_or(&Value::Null);
         let (mine, theirs) = (of(ems), of(Some(remote)));
         (mine != theirs).then_some((name, mine, theirs))
     })
@@ -150,7 +151,8 @@ fn changed(target: Target, agreed: &Digests, field: &str, value: &Value) -> bool
     }
 }
 
-fn is_blank(value: &Value) -> bool {
+/// A value that says nothing.
+pub(super) fn is_blank(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) => text.trim().is_empty(),
@@ -185,22 +187,28 @@ mod tests {
         let merged = three_way(TARGET, Some(&ems), &remote, Some(&agreed(&then, &then)));
         assert_eq!(Value::Object(merged.taken), json!({"e": "R"}));
         assert_eq!(names(&merged.losing), ["c"]);
-        assert_eq!(names(&losing(TARGET, Some(&ems), &remote, Some(&agreed(&then, &then)))), ["c", "e"]);
+        assert_eq!(
+            names(&losing(TARGET, Some(&ems), &remote, Some(&agreed(&then, &then)))),
+            ["c", "e"]
+        );
     }
 
     /// A remote that writes values in its own way has not changed what it still writes that way.
     #[test]
     fn each_side_is_compared_with_what_it_held_itself() {
-        let agreed = agreed(&json!({"phone": "+1 5", "name": "A"}), &json!({"phone": "+15", "name": "A"}));
+        let agreed =
+            agreed(&json!({"phone": "+1 5", "name": "A"}), &json!({"phone": "+15", "name": "A"}));
         let remote = json!({"phone": "+15", "name": "B"});
-        let merged = three_way(TARGET, Some(&json!({"phone": "+1 5", "name": "A"})), &remote, Some(&agreed));
+        let merged =
+            three_way(TARGET, Some(&json!({"phone": "+1 5", "name": "A"})), &remote, Some(&agreed));
         assert_eq!(Value::Object(merged.taken), json!({"name": "B"}));
         assert!(merged.losing.is_empty());
     }
 
     #[test]
     fn without_an_agreement_every_difference_is_a_conflict() {
-        let merged = three_way(TARGET, Some(&json!({"a": 1, "b": 1})), &json!({"a": 1, "b": 2}), None);
+        let merged =
+            three_way(TARGET, Some(&json!({"a": 1, "b": 1})), &json!({"a": 1, "b": 2}), None);
         assert!(merged.taken.is_empty());
         assert_eq!(names(&merged.losing), ["b"]);
         // Nothing to compare with: all of it is kept.

@@ -39,6 +39,7 @@ mod each_target;
 mod failures;
 mod five;
 mod guard;
+mod inbound;
 mod isolation;
 mod kills;
 mod late_writes;

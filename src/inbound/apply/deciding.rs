@@ -103,11 +103,7 @@ impl<R: Remote> Applier<R> {
     }
 
     /// What the EMS shows of an entity to the target, within the transaction.
-    async fn show(
-        &self,
-        inbound: &Inbound<'_>,
-        entity: EntityRef,
-    ) -> Result<Showing, StoreError> {
+    async fn show(&self, inbound: &Inbound<'_>, entity: EntityRef) -> Result<Showing, StoreError> {
         if !self.remote.target().covers(entity.entity_type) {
             return Ok(Showing { is_covered: false, projection: None, wire: None });
         }
@@ -145,9 +141,10 @@ impl<R: Remote> Applier<R> {
         Ok(match (decision, content) {
             (Decision::Reread, _) => None,
             (Decision::Later, _) => verdict("pushed_now", later(entity)),
-            (Decision::Skip(reason), Some(content)) => {
-                verdict(reason.name(), self.skipped(row, entity, reason, content, &record, &showing))
-            }
+            (Decision::Skip(reason), Some(content)) => verdict(
+                reason.name(),
+                self.skipped(row, entity, reason, content, &record, &showing),
+            ),
             (Decision::Conflict(reason), Some(content)) => {
                 let by_fields = self.merge == MergeMode::Fields && reason != Reason::Tombstone;
                 if by_fields && row.lacks_parent {
@@ -158,15 +155,15 @@ impl<R: Remote> Applier<R> {
                 let merged = if by_fields {
                     merge::three_way(target, ems, content.body, record.agreed.as_ref())
                 } else {
-                    let losing =
-                        merge::losing(target, ems, content.body, record.agreed.as_ref());
+                    let losing = merge::losing(target, ems, content.body, record.agreed.as_ref());
                     merge::Merged { losing, ..merge::Merged::default() }
                 };
                 let taking = Taking { reason, takes_all: false, ..Taking::of(merged) };
                 let outcome = if taking.taken.is_empty() {
                     taking::lost(target, row, entity, content, &record, &showing, taking)
                 } else {
-                    self.take(inbound, row, entity, content, Some(&record), &showing, taking).await?
+                    self.take(inbound, row, entity, content, Some(&record), &showing, taking)
+                        .await?
                 };
                 verdict(reason.name(), outcome)
             }
@@ -256,7 +253,8 @@ impl<R: Remote> Applier<R> {
             }
             (Decision::Conflict(reason), Standing::Stands { body, extra, hash }) => {
                 let content = Content { body, extra, hash: *hash };
-                let outcome = taking::of_nobody(self.remote.target(), row, content, reason, Some(id));
+                let outcome =
+                    taking::of_nobody(self.remote.target(), row, content, reason, Some(id));
                 Some(Verdict { decision: "conflict", name: reason.name(), outcome })
             }
             _ => Some(not_ours("deleted")),
@@ -308,13 +306,15 @@ impl<R: Remote> Applier<R> {
             Unknown::Adopt => Taking {
                 reason: Reason::Unpushed,
                 takes_all: false,
+                is_new: true,
                 ..Taking::of(merge::fill(showing.body().unwrap_or(&Value::Null), content.body))
             },
-            Unknown::AdoptWhole | Unknown::Create => Taking::whole(content),
+            Unknown::AdoptWhole | Unknown::Create => {
+                Taking { is_new: true, ..Taking::whole(content) }
+            }
         };
-        let outcome = self
-            .take(inbound, row, entity, content, record.as_ref(), &showing, taking)
-            .await?;
+        let outcome =
+            self.take(inbound, row, entity, content, record.as_ref(), &showing, taking).await?;
         Ok(verdict("adopted", outcome))
     }
 
@@ -339,7 +339,7 @@ impl<R: Remote> Applier<R> {
         };
         let entity = EntityRef::new(row.entity_type, id);
         let showing = self.show(inbound, entity).await?;
-        let taking = Taking::whole(content);
+        let taking = Taking { is_new: true, ..Taking::whole(content) };
         let outcome = taking::taken(target, row, entity, content, None, &showing, taking);
         Ok(verdict("created", outcome))
     }
@@ -402,7 +402,15 @@ impl<R: Remote> Applier<R> {
                 return Ok(taking::refused(target, row, entity, content, before, taking, None));
             }
             Taken::Refused(why) => {
-                return Ok(taking::refused(target, row, entity, content, before, taking, Some(why)));
+                return Ok(taking::refused(
+                    target,
+                    row,
+                    entity,
+                    content,
+                    before,
+                    taking,
+                    Some(why),
+                ));
             }
         }
         let showing = self.show(inbound, entity).await?;
@@ -497,8 +505,7 @@ fn candidate(row: &InboxRow, record: Option<&InboundRecord>, showing: &Showing) 
         has_another: record.is_some_and(|record| record.remote_id.is_some()),
         waited_long: row.age >= limits::SECOND_RECORD_WAITS.as_secs_f64(),
         // It carries the id of something that the EMS does not have, or has deleted.
-        tombstone: is_hidden
-            && record.map_or(row.carried.is_some(), |record| record.tombstoned),
+        tombstone: is_hidden && record.map_or(row.carried.is_some(), |record| record.tombstoned),
         chosen: !row.chosen.is_empty(),
         shown: showing.wire.is_some(),
     }

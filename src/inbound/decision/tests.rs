@@ -127,10 +127,7 @@ fn input(change: Change, remote_first: bool, pending: &str, skew_minutes: i64) -
             modified_on: Some(corrected(at(changed_there_at), skew)),
         },
         mapping: Mapping::Known(known),
-        ems: Ems::Shown {
-            hash: Some(ems),
-            changed_on: ems_changed.then(|| at(ems_at)),
-        },
+        ems: Ems::Shown { hash: Some(ems), changed_on: ems_changed.then(|| at(ems_at)) },
         precision: PRECISION,
     }
 }
@@ -149,12 +146,17 @@ fn change_named(name: &str) -> Change {
 }
 
 /// The rows of a table of changes for one change and order.
-fn expected(table: &'static str, change: Change, remote_first: bool, column: usize) -> &'static str {
+fn expected(
+    table: &'static str,
+    change: Change,
+    remote_first: bool,
+    column: usize,
+) -> &'static str {
     let order = if remote_first { "remote" } else { "ems" };
     let rows = rows(table, 2);
-    let mut fitting = rows
-        .iter()
-        .filter(|(keys, _)| change_named(keys[0]) == change && (keys[1] == "-" || keys[1] == order));
+    let mut fitting = rows.iter().filter(|(keys, _)| {
+        change_named(keys[0]) == change && (keys[1] == "-" || keys[1] == order)
+    });
     let (_, cells) = fitting.next().unwrap();
     assert!(fitting.next().is_none(), "one row each");
     cells[column]
@@ -250,7 +252,9 @@ fn what_is_less_apart_than_the_remotes_precision_is_the_same_time() {
     let with = |ems_nanos: i64| Input {
         ems: Ems::Shown {
             hash: Some(hash("E")),
-            changed_on: Some(at(60).checked_add(jiff::SignedDuration::from_nanos(ems_nanos)).unwrap()),
+            changed_on: Some(
+                at(60).checked_add(jiff::SignedDuration::from_nanos(ems_nanos)).unwrap(),
+            ),
         },
         ..base.clone()
     };
@@ -313,9 +317,8 @@ fn a_candidate_is_adopted_only_where_nothing_speaks_against_it() {
     for bits in 0..64_u32 {
         let bit = |n: u32| bits >> (5 - n) & 1 == 1;
         let text = format!("{bits:06b}");
-        let fits = |pattern: &str| {
-            pattern.chars().zip(text.chars()).all(|(p, t)| p == '.' || p == t)
-        };
+        let fits =
+            |pattern: &str| pattern.chars().zip(text.chars()).all(|(p, t)| p == '.' || p == t);
         let expected: Vec<_> = table.iter().filter(|(pattern, _)| fits(pattern)).collect();
         assert_eq!(expected.len(), 1, "{text}: {expected:?}");
         let candidate = Candidate {
