@@ -39,13 +39,16 @@ pub struct Migrated {
 }
 
 /// The projections that come with the program.
-const fn projections(target: Target) -> &'static str {
+const fn projections(target: Target) -> &'static [&'static str] {
     match target {
-        Target::TagServer => include_str!("../../sql/projections/tagserver.sql"),
-        Target::Mautic => include_str!("../../sql/projections/mautic.sql"),
-        Target::MailChimp => include_str!("../../sql/projections/mailchimp.sql"),
-        Target::RunSignup => include_str!("../../sql/projections/runsignup.sql"),
-        Target::Chatwoot => include_str!("../../sql/projections/chatwoot.sql"),
+        Target::TagServer => &[include_str!("../../sql/projections/tagserver.sql")],
+        Target::Mautic => &[include_str!("../../sql/projections/mautic.sql")],
+        Target::MailChimp => &[include_str!("../../sql/projections/mailchimp.sql")],
+        Target::RunSignup => &[
+            include_str!("../../sql/projections/runsignup.sql"),
+            include_str!("../../sql/projections/runsignup_inbound.sql"),
+        ],
+        Target::Chatwoot => &[include_str!("../../sql/projections/chatwoot.sql")],
     }
 }
 
@@ -85,7 +88,9 @@ impl Store {
         if has_ems {
             transaction.batch_execute(include_str!("../../sql/projections/lookup.sql")).await?;
             for target in Target::ALL {
-                transaction.batch_execute(projections(target)).await?;
+                for sql in projections(target) {
+                    transaction.batch_execute(sql).await?;
+                }
                 applied_projections.push(target);
             }
             transaction.batch_execute("select sync.watch_reference_ems()").await?;
