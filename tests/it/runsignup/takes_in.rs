@@ -415,6 +415,24 @@ async fn an_event_is_created_for_the_organisation_and_matched_by_name_and_day() 
     assert_eq!(ems.matches("event", &unknown_zone).await, []);
 }
 
+/// Else its record would be one without an entity, which is removed.
+#[tokio::test]
+async fn an_event_that_came_from_there_is_shown_before_its_races() {
+    let ems = Ems::new().await;
+    let owned = event(json!({"organisation_id": ems.organisation, "name": "Chicago"}));
+    let id = ems.apply("event", None, &owned).await.unwrap();
+    let shown = async || {
+        ems.id(&format!("select count(*) from sync.runsignup_event where id = {id}")).await
+    };
+    assert_eq!(shown().await, 0, "it can't be made there");
+    ems.run(&format!(
+        "insert into sync.record (target, entity_type, entity_id, remote_id)
+         values ('runsignup', 'event', {id}, '{{\"race_event_days_id\":12,\"race_id\":7}}')"
+    ))
+    .await;
+    assert_eq!(shown().await, 1);
+}
+
 #[tokio::test]
 async fn an_event_follows_its_name_its_place_and_its_draft_only() {
     let ems = Ems::new().await;
