@@ -43,6 +43,19 @@ as $$
     from (select sync.runsignup_text(p_text) as bib) b
 $$;
 
+-- A phone as the worker compares it: E.164 where it can be told, ten digits being American; of anything else the digits.
+create or replace function sync.runsignup_phone(p_text text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when p.digits = '' then null
+                when btrim(p_text) like '+%' then '+' || p.digits
+                when length(p.digits) = 10 then '+1' || p.digits
+                when p.digits ~ '^1[0-9]{10}$' then '+' || p.digits
+                else p.digits end
+    from (select regexp_replace(p_text, '[^0-9]', '', 'g') as digits) p
+$$;
+
 -- What a field of the EMS becomes. p_here: its value; p_as_there: the same as RunSignup writes it; p_holds: whether RunSignup can
 -- hold that value at all (see above).
 create or replace function sync.runsignup_taken(p_fields jsonb, p_key text, p_here text, p_as_there text, p_holds boolean)
@@ -145,11 +158,8 @@ begin
             select sync.runsignup_taken(p_fields, 'first_name', o.first_name, sync.runsignup_text(o.first_name), false) as first_name,
                    sync.runsignup_taken(p_fields, 'last_name', o.last_name, sync.runsignup_text(o.last_name), false) as last_name,
                    sync.runsignup_taken(p_fields, 'email', o.email, lower(sync.runsignup_text(o.email)), false) as email,
-                   -- The EMS keeps phones as E.164; of one without a country the digits alone say nothing new.
-                   case when coalesce(p_fields ->> 'phone', '+') like '+%' then
-                       sync.runsignup_taken(p_fields, 'phone', o.phone, '+' || nullif(regexp_replace(o.phone, '\D', '', 'g'), ''),
-                                            o.phone ~ '^\+1[0-9]{10}$')
-                   else o.phone end as phone,
+                   sync.runsignup_taken(p_fields, 'phone', o.phone, sync.runsignup_phone(o.phone),
+                                        sync.runsignup_phone(o.phone) ~ '^\+1[0-9]{10}$') as phone,
                    sync.runsignup_taken(p_fields, 'dob', o.date_of_birth::text, o.date_of_birth::text, true)::date as born,
                    case when not p_fields ? 'gender' then o.gender
                         when p_fields ->> 'gender' = 'M' then 'MALE'

@@ -312,7 +312,7 @@ async fn an_odd_answer_ends_the_page_and_the_walk_goes_on_where_it_stood() {
     let odd = [
         answers(json!({"participants": []})),
         answers(json!([])),
-        answers(json!([{"event": {"event_id": OTHER, "participants": []}}])),
+        answers(json!([{"event": {"event_id": 4711, "participants": []}}])),
         answers(json!([{"event": {"event_id": TEN}, "participants": [{"registration_id": 1}]}])),
         api_error(7),
         api_error(6),

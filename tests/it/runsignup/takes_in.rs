@@ -247,11 +247,11 @@ async fn an_empty_field_there_empties_only_what_could_stand_there() {
     let person = ems.row("person", ems.person_of(id).await).await;
     assert_eq!((&person["phone"], &person["province"]), (&json!(null), &json!(null)));
     assert_eq!(ems.row("event_participant", id).await["number"], json!(null));
-    // What the EMS can't keep is left out, not cut.
-    let odd = json!({"phone": "0821234567", "country_code": "South Africa"});
+    // A phone without a country is kept as it is; what the EMS can't keep is left out, not cut.
+    let odd = json!({"phone": "27821234567", "country_code": "South Africa"});
     ems.apply("event_participant", Some(id), &odd).await;
     let person = ems.row("person", ems.person_of(id).await).await;
-    assert_eq!((&person["phone"], &person["country"]), (&json!(null), &json!(null)));
+    assert_eq!((&person["phone"], &person["country"]), (&json!("27821234567"), &json!(null)));
 }
 
 #[tokio::test]
