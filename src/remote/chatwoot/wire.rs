@@ -11,7 +11,7 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::entity::{EntityRef, EntityType};
 use crate::hash::ContentHash;
-use crate::remote::{Fields, Unmappable, Wire};
+use crate::remote::{Fields, Unmappable, Wire, inbound};
 use crate::target::Target;
 
 /// Raised when the mapping below changes what is sent for the same projection.
@@ -140,6 +140,18 @@ pub(super) fn from_contact(contact: &Map<String, Value>) -> Option<Wire> {
     Some(wire_of(body))
 }
 
+/// What the EMS may take of what a contact holds: bounded texts. What is no text is left out, as if nothing had been said. The
+/// hash is that of the whole content, and so comparable.
+pub(super) fn taken_in(held: &Wire) -> Wire {
+    let fields = held.body.as_object().into_iter().flatten();
+    let body = fields.filter_map(|(name, value)| match value {
+        Value::String(text) => Some((name.clone(), Value::String(inbound::bounded(text)))),
+        Value::Null => Some((name.clone(), Value::Null)),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+    });
+    Wire { body: Value::Object(body.collect()), ..held.clone() }
+}
+
 fn wire_of(body: Map<String, Value>) -> Wire {
     Wire::new(Target::Chatwoot, MAPPING_VERSION, Value::Object(body))
 }
@@ -259,4 +271,4 @@ const fn unmappable(column: &'static str, reason: &'static str) -> Unmappable {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
