@@ -18,12 +18,12 @@
 -- can hold, people there have emptied the field; where it is not, the field here stays. So an e-mail address is never emptied.
 -- A value that is the same but for its spelling (leading zeros, capitals, spaces, seconds) is not overwritten either.
 
--- A text as the worker compares it: NFC, without spaces around it; blank is null.
+-- A text as the worker compares it: NFC, without spaces around it, 1,000 characters at most; blank is null.
 create or replace function sync.runsignup_text(p_text text) returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-    select nullif(regexp_replace(normalize(p_text, NFC), '^\s+|\s+$', '', 'g'), '')
+    select nullif(regexp_replace(left(regexp_replace(normalize(p_text, NFC), '^\s+|\s+$', '', 'g'), 1000), '\s+$', ''), '')
 $$;
 
 -- A name as two people are told apart by it.

@@ -21,3 +21,4 @@ mod reread;
 mod takes_in;
 
 mod engine;
+mod inbound;

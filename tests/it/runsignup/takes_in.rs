@@ -167,7 +167,7 @@ async fn what_says_nothing_new_changes_nothing() {
     let id = ems.created(&fields).await;
     // As people here write it.
     ems.run(
-        "update ems.person set first_name = ' Zoë ', email = 'Zoe@There.example', province = 'nj', postal_code = '08057 ';
+        "update ems.person set first_name = ' Zoë ', address_line = '1 Main St' || repeat(' ', 1000) || 'back door', email = 'Zoe@There.example', province = 'nj', postal_code = '08057 ';
          update ems.event_participant set number = '00017'",
     )
     .await;
