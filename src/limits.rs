@@ -246,6 +246,8 @@ pub const RUNSIGNUP_WALK_TRUSTED: Duration = Duration::from_secs(5);
 pub const RUNSIGNUP_REMEMBERED: usize = 20_000;
 /// A registration that we added may be missing from lists for so long.
 pub const RUNSIGNUP_HIDDEN_MAX: Duration = Duration::from_secs(60);
+/// The registrations of an event are pulled at each interval until it has been over for so long (60 days), then once a day only.
+pub const RUNSIGNUP_EVENT_IS_LIVE_FOR_HOURS: i64 = 60 * 24;
 /// Transfers of one registration that are followed.
 pub const RUNSIGNUP_TRANSFERS_MAX: u32 = 8;
 

@@ -45,7 +45,10 @@ const fn projections(target: Target) -> &'static [&'static str] {
         Target::TagServer => &[include_str!("../../sql/projections/tagserver.sql")],
         Target::Mautic => &[include_str!("../../sql/projections/mautic.sql")],
         Target::MailChimp => &[include_str!("../../sql/projections/mailchimp.sql")],
-        Target::RunSignup => &[include_str!("../../sql/projections/runsignup.sql")],
+        Target::RunSignup => &[
+            include_str!("../../sql/projections/runsignup.sql"),
+            include_str!("../../sql/projections/runsignup_inbound.sql"),
+        ],
         Target::Chatwoot => &[
             include_str!("../../sql/projections/chatwoot.sql"),
             include_str!("../../sql/projections/chatwoot_inbound.sql"),
