@@ -13,7 +13,7 @@ use super::super::http::{Answer, Intent, after_sending};
 use super::contact::{Contact, ahead, values};
 use super::wire;
 use crate::limits;
-use crate::remote::{Failure, FailureClass, Page};
+use crate::remote::{Failure, FailureClass};
 
 /// Stands for what may be a person's data.
 const NOT_SHOWN: &str = "(not shown)";

@@ -17,7 +17,7 @@ async fn with_contacts(contacts: i64) -> (Rig, Simulator<Chatwoot>) {
     let sim = Chatwoot::start(options).await.unwrap();
     for n in 1..=contacts {
         let row = json!({"name": format!("Runner {n}"), "email": format!("runner{n}@ems.example")});
-        sim.plant(Resource::Contacts, row).unwrap();
+        sim.plant(Resource::Contact, row).unwrap();
     }
     rig.set("TARGETS__TAGSERVER__ENABLED", "false");
     rig.set("TARGETS__CHATWOOT__ENABLED", "true");
