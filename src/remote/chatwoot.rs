@@ -8,10 +8,13 @@
 mod adopt;
 mod answer;
 mod contact;
+mod conversation;
 mod list;
 mod look_up;
+mod pull;
 mod setup;
 mod single;
+mod walk;
 mod wire;
 
 use std::collections::HashMap;
@@ -24,7 +27,8 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use self::answer::Names;
-use super::http::{Answer, Http, Intent, Request};
+use super::http::{Answer, Http, Intent, Method, Request};
+use super::inbound::{PullFrom, Pulled, Snapshot, Stream};
 use super::place::Place;
 use super::{
     Account, Action, Alarms, Failure, FailureClass, Fields, HttpSettings, Page, Push, Remote,
@@ -37,6 +41,9 @@ use crate::target::Target;
 
 /// In this form: proxies drop headers with underscores, and Rack takes one for the other (contract, section 1).
 const TOKEN_HEADER: &str = "api-access-token";
+
+/// Makes answers shorter.
+const WITHOUT_INBOXES: (&str, &str) = ("include_contact_inboxes", "false");
 
 /// The client of one account of a Chatwoot.
 pub struct Chatwoot {
@@ -75,6 +82,18 @@ impl Chatwoot {
     /// A path within a contact.
     fn contact_path(&self, id: i64, rest: &str) -> String {
         self.path(&format!("/contacts/{id}{rest}"))
+    }
+
+    /// Asks for the contact with an id.
+    fn contact_request(&self, http: &Http, id: i64) -> Request {
+        http.request(Method::Get, &self.contact_path(id, "")).query(&[WITHOUT_INBOXES])
+    }
+
+    /// Asks for a page of all contacts, in the order in which they were made.
+    fn contacts_request(&self, http: &Http, page: usize) -> Request {
+        let page = page.to_string();
+        let query = [("page", &*page), ("sort", "created_at"), WITHOUT_INBOXES];
+        http.request(Method::Get, &self.path("/contacts")).query(&query)
     }
 
     /// Sends a request about contacts. `Ok(None)` means that nothing was sent: `send_before` has passed, the server wants to
@@ -200,6 +219,22 @@ impl Remote for Chatwoot {
             return Ok(Page { records: Vec::new(), next: None });
         }
         self.list_contacts(from).await
+    }
+
+    fn streams(&self) -> &'static [Stream] {
+        &[Stream::Contacts, Stream::Conversations]
+    }
+
+    async fn pull(&self, stream: Stream, from: &PullFrom) -> Result<Pulled, Failure> {
+        self.pull_page(stream, from).await
+    }
+
+    async fn read(&self, entity_type: EntityType, remote_id: &str) -> Result<Snapshot, Failure> {
+        if entity_type != EntityType::Person {
+            let text = "Only contacts are read one by one";
+            return Err(Failure::new(FailureClass::OurFault, text).unsent());
+        }
+        self.read_contact(remote_id).await
     }
 
     fn alarms(&self) -> &Alarms {

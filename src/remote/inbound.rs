@@ -25,6 +25,7 @@ use serde_json::{Map, Value};
 
 use super::Wire;
 use crate::entity::{EntityRef, EntityType};
+use crate::limits;
 
 /// Something of a remote that is walked by itself, with a cursor of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,6 +55,35 @@ impl Stream {
             Self::Consents => "consents",
         }
     }
+
+    /// The stream of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let all =
+            [Self::Races, Self::Registrations, Self::Contacts, Self::Conversations, Self::Consents];
+        all.into_iter().find(|stream| stream.name() == name)
+    }
+
+    /// What its records are in the EMS.
+    #[must_use]
+    pub const fn entity_types(self) -> &'static [EntityType] {
+        match self {
+            Self::Races => &[EntityType::Event, EntityType::Race],
+            Self::Registrations => &[EntityType::EventParticipant],
+            Self::Contacts => &[EntityType::Person],
+            Self::Conversations => &[EntityType::Conversation],
+            Self::Consents => &[],
+        }
+    }
+}
+
+/// A text as it is taken in: trimmed, cut to [`limits::INBOUND_TEXT_CHARS_MAX`], with blanks for control characters, of which
+/// NUL can't be stored.
+#[must_use]
+pub fn bounded(text: &str) -> String {
+    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let cut: String = plain.trim().chars().take(limits::INBOUND_TEXT_CHARS_MAX).collect();
+    cut.trim_end().to_owned()
 }
 
 /// A remote record, as it was read.

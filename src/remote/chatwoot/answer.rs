@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::super::http::{Answer, Intent, after_sending};
 use super::contact::Contact;
+use super::conversation::Conversation;
 use super::wire;
 use crate::remote::{Failure, FailureClass};
 
@@ -161,6 +162,23 @@ pub(super) fn contact(answer: &Answer) -> Option<Contact> {
     Contact::read(payload.get("contact").unwrap_or(payload))
 }
 
+/// The contact with this id that a read shows; `None` only if Chatwoot itself says that there is none (any more).
+pub(super) fn contact_or_none(answer: &Answer, id: i64) -> Result<Option<Contact>, Failure> {
+    if is_not_found(answer) {
+        return Ok(None);
+    }
+    if !answer.is_success() {
+        return Err(failure(answer, Intent::Read, Names::Contact));
+    }
+    match contact(answer) {
+        Some(contact) if contact.id == id => Ok(Some(contact)),
+        Some(_) | None => {
+            let text = "The answer does not show the contact that was asked for";
+            Err(Failure::new(FailureClass::Transient, text))
+        }
+    }
+}
+
 /// One page of contacts.
 #[derive(Debug, PartialEq)]
 pub(super) struct Contacts {
@@ -173,11 +191,39 @@ pub(super) struct Contacts {
 
 /// The contacts of a list; all of them readable, or it is none.
 pub(super) fn contacts(answer: &Answer) -> Result<Contacts, Failure> {
+    list(answer, contacts_of)
+}
+
+/// Conversations.
+#[derive(Debug, PartialEq)]
+pub(super) struct Conversations {
+    pub(super) rows: Vec<Conversation>,
+    /// How many there are in all, whatever window was asked for.
+    pub(super) count: usize,
+}
+
+/// The conversations of a list; all of them readable, or it is none.
+pub(super) fn conversations(answer: &Answer) -> Result<Conversations, Failure> {
+    list(answer, conversations_of)
+}
+
+fn list<T>(answer: &Answer, read: impl Fn(&Value) -> Option<T>) -> Result<T, Failure> {
+    if !answer.is_success() {
+        return Err(failure(answer, Intent::Read, Names::Account));
+    }
     let not_json = || Failure::new(after_sending(Intent::Read), "The answer is not JSON");
     let json = answer.json().ok_or_else(not_json)?;
-    contacts_of(&json).ok_or_else(|| {
+    read(&json).ok_or_else(|| {
         Failure::new(FailureClass::OurFault, "The list is not what the contract has")
     })
+}
+
+fn conversations_of(json: &Value) -> Option<Conversations> {
+    let data = json.get("data")?;
+    let rows = data.get("payload")?.as_array()?;
+    let rows: Option<Vec<Conversation>> = rows.iter().map(Conversation::read).collect();
+    let count = data.get("meta")?.get("all_count")?.as_u64()?;
+    Some(Conversations { rows: rows?, count: usize::try_from(count).ok()? })
 }
 
 fn contacts_of(json: &Value) -> Option<Contacts> {

@@ -1,10 +1,14 @@
 //! A contact as Chatwoot shows it, and whose it is. Pure.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::wire;
 use crate::entity::{EntityRef, EntityType};
+use crate::remote::inbound::{ConsentSeen, ConsentState, Shape, Snapshot, Subject};
 use crate::remote::{RemoteRecord, Wire};
+
+/// What a block shuts: Chatwoot takes nothing from a blocked contact in any of its inboxes. It sends no letters.
+const BLOCKED_CHANNELS: [&str; 3] = ["EMAIL", "SMS", "PHONE"];
 
 /// A contact.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +18,8 @@ pub(super) struct Contact {
     pub(super) wire: Wire,
     /// When it was made, in seconds; lists are sorted by it.
     pub(super) created_at: Option<i64>,
+    /// An agent wants to hear nothing from it.
+    blocked: bool,
 }
 
 impl Contact {
@@ -24,6 +30,7 @@ impl Contact {
             id: fields.get("id")?.as_i64()?,
             wire: wire::from_contact(fields)?,
             created_at: fields.get("created_at").and_then(Value::as_i64),
+            blocked: fields.get("blocked").and_then(Value::as_bool).unwrap_or(false),
         })
     }
 
@@ -61,9 +68,38 @@ impl Contact {
         self.identifier().filter(|text| wire::person_of_identifier(text).is_none())
     }
 
+    fn entity(&self) -> Option<EntityRef> {
+        self.person().map(|id| EntityRef::new(EntityType::Person, id))
+    }
+
     /// As a walk shows it.
     pub(super) fn into_record(self) -> RemoteRecord {
-        let entity = self.person().map(|id| EntityRef::new(EntityType::Person, id));
-        RemoteRecord { remote_id: self.id.to_string(), entity, wire: self.wire }
+        RemoteRecord { remote_id: self.id.to_string(), entity: self.entity(), wire: self.wire }
+    }
+
+    /// As it is taken in. Nothing tells when a contact was changed (contract, section 0.1).
+    pub(super) fn into_snapshot(self) -> Snapshot {
+        let extra = Map::from_iter([("blocked".to_owned(), Value::Bool(self.blocked))]);
+        Snapshot {
+            entity_type: EntityType::Person,
+            remote_id: self.id.to_string(),
+            entity: self.entity(),
+            shape: Shape::Stands { wire: wire::taken_in(&self.wire), extra },
+            modified_on: None,
+            parents: Vec::new(),
+        }
+    }
+
+    /// What a block says of the person whose id the contact carries. It is shown as long as it stands, and nothing tells since
+    /// when; that it was lifted gives no consent back.
+    pub(super) fn consents(&self) -> Vec<ConsentSeen> {
+        let Some(person) = self.person().filter(|_| self.blocked) else { return Vec::new() };
+        let seen = |channel: &str| ConsentSeen {
+            person,
+            subject: Subject::Channel(channel.to_owned()),
+            state: ConsentState::Blocked,
+            said_on: None,
+        };
+        BLOCKED_CHANNELS.into_iter().map(seen).collect()
     }
 }

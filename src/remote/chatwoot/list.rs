@@ -10,9 +10,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::http::{Http, Intent, Method};
-use super::answer::{self, Contacts, Names};
-use super::{Chatwoot, no_lease};
+use super::Chatwoot;
+use super::answer::{self, Contacts};
 use crate::limits::CHATWOOT_PAGE_ROWS;
 use crate::remote::{Failure, FailureClass, Page};
 
@@ -47,16 +46,7 @@ impl Chatwoot {
     }
 
     async fn list_page(&self, page: usize) -> Result<Contacts, Failure> {
-        let path = self.path("/contacts");
-        let page = page.to_string();
-        let query =
-            [("page", &*page), ("sort", "created_at"), ("include_contact_inboxes", "false")];
-        let request = |http: &Http| http.request(Method::Get, &path).query(&query);
-        let answer = self.call(Intent::Read, &no_lease(), request).await?;
-        let answer = answer.ok_or_else(|| self.not_sent())?;
-        if !answer.is_success() {
-            return Err(answer::failure(&answer, Intent::Read, Names::Account));
-        }
+        let answer = self.ask_for(|http| self.contacts_request(http, page)).await?;
         answer::contacts(&answer)
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::http::{Http, Intent, Method};
-use super::answer::{self, Contacts, Names};
+use super::answer::{self, Contacts};
 use super::contact::Contact;
 use super::single::{Call, Ended};
 use super::wire;
@@ -112,9 +112,6 @@ impl Call<'_> {
         build: impl Fn(&Http) -> super::Request + Send + Sync,
     ) -> Result<Contacts, Ended> {
         let answer = self.send(Intent::Read, build).await?;
-        if !answer.is_success() {
-            return Err(self.failure(answer::failure(&answer, Intent::Read, Names::Account)));
-        }
         answer::contacts(&answer).map_err(|failure| self.failure(failure))
     }
 }

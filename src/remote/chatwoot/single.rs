@@ -8,8 +8,9 @@ use super::super::http::{Answer, Http, Intent, Method};
 use super::adopt::{self, Choice};
 use super::answer::{self, Names, Refusal};
 use super::contact::Contact;
-use super::{Chatwoot, Request, wire};
+use super::{Chatwoot, Request, WITHOUT_INBOXES, wire};
 use crate::entity::EntityType;
+use crate::hash::ContentHash;
 use crate::remote::{Action, Failure, FailureClass, Look, Push, PushResult, SendBefore, Wire};
 
 /// A push that ended early, and how.
@@ -40,7 +41,9 @@ impl Chatwoot {
         let call = Call { client: self, person, send_before: &push.send_before, wrote };
         let result = match push.action {
             Action::Create { wire, look } => call.create(&wire, look).await,
-            Action::Update { remote_id, wire } => call.update(&remote_id, &wire).await,
+            Action::Update { remote_id, wire } => {
+                call.update(&remote_id, &wire, push.expected).await
+            }
             Action::Delete { remote_id } => call.unlink_known(&remote_id).await,
             Action::DeleteByKey => call.unlink_own().await,
         };
@@ -109,13 +112,23 @@ impl Call<'_> {
         self.bring(contact, wire).await
     }
 
-    /// Reads first: so only what differs is written, and never to a contact that is somebody else's by now.
-    async fn update(&self, remote_id: &str, wire: &Wire) -> Result<PushResult, Ended> {
+    /// Reads first: so only what differs is written, never to a contact that is somebody else's by now, and never over what
+    /// people have changed since it said that it holds `expected`.
+    async fn update(
+        &self,
+        remote_id: &str,
+        wire: &Wire,
+        expected: Option<ContentHash>,
+    ) -> Result<PushResult, Ended> {
         let Some(contact) = self.get(remote_id).await? else {
             return Ok(self.failure(stale("The contact is gone")));
         };
         if contact.person() != Some(self.person) {
             return Ok(self.failure(stale("The contact does not carry this person's id")));
+        }
+        let is_as_expected = expected.is_none_or(|expected| contact.wire.hash == expected);
+        if !is_as_expected && contact.wire.body != wanted_of(&contact, wire) {
+            return Ok(PushResult::Differs(Box::new(contact.into_snapshot())));
         }
         self.bring(contact, wire).await
     }
@@ -136,10 +149,7 @@ impl Call<'_> {
     }
 
     async fn bring_contact(&self, contact: Contact, wire: &Wire) -> Result<PushResult, Ended> {
-        let mut wanted = match contact.foreign_identifier() {
-            Some(foreign) => wire::with(&wire.body, wire::IDENTIFIER, json!(foreign)),
-            None => wire.body.clone(),
-        };
+        let mut wanted = wanted_of(&contact, wire);
         let mut refused = None;
         for _ in 0..WAYS_MAX {
             let body = wire::changes(&contact.wire.body, &wanted);
@@ -255,22 +265,8 @@ impl Call<'_> {
     /// The contact with a known id; `None` if there is none (any more).
     async fn get(&self, remote_id: &str) -> Result<Option<Contact>, Ended> {
         let Ok(id) = remote_id.parse::<i64>() else { return Ok(None) };
-        let path = self.client.contact_path(id, "");
-        let request = |http: &Http| http.request(Method::Get, &path).query(&[WITHOUT_INBOXES]);
-        let answer = self.send(Intent::Read, request).await?;
-        if answer::is_not_found(&answer) {
-            return Ok(None);
-        }
-        if !answer.is_success() {
-            return Err(self.failure(answer::failure(&answer, Intent::Read, Names::Contact)));
-        }
-        match answer::contact(&answer) {
-            Some(contact) if contact.id == id => Ok(Some(contact)),
-            Some(_) | None => {
-                let text = "The answer does not show the contact that was asked for";
-                Err(self.failure(Failure::new(FailureClass::Transient, text)))
-            }
-        }
+        let answer = self.send(Intent::Read, |http| self.client.contact_request(http, id)).await?;
+        answer::contact_or_none(&answer, id).map_err(|failure| self.failure(failure))
     }
 
     /// A create is a success only if it shows a contact with our identifier: a vendor's build answers 200 with the one that has
@@ -355,8 +351,13 @@ impl Call<'_> {
     }
 }
 
-/// Makes answers shorter.
-const WITHOUT_INBOXES: (&str, &str) = ("include_contact_inboxes", "false");
+/// What this contact should hold: another integration's identifier stays.
+fn wanted_of(contact: &Contact, wire: &Wire) -> Value {
+    match contact.foreign_identifier() {
+        Some(foreign) => wire::with(&wire.body, wire::IDENTIFIER, json!(foreign)),
+        None => wire.body.clone(),
+    }
+}
 
 fn no_identifier() -> Map<String, Value> {
     Map::from_iter([(wire::IDENTIFIER.to_owned(), Value::Null)])

@@ -33,11 +33,11 @@ pub(super) struct Cursor {
     /// Members that changed after it, which is to the second.
     since: Option<Timestamp>,
     /// So many of them have been read.
-    offset: usize,
+    pub(super) offset: usize,
     /// The last of them, who comes again first.
-    last: Option<String>,
+    pub(super) last: Option<String>,
     /// How often this second was begun again.
-    tries: u32,
+    pub(super) tries: u32,
 }
 
 impl Cursor {
