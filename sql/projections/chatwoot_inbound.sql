@@ -137,9 +137,9 @@ begin
         from sync.chatwoot_names(p_fields ->> 'name', '', '') n;
         if wanted.first_name = '' or wanted.last_name = ''
            or coalesce(p_fields ->> 'blocked', '') = 'true'
-           or case when given_email is not null
-                   then exists (select from ems.person p where lower(p.email) = lower(given_email))
-                   else given_phone is null or exists (select from ems.person p where btrim(p.phone) = given_phone) end
+           or given_email is null and given_phone is null
+           or exists (select from ems.person p where lower(p.email) = lower(given_email))
+           or given_email is null and exists (select from ems.person p where btrim(p.phone) = given_phone)
         then
             return null;
         end if;

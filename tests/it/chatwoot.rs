@@ -6,11 +6,15 @@ mod rig;
 
 mod adopt;
 mod create;
+mod differs;
 mod unlink;
 mod update;
 
 mod faults;
 mod list;
+mod pull;
 mod setup;
+
+mod inbound_sql;
 
 mod engine;

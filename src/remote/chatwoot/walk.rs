@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn a_row_that_slips_into_a_page_that_was_read_is_shown_by_going_back() {
         // Row 0 goes before the second page: row 2 is then on the first one.
-        assert_eq!(walk(5, 2, &[0, 0]), (vec![], 5));
+        assert_eq!(walk(5, 2, &[0, 0]), (vec![], 4));
         assert_eq!(walk(5, 2, &[]), (vec![], 3));
         assert_eq!(walk(0, 2, &[]), (vec![], 1));
     }

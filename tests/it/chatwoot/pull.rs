@@ -1,0 +1,547 @@
+//! What is pulled: contacts by walks over all of them, conversations by windows of the server's clock (contract, sections 4
+//! and 5). The obligations of `src/remote/inbound.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ems_sync::entity::EntityType;
+use ems_sync::remote::inbound::{
+    ConsentSeen, ConsentState, PullFrom, Pulled, Shape, Snapshot, Stream, Subject,
+};
+use ems_sync::remote::{Failure, FailureClass, PushResult, Remote as _, Wire};
+use ems_sync_remotes::chatwoot::{Author, Resource};
+use ems_sync_remotes::{Fault, Garbage, Operation, Rule};
+use serde_json::{Value, json};
+
+use super::bench::{Bench, answers, person, remote_id, runner, thandi};
+use crate::support::random::Random;
+
+/// What a walk has shown.
+#[derive(Debug, Default)]
+struct Walked {
+    shown: BTreeMap<String, Snapshot>,
+    consents: Vec<ConsentSeen>,
+    cursor: Option<Value>,
+    shows_all: bool,
+    pages: usize,
+}
+
+impl Walked {
+    fn ids(&self) -> BTreeSet<i64> {
+        self.shown.keys().map(|id| id.parse().unwrap()).collect()
+    }
+}
+
+/// Walks to the end. `between` is done before each page, which has a number. What is kept between pages goes through text,
+/// as it does through the database.
+async fn walk(
+    bench: &Bench,
+    stream: Stream,
+    from: PullFrom,
+    mut between: impl FnMut(usize),
+) -> Result<Walked, Failure> {
+    let mut walked = Walked::default();
+    let mut from = from;
+    for n in 1..1_000 {
+        between(n);
+        let Pulled { snapshots, consents, position, cursor, shows_all, server_time } =
+            bench.client.pull(stream, &from).await?;
+        assert!(server_time.is_some(), "the server said what time it is");
+        assert!(position.is_none() || cursor.is_none() && !shows_all, "with the last page only");
+        walked.shown.extend(snapshots.into_iter().map(|shown| (shown.remote_id.clone(), shown)));
+        walked.consents.extend(consents);
+        walked.pages = n;
+        from.position = position.map(|at| serde_json::from_str(&at.to_string()).unwrap());
+        if from.position.is_none() {
+            return Ok(Walked { cursor, shows_all, ..walked });
+        }
+    }
+    panic!("the walk does not end");
+}
+
+async fn contacts(bench: &Bench) -> Walked {
+    walk(bench, Stream::Contacts, PullFrom::default(), |_| {}).await.unwrap()
+}
+
+async fn conversations(bench: &Bench, cursor: Option<Value>) -> Walked {
+    let from = PullFrom { cursor, ..PullFrom::default() };
+    walk(bench, Stream::Conversations, from, |_| {}).await.unwrap()
+}
+
+/// Contacts of persons 1 to `n`, made one second after the other; their ids.
+fn plant(bench: &Bench, n: i64) -> Vec<i64> {
+    let contact = |id: i64| {
+        json!({"name": format!("Runner {id}"), "email": format!("runner{id}@example.org"),
+            "identifier": format!("ems-person-{id}"), "custom_attributes": {"ems_person_id": id.to_string()},
+            "created_at": 1_700_000_000 + id})
+    };
+    (1..=n).map(|id| bench.plant(contact(id))).collect()
+}
+
+fn plant_conversation(bench: &Bench, row: Value) -> (i64, String) {
+    let row = bench.sim.plant(Resource::Conversation, row).unwrap();
+    (row.id, row.body["uuid"].as_str().unwrap().to_owned())
+}
+
+fn wire(snapshot: &Snapshot) -> &Wire {
+    let Shape::Stands { wire, .. } = &snapshot.shape else { panic!("it stands: {snapshot:?}") };
+    wire
+}
+
+#[tokio::test]
+async fn every_contact_is_shown_with_one_request_per_page_and_that_it_was_all_is_proven() {
+    for n in [0, 1, 14, 15, 16, 30, 47] {
+        let bench = Bench::new().await;
+        let ids = plant(&bench, n);
+        let walked = contacts(&bench).await;
+        assert_eq!(walked.ids(), ids.iter().copied().collect());
+        assert!(walked.shows_all && walked.consents.is_empty());
+        let pages = (n as usize).div_ceil(15).max(1);
+        assert_eq!((walked.pages, bench.sim.journal().len()), (pages, pages));
+        for (n, id) in (1..).zip(&ids) {
+            let shown = &walked.shown[&id.to_string()];
+            assert_eq!(wire(shown), &Wire { match_key: None, ..bench.wire(n, runner(n)) });
+            assert_eq!((shown.entity_type, shown.entity), (EntityType::Person, Some(person(n))));
+            assert_eq!((shown.modified_on, shown.parents.len()), (None, 0));
+        }
+        bench.assert_no_violation();
+    }
+}
+
+#[tokio::test]
+async fn whatever_comes_and_goes_between_two_pages_nobody_who_stays_is_missed() {
+    let mut random = Random::seeded("chatwoot_contacts_come_and_go");
+    let (mut proven, mut masked, mut gone_back) = (0, 0, 0);
+    for round in 0..40 {
+        let bench = Bench::new().await;
+        let mut standing: BTreeSet<i64> =
+            plant(&bench, 50 + random.below(30) as i64).into_iter().collect();
+        let mut new = 0;
+        let mut is_masked = false;
+        let always = standing.clone();
+        let mut pages = 0;
+        let walked = walk(&bench, Stream::Contacts, PullFrom::default(), |page| {
+            pages += 1;
+            if page == 1 || page > 12 || random.below(3) == 0 {
+                return;
+            }
+            // In every fourth round one may come where another one goes.
+            let (goes, comes) = match random.below(if round % 4 == 0 { 3 } else { 2 }) {
+                0 => (1 + random.below(3), 0),
+                1 => (0, 1 + random.below(2)),
+                _ => (1, 1),
+            };
+            is_masked |= goes > 0 && comes > 0;
+            for _ in 0..goes {
+                let all: Vec<i64> = standing.iter().copied().collect();
+                let id = *random.pick(&all);
+                standing.remove(&id);
+                if random.percent(50) || standing.is_empty() {
+                    bench.sim.remove(Resource::Contact, id);
+                } else {
+                    let base = *standing.first().unwrap();
+                    bench.sim.merge(base, id).unwrap();
+                }
+            }
+            for _ in 0..comes {
+                new += 1;
+                bench.plant(json!({"name": "New", "email": format!("new{new}@example.org")}));
+            }
+        })
+        .await
+        .unwrap();
+        let missed: Vec<&i64> =
+            always.intersection(&standing).filter(|id| !walked.ids().contains(id)).collect();
+        assert!(missed.is_empty() || is_masked, "round {round}: {missed:?} were missed");
+        assert!(missed.is_empty() || !walked.shows_all, "round {round}: {missed:?}, proven");
+        let next = contacts(&bench).await;
+        assert!(standing.is_subset(&next.ids()), "round {round}");
+        proven += usize::from(walked.shows_all);
+        masked += usize::from(is_masked);
+        gone_back += usize::from(pages > 6);
+        bench.assert_no_violation();
+    }
+    assert!(proven > 0 && masked > 0 && gone_back > 0, "{proven} {masked} {gone_back}");
+}
+
+#[tokio::test]
+async fn new_contacts_are_no_reason_to_doubt_but_one_for_one_that_went_is() {
+    let bench = Bench::new().await;
+    let ids = plant(&bench, 40);
+    let walked = walk(&bench, Stream::Contacts, PullFrom::default(), |page| {
+        if page == 2 {
+            bench.plant(json!({"name": "New", "email": "new@example.org"}));
+        }
+    })
+    .await
+    .unwrap();
+    assert!(walked.shows_all && walked.shown.len() == 41);
+    let walked = walk(&bench, Stream::Contacts, PullFrom::default(), |page| {
+        if page == 2 {
+            bench.sim.remove(Resource::Contact, ids[0]);
+            bench.plant(json!({"name": "New", "email": "new2@example.org"}));
+        }
+    })
+    .await
+    .unwrap();
+    assert!(!walked.shows_all, "the count is what it was, and proves nothing");
+}
+
+#[tokio::test]
+async fn a_walk_goes_on_in_another_process_and_a_position_of_another_version_begins_anew() {
+    let bench = Bench::new().await;
+    let ids: BTreeSet<i64> = plant(&bench, 40).into_iter().collect();
+    let one = bench.client.pull(Stream::Contacts, &PullFrom::default()).await.unwrap();
+    let elsewhere = bench.with_client("ems-sync-token", 1);
+    let from = PullFrom { position: one.position, ..PullFrom::default() };
+    let rest = walk(&elsewhere, Stream::Contacts, from, |_| {}).await.unwrap();
+    assert_eq!((rest.shown.len(), rest.pages, rest.shows_all), (25, 2, true));
+    for position in [json!({"page": "two"}), json!(7), json!({"walk": {"page": 0}})] {
+        let from = PullFrom { position: Some(position), ..PullFrom::default() };
+        assert_eq!(walk(&bench, Stream::Contacts, from, |_| {}).await.unwrap().ids(), ids);
+    }
+}
+
+#[tokio::test]
+async fn what_we_wrote_comes_back_with_the_hash_that_the_answer_had() {
+    let bench = Bench::new().await;
+    let result = bench.one(bench.create(42, thandi())).await;
+    let PushResult::Held { remote_id, remote_hash, .. } = result else { panic!("not held") };
+    let walked = contacts(&bench).await;
+    assert_eq!(wire(&walked.shown[&remote_id]).hash, remote_hash);
+    let read = bench.client.read(EntityType::Person, &remote_id).await.unwrap();
+    assert_eq!(read, walked.shown[&remote_id]);
+    bench.assert_no_violation();
+}
+
+#[tokio::test]
+async fn an_edit_that_moves_no_time_is_seen_by_its_hash() {
+    let bench = Bench::new().await;
+    let ids = plant(&bench, 3);
+    let before = contacts(&bench).await;
+    bench.plant(json!({"id": ids[1], "additional_attributes": {"city": "Durban"}}));
+    let after = contacts(&bench).await;
+    let changed: Vec<&String> = after
+        .shown
+        .iter()
+        .filter(|(id, shown)| wire(shown).hash != wire(&before.shown[*id]).hash)
+        .map(|(id, _)| id)
+        .collect();
+    assert_eq!(changed, [&ids[1].to_string()]);
+    assert_eq!(wire(&after.shown[&ids[1].to_string()]).body["city"], "Durban");
+}
+
+/// Nothing is gone because a list does not show it.
+#[tokio::test]
+async fn a_contact_that_the_list_hides_is_read_by_its_id() {
+    let bench = Bench::new().await;
+    let ids = plant(&bench, 2);
+    let hidden =
+        bench.plant(json!({"name": "Hidden", "identifier": "ems-person-9", "created_at": 1}));
+    bench.sim.configure(|settings| settings.crm_v2 = true);
+    let walked = contacts(&bench).await;
+    assert_eq!(walked.ids(), ids.into_iter().collect());
+    let read = bench.client.read(EntityType::Person, &hidden.to_string()).await.unwrap();
+    assert_eq!((read.entity, &wire(&read).body["name"]), (Some(person(9)), &json!("Hidden")));
+    bench.assert_no_violation();
+}
+
+#[tokio::test]
+async fn merged_and_deleted_contacts_are_gone_by_the_servers_own_word_only() {
+    let bench = Bench::new().await;
+    let ids = plant(&bench, 4);
+    bench.sim.merge(ids[0], ids[1]).unwrap();
+    bench.sim.remove(Resource::Contact, ids[2]);
+    assert_eq!(contacts(&bench).await.ids(), [ids[0], ids[3]].into());
+    let read = async |id: i64| bench.client.read(EntityType::Person, &id.to_string()).await;
+    for gone in [ids[1], ids[2]] {
+        let snapshot = read(gone).await.unwrap();
+        assert_eq!((snapshot.shape, snapshot.remote_id), (Shape::Gone, gone.to_string()));
+    }
+    assert_eq!(read(ids[0]).await.unwrap().entity, Some(person(1)));
+    let page = Fault::Status {
+        code: 404,
+        headers: Vec::new(),
+        body: Some(json!("<html>")),
+        applied: false,
+    };
+    let no_words = [
+        answers(404, json!({"status": 404, "error": "Not Found"})),
+        page,
+        answers(404, json!({})),
+        Fault::status(401),
+        Fault::status(502),
+        Fault::garbage(Garbage::EmptyBody),
+        Fault::garbage(Garbage::StrangersRecord),
+        Fault::garbage(Garbage::TruncatedJson),
+        Fault::Drop,
+    ];
+    for fault in no_words {
+        bench.sim.faults().push(Rule::new(fault.clone()).operation(Operation::Read));
+        let result = read(ids[1]).await;
+        assert!(result.is_err(), "{fault:?}: {result:?}");
+    }
+    assert_eq!(read(ids[1]).await.unwrap().shape, Shape::Gone);
+    let nobody = bench.client.read(EntityType::Person, "{\"race_id\":1}").await.unwrap_err();
+    assert_eq!(nobody.class, FailureClass::OurFault);
+}
+
+#[tokio::test]
+async fn a_block_is_a_consent_of_whoevers_id_the_contact_carries() {
+    let bench = Bench::new().await;
+    let ids = plant(&bench, 2);
+    let foreign =
+        bench.plant(json!({"name": "Spam", "email": "spam@example.org", "created_at": 1}));
+    bench.sim.block(ids[1], true).unwrap();
+    bench.sim.block(foreign, true).unwrap();
+    let blocked = |channel: &str| ConsentSeen {
+        person: 2,
+        subject: Subject::Channel(channel.to_owned()),
+        state: ConsentState::Blocked,
+        said_on: None,
+    };
+    let walked = contacts(&bench).await;
+    assert_eq!(walked.consents, ["EMAIL", "SMS", "PHONE"].map(blocked));
+    let is_blocked = |id: i64| match &walked.shown[&id.to_string()].shape {
+        Shape::Stands { extra, .. } => extra["blocked"] == json!(true),
+        shape => panic!("{shape:?}"),
+    };
+    assert_eq!([ids[0], ids[1], foreign].map(is_blocked), [false, true, true]);
+    assert_eq!(wire(&walked.shown[&ids[1].to_string()]).hash, bench.wire(2, runner(2)).hash);
+    bench.sim.block(ids[1], false).unwrap();
+    assert_eq!(contacts(&bench).await.consents, []);
+}
+
+/// One inbox page and windows on top of it, whatever the server's clock says in comparison with ours.
+#[tokio::test]
+async fn conversations_that_changed_are_asked_for_by_the_servers_clock() {
+    for ahead in [-86_400, -3_600, 0, 3_600, 86_400] {
+        let bench = Bench::new().await;
+        bench.sim.configure(|settings| settings.clock_offset_seconds = ahead);
+        let contact = plant(&bench, 1)[0];
+        let old = 1_700_000_000;
+        let planted: Vec<(i64, String)> = (0..60)
+            .map(|n| {
+                plant_conversation(
+                    &bench,
+                    json!({"contact_id": contact, "updated_at": old, "last_activity_at": old + n}),
+                )
+            })
+            .collect();
+        let first = conversations(&bench, None).await;
+        assert_eq!((first.shown.len(), first.pages), (60, 3), "everything, page by page");
+        let quiet = conversations(&bench, first.cursor).await;
+        assert_eq!((quiet.shown.len(), quiet.pages), (0, 1));
+        bench.sim.message(planted[7].0, Author::Contact, "canary").unwrap();
+        bench
+            .sim
+            .plant(Resource::Conversation, json!({"id": planted[30].0, "status": "resolved"}))
+            .unwrap();
+        let requests = bench.sim.journal().len();
+        let changed = conversations(&bench, quiet.cursor.clone()).await;
+        assert_eq!(bench.sim.journal().len(), requests + 1);
+        let names: BTreeSet<&String> = changed.shown.keys().collect();
+        assert_eq!(names, [&planted[7].1, &planted[30].1].into(), "{ahead} s ahead");
+        assert_eq!(wire(&changed.shown[&planted[30].1]).body["status"], "resolved");
+        // Again: the windows overlap.
+        assert_eq!(conversations(&bench, changed.cursor).await.shown.len(), 2);
+        bench.assert_no_violation();
+    }
+}
+
+#[tokio::test]
+async fn after_a_while_the_window_is_larger_and_after_long_everything_is_walked() {
+    for (away, requests, shown, why) in [
+        (60, 1, 1, "a usual walk"),
+        (3 * 3_600, 2, 1, "the answer tells that more is needed"),
+        (7 * 3_600, 3, 30, "too long for one answer"),
+        (-3_600, 3, 30, "the server's clock was set back"),
+    ] {
+        let bench = Bench::new().await;
+        let contact = plant(&bench, 1)[0];
+        for _ in 0..29 {
+            plant_conversation(&bench, json!({"contact_id": contact, "updated_at": 1_700_000_000}));
+        }
+        let first = conversations(&bench, None).await;
+        let (_, name) = plant_conversation(&bench, json!({"contact_id": contact}));
+        bench.sim.configure(|settings| settings.clock_offset_seconds = away);
+        let before = bench.sim.journal().len();
+        let walked = conversations(&bench, first.cursor).await;
+        assert!(walked.shown.contains_key(&name) && walked.cursor.is_some(), "{why}");
+        assert_eq!(
+            (bench.sim.journal().len() - before, walked.shown.len()),
+            (requests, shown),
+            "{why}"
+        );
+        bench.assert_no_violation();
+    }
+}
+
+#[tokio::test]
+async fn a_full_walk_shows_all_conversations_though_some_go_meanwhile() {
+    let bench = Bench::new().await;
+    let contact = plant(&bench, 1)[0];
+    let planted: Vec<(i64, String)> = (0..80)
+        .map(|n| {
+            plant_conversation(
+                &bench,
+                json!({"contact_id": contact, "last_activity_at": 1_700_000_000 - n}),
+            )
+        })
+        .collect();
+    let cursor = conversations(&bench, None).await.cursor;
+    let from = PullFrom { cursor, full: true, ..PullFrom::default() };
+    let walked = walk(&bench, Stream::Conversations, from, |page| match page {
+        2 => drop(bench.sim.remove(Resource::Conversation, planted[3].0)),
+        4 => drop(bench.sim.remove(Resource::Conversation, planted[40].0)),
+        _ => {}
+    })
+    .await
+    .unwrap();
+    let missed: Vec<_> =
+        planted.iter().filter(|(_, name)| !walked.shown.contains_key(name)).collect();
+    assert!(missed.is_empty(), "those that went had been shown: {missed:?}");
+    assert!(!walked.shows_all, "nothing follows from a conversation that is not shown");
+    bench.assert_no_violation();
+}
+
+#[tokio::test]
+async fn of_a_conversation_metadata_comes_back_and_no_words_or_names() {
+    let bench = Bench::new().await;
+    let contact = bench.plant(json!({"name": "canary", "email": "canary@example.org"}));
+    let (id, name) = plant_conversation(
+        &bench,
+        json!({"contact_id": contact, "inbox_id": 1, "assignee_id": 5, "labels": ["vip", "bib"],
+               "custom_attributes": {"note": "canary"}, "additional_attributes": {"mail_subject": "canary"}}),
+    );
+    bench.sim.message(id, Author::Contact, "canary").unwrap();
+    let walked = conversations(&bench, None).await;
+    let shown = &walked.shown[&name];
+    let body = wire(shown).body.as_object().unwrap().clone();
+    assert!(
+        !json!(body).to_string().contains("canary") && !json!(body).to_string().contains("Agent")
+    );
+    assert_eq!(body["external_id"], json!(name));
+    assert_eq!((&body["source"], &body["inbox"]), (&json!("chatwoot"), &json!("1")));
+    assert_eq!((&body["labels"], &body["assignee"]), (&json!(["bib", "vip"]), &json!("agent 5")));
+    assert!(body["last_activity_at"].is_string());
+    assert_eq!(shown.entity_type, EntityType::Conversation);
+    assert!(shown.modified_on.is_some());
+    assert_eq!(shown.parents.len(), 1);
+    assert_eq!(
+        (&shown.parents[0].remote_id, shown.parents[0].required),
+        (&contact.to_string(), false)
+    );
+}
+
+#[tokio::test]
+async fn a_merge_that_moves_a_conversation_is_a_change_of_it() {
+    let bench = Bench::new().await;
+    let ids = plant(&bench, 2);
+    let (_, name) = plant_conversation(&bench, json!({"contact_id": ids[1]}));
+    let before = conversations(&bench, None).await;
+    bench.sim.merge(ids[0], ids[1]).unwrap();
+    let after = conversations(&bench, before.cursor.clone()).await;
+    assert_ne!(wire(&before.shown[&name]).hash, wire(&after.shown[&name]).hash);
+    assert_eq!(after.shown[&name].parents[0].remote_id, ids[0].to_string());
+}
+
+#[tokio::test]
+async fn a_pause_is_told_and_the_walk_goes_on_where_it_was() {
+    let bench = Bench::new().await;
+    let ids = plant(&bench, 20);
+    let one = bench.client.pull(Stream::Contacts, &PullFrom::default()).await.unwrap();
+    let from = PullFrom { position: one.position, ..PullFrom::default() };
+    bench.sim.faults().push(Rule::new(Fault::status(429)).operation(Operation::List));
+    let mut alarms = bench.client.alarms().listen();
+    let failure = bench.client.pull(Stream::Contacts, &from).await.unwrap_err();
+    assert_eq!(failure.class, FailureClass::Throttled);
+    assert!(failure.retry_after.is_some());
+    let alarm = ems_sync::remote::Alarms::heard(&mut alarms).await;
+    assert_eq!(alarm.class, FailureClass::Throttled);
+    let requests = bench.sim.journal().len();
+    assert!(bench.client.pull(Stream::Conversations, &PullFrom::default()).await.is_err());
+    assert_eq!(bench.sim.journal().len(), requests, "it is left alone");
+    let bench = bench.with_client("ems-sync-token", 1);
+    let rest = walk(&bench, Stream::Contacts, from, |_| {}).await.unwrap();
+    assert_eq!(rest.ids(), ids[15..].iter().copied().collect());
+}
+
+#[tokio::test]
+async fn a_page_that_is_short_or_odd_is_an_error_and_no_end() {
+    let bench = Bench::new().await;
+    let ids = plant(&bench, 3);
+    plant_conversation(&bench, json!({"contact_id": ids[0]}));
+    let row = |id: i64| json!({"id": id, "name": "A", "created_at": id});
+    let list = |count: Value, payload: Value| {
+        answers(200, json!({"meta": {"count": count}, "payload": payload}))
+    };
+    let talks = |count: Value, payload: Value| {
+        answers(200, json!({"data": {"meta": {"all_count": count}, "payload": payload}}))
+    };
+    let odd = [
+        (Stream::Contacts, list(json!(3), json!([row(1), row(2)]))),
+        (Stream::Contacts, list(json!(3), json!([]))),
+        (Stream::Contacts, list(json!(1), json!([row(1), row(2)]))),
+        (Stream::Contacts, list(json!(2), json!([row(2), row(1)]))),
+        (Stream::Contacts, list(json!(2), json!([row(1), row(1)]))),
+        (Stream::Contacts, list(json!("many"), json!([row(1)]))),
+        (Stream::Contacts, list(json!(1), json!([{"id": 1, "name": 7}]))),
+        (Stream::Contacts, answers(200, json!({"payload": [row(1)]}))),
+        (Stream::Conversations, talks(json!(1), json!([]))),
+        (Stream::Conversations, talks(json!(null), json!([]))),
+        (
+            Stream::Conversations,
+            talks(json!(1), json!([{"id": 1, "status": "open", "inbox_id": 1}])),
+        ),
+        (Stream::Conversations, answers(200, json!({"meta": {"all_count": 0}, "payload": []}))),
+    ];
+    let garbage = [
+        Garbage::EmptyList,
+        Garbage::Html,
+        Garbage::TruncatedJson,
+        Garbage::CutOff,
+        Garbage::EmptyBody,
+    ];
+    let any = |stream: Stream| {
+        let faults = garbage.map(Fault::garbage).into_iter();
+        faults
+            .chain([Fault::Drop, Fault::status(500), Fault::status(404)])
+            .map(move |fault| (stream, fault))
+    };
+    let all = odd.into_iter().chain(any(Stream::Contacts)).chain(any(Stream::Conversations));
+    for (stream, fault) in all {
+        bench.sim.faults().push(Rule::new(fault.clone()).operation(Operation::List));
+        let result = bench.client.pull(stream, &PullFrom::default()).await;
+        assert!(result.is_err(), "{stream:?} {fault:?}: {result:?}");
+    }
+    assert_eq!(contacts(&bench).await.shown.len(), 3);
+    assert_eq!(conversations(&bench, None).await.shown.len(), 1);
+}
+
+#[tokio::test]
+async fn contacts_come_before_conversations_and_other_streams_are_none_of_its() {
+    let bench = Bench::new().await;
+    assert_eq!(bench.client.streams(), [Stream::Contacts, Stream::Conversations]);
+    for stream in [Stream::Races, Stream::Registrations, Stream::Consents] {
+        let failure = bench.client.pull(stream, &PullFrom::default()).await.unwrap_err();
+        assert_eq!(failure.class, FailureClass::OurFault);
+    }
+    let failure = bench.client.read(EntityType::Conversation, "7").await.unwrap_err();
+    assert_eq!(failure.class, FailureClass::OurFault);
+    assert_eq!(bench.sim.journal(), []);
+}
+
+#[tokio::test]
+async fn hostile_values_are_data() {
+    let bench = Bench::new().await;
+    let name = format!("'); drop table x;--\r\n\u{202e}{}", "x".repeat(300));
+    let result = bench.one(bench.create(42, runner(42))).await;
+    let id = remote_id(&result);
+    bench.plant(json!({"id": id, "name": name, "additional_attributes": {"city": "a\u{0}b", "country": {"deep": ["\u{0}"]}}}));
+    let walked = contacts(&bench).await;
+    let body = &wire(&walked.shown[&id.to_string()]).body;
+    let text = serde_json::to_string(body).unwrap();
+    assert!(!text.contains("\\u0000") && !text.contains("\\r") && !text.contains("\\n"), "{text}");
+    assert!(body["name"].as_str().unwrap().chars().count() <= 255);
+    assert!(body.get("country").is_none(), "what is no text is not taken");
+}
