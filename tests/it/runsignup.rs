@@ -17,8 +17,10 @@ mod races;
 
 mod differs;
 mod pull;
+mod pull_faults;
 mod reread;
 mod takes_in;
+mod takes_in_races;
 
 mod engine;
 mod inbound;

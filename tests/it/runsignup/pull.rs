@@ -7,19 +7,18 @@ use ems_sync::entity::EntityType;
 use ems_sync::hash::ContentHash;
 use ems_sync::remote::inbound::{PullFrom, Pulled, Shape, Snapshot, Stream};
 use ems_sync::remote::{Failure, Remote as _};
-use ems_sync_remotes::runsignup::{Action, Resource, api_error, throttled};
-use ems_sync_remotes::{Fault, Garbage, Operation, Rule};
+use ems_sync_remotes::runsignup::{Action, Resource};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::bench::{Bench, OTHER, OTHER_RACE, RACE, TEN, TWENTY, answers, participant};
+use super::bench::{Bench, OTHER, OTHER_RACE, RACE, TEN, TWENTY, participant};
 
 /// What a walk has shown.
 #[derive(Debug, Default)]
 pub(super) struct Walked {
     pub(super) snapshots: Vec<Snapshot>,
-    cursor: Option<Value>,
-    shows_all: bool,
+    pub(super) cursor: Option<Value>,
+    pub(super) shows_all: bool,
 }
 
 impl Walked {
@@ -33,7 +32,11 @@ impl Walked {
     }
 }
 
-async fn page(bench: &Bench, stream: Stream, from: &PullFrom) -> Result<Pulled, Failure> {
+pub(super) async fn page(
+    bench: &Bench,
+    stream: Stream,
+    from: &PullFrom,
+) -> Result<Pulled, Failure> {
     let pull = bench.client.pull(stream, from);
     tokio::time::timeout(super::bench::PATIENCE, pull).await.expect("ends")
 }
@@ -66,7 +69,7 @@ pub(super) async fn walk(bench: &Bench, stream: Stream, cursor: Option<Value>) -
     walk_while(bench, stream, cursor, |_| ()).await
 }
 
-fn since(seconds: i64) -> Option<Value> {
+pub(super) fn since(seconds: i64) -> Option<Value> {
     Some(json!({ "since": seconds }))
 }
 
@@ -84,7 +87,7 @@ fn removed(snapshot: &Snapshot) -> (&str, Option<&str>) {
     (reason, successor.as_deref())
 }
 
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     Timestamp::now().as_second()
 }
 
@@ -307,75 +310,6 @@ async fn who_came_back_stands_in_every_list() {
     bench.assert_no_violation();
 }
 
-#[tokio::test]
-async fn an_odd_answer_ends_the_page_and_the_walk_goes_on_where_it_stood() {
-    let odd = [
-        answers(json!({"participants": []})),
-        answers(json!([])),
-        answers(json!([{"event": {"event_id": 4711, "participants": []}}])),
-        answers(json!([{"event": {"event_id": TEN}, "participants": [{"registration_id": 1}]}])),
-        api_error(7),
-        api_error(6),
-        api_error(5),
-        Fault::garbage(Garbage::Html),
-        Fault::garbage(Garbage::EmptyList),
-        Fault::garbage(Garbage::TruncatedJson),
-    ];
-    let bench = Bench::warm().await;
-    let id = bench.paid(5, TEN, json!({}));
-    let gone = bench.paid(6, TEN, json!({}));
-    bench.sim.act(gone, Action::Remove).unwrap();
-    for answer in odd {
-        let mut from = PullFrom { cursor: since(now() - 600), ..PullFrom::default() };
-        let mut walked = Walked::default();
-        loop {
-            // Each page fails once, of whichever list.
-            let rule = Rule::new(answer.clone()).resource(Resource::Registration);
-            bench.sim.faults().push(rule);
-            let is_odd = page(&bench, Stream::Registrations, &from).await;
-            bench.sim.faults().clear();
-            let pulled = page(&bench, Stream::Registrations, &from).await.unwrap();
-            let is_last = pulled.position.is_none();
-            assert!(is_odd.is_err() || is_last, "{answer:?}: {is_odd:?}");
-            walked.snapshots.extend(pulled.snapshots);
-            if is_last {
-                break;
-            }
-            from.position = pulled.position;
-        }
-        assert!(walked.of(id).is_some() && walked.of(gone).is_some(), "{answer:?}");
-    }
-    for stream in [Stream::Races, Stream::Registrations] {
-        let from = PullFrom { position: Some(json!("odd")), ..PullFrom::default() };
-        assert!(page(&bench, stream, &from).await.is_err());
-    }
-    assert!(page(&bench, Stream::Contacts, &PullFrom::default()).await.is_err());
-}
-
-/// An event without anybody has no `participants` where they are expected (contract, section 4c).
-#[tokio::test]
-async fn nobody_is_not_an_odd_answer() {
-    let bench = Bench::new().await;
-    let walked = walk(&bench, Stream::Registrations, None).await;
-    assert_eq!((walked.snapshots.len(), walked.shows_all, walked.cursor), (0, true, None));
-    bench.assert_no_violation();
-}
-
-#[tokio::test]
-async fn a_pause_that_is_asked_for_ends_the_page_and_reaches_the_target() {
-    let bench = Bench::warm().await;
-    bench.paid(5, TEN, json!({}));
-    let mut alarms = bench.client.alarms().listen();
-    bench.sim.faults().push(Rule::new(throttled()).operation(Operation::List));
-    let failed = page(&bench, Stream::Registrations, &PullFrom::default()).await.unwrap_err();
-    assert_eq!(failed.class.name(), "throttled");
-    assert_eq!(ems_sync::remote::Alarms::heard(&mut alarms).await.class.name(), "throttled");
-    let asked = bench.requests();
-    let failed = page(&bench, Stream::Registrations, &PullFrom::default()).await.unwrap_err();
-    assert_eq!((failed.class.name(), failed.unsent), ("throttled", true));
-    assert_eq!(bench.requests(), asked, "nothing is sent into the pause");
-}
-
 /// Refunds come for some weeks; then the daily walk over everything sees them.
 #[tokio::test]
 async fn an_event_that_is_long_over_is_walked_with_everything_only() {
@@ -392,39 +326,6 @@ async fn an_event_that_is_long_over_is_walked_with_everything_only() {
     assert!(walked.of(old).is_none() && walked.of(live).is_some());
     let walked = walk(&bench, Stream::Registrations, None).await;
     assert!(walked.of(old).is_some() && walked.of(live).is_some() && walked.shows_all);
-}
-
-#[tokio::test]
-async fn what_goes_while_it_is_walked_stops_no_other() {
-    let bench = Bench::new().await;
-    bench.paid(5, TEN, json!({}));
-    let there = bench.paid(6, OTHER, json!({}));
-    let mut from = PullFrom::default();
-    from.position = page(&bench, Stream::Registrations, &from).await.unwrap().position;
-    // Its other event, of which the walk knows, and then the race with all of them.
-    bench.sim.remove(Resource::Event, TWENTY);
-    let mut failures = 0;
-    let mut walked = Walked::default();
-    loop {
-        match page(&bench, Stream::Registrations, &from).await {
-            Err(failure) => {
-                assert_eq!(failure.class.name(), "transient");
-                failures += 1;
-                assert!(failures < 3);
-                bench.sim.remove(Resource::Event, TEN);
-                bench.sim.remove(Resource::Race, RACE);
-            }
-            Ok(pulled) => {
-                walked.snapshots.extend(pulled.snapshots);
-                from.position = pulled.position;
-                if from.position.is_none() {
-                    break;
-                }
-            }
-        }
-    }
-    assert_eq!(failures, 1);
-    assert!(walked.of(there).is_some());
 }
 
 /// Pulls and pushes share the two calls.
