@@ -5,6 +5,7 @@
 
 mod args;
 mod check_config;
+mod conflicts;
 mod dead_letters;
 mod explain;
 mod guard;
@@ -16,6 +17,7 @@ mod resync;
 mod run;
 mod status;
 mod sweep;
+mod sweep_inbound;
 mod table;
 mod target;
 mod verify;
@@ -87,9 +89,11 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Migrate(args) => migrate::migrate(&config?, args).await,
         Command::Run(args) => run::run(config?, args).await,
         Command::Sweep(SweepCommand::Outbound(args)) => sweep::outbound(&config?, args).await,
+        Command::Sweep(SweepCommand::Inbound(args)) => sweep_inbound::inbound(&config?, args).await,
         Command::Status(args) => status::status(&config?, args).await,
         Command::Explain(args) => explain::explain(&config?, args).await,
         Command::DeadLetters(command) => dead_letters::dead_letters(&config?, command).await,
+        Command::Conflicts(command) => conflicts::conflicts(&config?, command).await,
         Command::Verify(args) => verify::verify(&config?, args).await,
         Command::Resync(args) => resync::resync(&config?, args).await,
         Command::Target(order) => target::order(&config?, order).await,

@@ -134,5 +134,6 @@ pub fn runsignup(config: &Config, http: &HttpSettings) -> anyhow::Result<RunSign
         caller: runsignup.caller.clone().map(|caller| (caller.id, caller.secret)),
     };
     RunSignup::new(http, credentials, runsignup.push_races)
+        .map(|client| client.for_organisation(runsignup.organisation_id))
         .context("The client of `runsignup` can't be built")
 }

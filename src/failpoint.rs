@@ -31,11 +31,20 @@ pub const ALL: &[&str] = &[
     "retry.published",
     "follow_up.published",
     "acked",
+    // What came back: written and not committed, committed, told, acked.
+    "inbound.applied",
+    "inbound.committed",
+    "inbound.published",
+    "inbound.acked",
     // What was missed.
     "sweep.owed",
     "sweep.published",
     "sweep.compared",
     "sweep.next_cycle",
+    // A page of a walk: read, its records and the walk's position in one transaction, committed.
+    "pull.read",
+    "pull.taken_in",
+    "pull.stored",
 ];
 
 /// Dies here if a test asks for it (and the condition holds).

@@ -16,6 +16,7 @@
 //! | G2 convergence | [`deliver`], [`sweep`] |
 //! | G3 one remote record | intents in `sql/functions/claim.sql`, [`deliver::decision`], [`remote`] obligations 5 and 11, [`deliver::binding`], shared addresses in `sql/functions/match_keys.sql` |
 //! | G4 no older version over a newer one | leases and fences in `sql/functions/claim.sql`, `finish.sql` |
+//! | G5 the EMS wins | [`inbound::decision`], [`inbound::merge`], `sql/functions/inbox.sql` |
 //! | G6 no ping-pong | [`hash`], [`deliver::decision`] |
 //! | G7 isolation | [`deliver::batch`], [`deliver::breaker`] |
 //! | G8 nothing is silent | [`deliver::settle`], [`deliver::dead_letter`], [`ops`] |
@@ -41,10 +42,13 @@ pub mod deliver;
 // 4. How each remote is spoken to.
 pub mod remote;
 
-// 5. What was missed.
+// 5. What comes back.
+pub mod inbound;
+
+// 6. What was missed.
 pub mod sweep;
 
-// 6. What people see and do.
+// 7. What people see and do.
 pub mod cli;
 pub mod ops;
 

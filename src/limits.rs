@@ -246,6 +246,8 @@ pub const RUNSIGNUP_WALK_TRUSTED: Duration = Duration::from_secs(5);
 pub const RUNSIGNUP_REMEMBERED: usize = 20_000;
 /// A registration that we added may be missing from lists for so long.
 pub const RUNSIGNUP_HIDDEN_MAX: Duration = Duration::from_secs(60);
+/// The registrations of an event are pulled at each interval until it has been over for so long (60 days), then once a day only.
+pub const RUNSIGNUP_EVENT_IS_LIVE_FOR_HOURS: i64 = 60 * 24;
 /// Transfers of one registration that are followed.
 pub const RUNSIGNUP_TRANSFERS_MAX: u32 = 8;
 
@@ -302,8 +304,68 @@ pub const VERIFY_REPAIR_ROWS: i64 = 1_000;
 
 /// A record that people changed at the remote is read again after this, should the inbound decision about it not come first.
 pub const CHANGED_THERE_LOOKS_AGAIN_AFTER: Duration = Duration::from_secs(4);
+/// Rows of the inbox that one batch decides at once, each in a transaction of its own: some of the pool's connections are left.
+pub const INBOUND_AT_ONCE: usize = 4;
+/// A row of the inbox that fails for a reason of its own is left to a person after this many attempts.
+pub const INBOUND_ATTEMPTS_MAX: i32 = 8;
+/// A row whose record is being pushed is looked at again after this, should the push's end not make it due.
+pub const INBOUND_LATER_AFTER: Duration = Duration::from_secs(10);
+/// How often a row is read anew, since a push has ended meanwhile, before it is put aside for a while.
+pub const INBOUND_REREADS_MAX: u32 = 3;
+/// Candidates that are looked for, and kept for a person, of a remote record that nobody knows.
+pub const INBOUND_CANDIDATES_MAX: i64 = 10;
+/// A remote record that would be an entity's second one waits so long for the first one's removal; then a person is asked.
+pub const SECOND_RECORD_WAITS: Duration = Duration::from_secs(10 * 60);
 /// Characters of one text that is taken in from a remote; what is longer is cut.
 pub const INBOUND_TEXT_CHARS_MAX: usize = 1_000;
+/// Everything is walked through at least this often, whatever is said to have changed.
+pub const FULL_WALK_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// A walk whose position is older is begun anew: too much may have moved since.
+pub const WALK_POSITION_KEPT: Duration = Duration::from_secs(60 * 60);
+/// A process that falls silent while it walks is relieved after this …
+pub const WALK_LEASE: Duration = Duration::from_secs(30);
+/// … and says this often that it has not.
+pub const WALK_KEPT_EVERY: Duration = Duration::from_secs(8);
+/// Pages of one walk: one that does not end is an error.
+pub const WALK_PAGES_MAX: u32 = 1_000_000;
+/// A walk that ended early is gone on with after this; it doubles …
+pub const WALK_AGAIN_MIN: Duration = Duration::from_secs(15);
+/// … up to this.
+pub const WALK_AGAIN_MAX: Duration = Duration::from_secs(10 * 60);
+/// Walks that ended early in a row until a person is told.
+pub const WALK_FAILURES_TOLD: i32 = 5;
+/// How often hints, and walks that ended early, are looked for.
+pub const INBOUND_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Records that one pass reads by themselves; the rest is read in the next one.
+pub const INBOUND_READS_MAX: i64 = 200;
+/// Records that are read by themselves at the same time.
+pub const INBOUND_READS_AT_ONCE: usize = 4;
+/// Another process may read a record by itself that was taken by one which has not said for so long what came of it.
+pub const INBOUND_READ_LEASE: Duration = Duration::from_secs(5 * 60);
+/// A record that could not be read is tried again after this; it doubles …
+pub const INBOUND_READ_AGAIN_MIN: Duration = Duration::from_secs(10);
+/// … up to this …
+pub const INBOUND_READ_AGAIN_MAX: Duration = Duration::from_secs(60 * 60);
+/// … and given up after so many tries: walks show it, or miss it again.
+pub const INBOUND_READ_TRIES: i32 = 10;
+/// Records that webhooks named and that wait to be read; with more of them everything is walked through.
+pub const HINTS_WAITING_MAX: i64 = 1_000;
+/// A remote's clock is compared only by an answer that took no longer …
+pub const CLOCK_ROUND_TRIP_MAX: Duration = Duration::from_secs(10);
+/// … and not believed when it differs from the database's by more.
+pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Longest wait of `sweep inbound` for a walk of another process.
+pub const SWEEP_NOW_WAITS: Duration = Duration::from_secs(5 * 60);
+/// Conflicts that are listed, unless it is said how many.
+pub const CONFLICTS_SHOWN: i64 = 1_000;
+/// Length of a webhook's body. Chatwoot's hold a contact or a conversation with its last message.
+pub const HOOK_BYTES_MAX: usize = 1024 * 1024;
+/// Webhooks that are read and checked at once; the others are told to come later, and walks find what they would have said.
+pub const HOOKS_AT_ONCE: usize = 8;
+/// By how much the time of a webhook's signature may differ from ours.
+pub const HOOK_AGE_MAX: Duration = Duration::from_secs(300);
+/// How long a webhook is remembered: it may be signed for a moment to come, and is accepted for as long after it.
+pub const HOOK_REMEMBERED: Duration = Duration::from_secs(2 * 300 + 60);
 
 // --- Operations --------------------------------------------------------------------------------
 
@@ -334,6 +396,9 @@ const _: () = {
     assert!(THROTTLE_MIN.as_secs() < LEARNT_PAUSE_MIN.as_secs());
     assert!(LEARNT_PAUSE_MIN.as_secs() < THROTTLE_MAX.as_secs());
     assert!(BROKER_HEARTBEAT_SECONDS >= 2);
+    // Two signs of life may be lost.
+    assert!(WALK_KEPT_EVERY.as_secs() * 3 <= WALK_LEASE.as_secs());
+    assert!(HOOK_AGE_MAX.as_secs() * 2 < HOOK_REMEMBERED.as_secs());
     // A lease outlives a question without an answer, and a wish some questions.
     assert!(BUDGET_BEAT.as_millis() + BUDGET_ANSWER_WITHIN.as_millis() < BUDGET_LEASE.as_millis());
     assert!(BUDGET_POLL.as_millis() * 4 <= BUDGET_WISH.as_millis());

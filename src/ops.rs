@@ -1,5 +1,6 @@
 //! What people see and do: metrics, progress, status and explanations, and the HTTP endpoints.
 
+pub mod conflicts;
 pub mod dead_letters;
 pub mod explain;
 pub mod health;

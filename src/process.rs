@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -15,7 +16,7 @@ use uuid::Uuid;
 use crate::broker::{Broker, Publisher};
 use crate::capture::relay::Relay;
 use crate::clients::{self, Job};
-use crate::config::Config;
+use crate::config::{Config, MergeMode};
 use crate::deliver::batch::Worker;
 use crate::deliver::bound::Binding;
 use crate::deliver::breaker::Breaker;
@@ -23,6 +24,8 @@ use crate::deliver::consumer::Consumer;
 use crate::deliver::guard;
 use crate::deliver::tokens::Tokens;
 use crate::error_chain::chain;
+use crate::inbound::apply::Applier;
+use crate::inbound::pull::Puller;
 use crate::limits;
 use crate::ops::metrics::Metrics;
 use crate::ops::progress::Progress;
@@ -206,6 +209,7 @@ impl Shared {
             metrics: Arc::clone(&self.metrics),
             progress: self.progress.clone(),
             token: self.config.ops.token.clone(),
+            hook_secrets: self.hook_secrets(),
         };
         let stop = self.stop.clone();
         self.spawn("operations endpoints", async move {
@@ -214,6 +218,19 @@ impl Shared {
             }
         });
         Ok(())
+    }
+
+    /// What web hooks may be signed with.
+    fn hook_secrets(&self) -> Vec<SecretString> {
+        let chatwoot = &self.config.targets.chatwoot;
+        if !self.targets.contains(&Target::Chatwoot) {
+            return Vec::new();
+        }
+        [&chatwoot.webhook_secret, &chatwoot.webhook_secret_previous]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
     }
 
     fn start_relay(&self) {
@@ -253,10 +270,16 @@ impl Shared {
         client: impl Fn() -> anyhow::Result<R>,
         roles: &[Role],
     ) -> anyhow::Result<()> {
+        let mut watch = self.watch.clone();
         if roles.contains(&Role::Consume) {
-            self.start_consumer(client()?);
+            let (tokens, cleared) = self.start_consumer(client()?);
+            if let Some(merge) = self.config.targets.merge(client()?.target()) {
+                self.start_applier(client()?, merge, tokens, cleared.clone());
+            }
+            watch = cleared;
         }
         if roles.contains(&Role::Sweep) {
+            self.start_puller(client()?, watch);
             let sweeper = Sweeper {
                 beat: self.progress.part(format!("sweep {}", client()?.target())),
                 store: self.store.clone(),
@@ -272,7 +295,57 @@ impl Shared {
         Ok(())
     }
 
-    fn start_consumer<R: Remote>(&self, remote: R) {
+    /// Pulls what comes back from a target, if anything does. `watch`: open only while the target is where it was bound, as far
+    /// as this process looks after that.
+    fn start_puller<R: Remote>(&self, remote: R, watch: TargetWatch) {
+        let target = remote.target();
+        if remote.streams().is_empty() {
+            return;
+        }
+        let owner = Uuid::new_v4();
+        let by = format!("ems-sync {owner}");
+        let (store, patience) = (self.store.clone(), self.config.breaker);
+        let puller = Puller {
+            store: self.store.clone(),
+            publisher: Arc::new(Publisher::new(self.broker.clone(), format!("pull {target}"))),
+            remote: Arc::new(remote),
+            breaker: Arc::new(Breaker::new(store, target, watch.clone(), patience, by)),
+            watch,
+            guard: guard::Limits::new(self.config.guard, self.config.sweep.inbound_every),
+            owner,
+            metrics: Arc::clone(&self.metrics),
+            beat: self.progress.part(format!("pull {target}")),
+            stop: self.stop.clone(),
+        };
+        let every = self.config.sweep.inbound_every;
+        self.spawn("puller", async move { puller.run(every).await });
+    }
+
+    /// The consumer of what comes back from a target, while it is as open as the other one needs it.
+    fn start_applier<R: Remote>(
+        &self,
+        remote: R,
+        merge: MergeMode,
+        tokens: Tokens,
+        watch: TargetWatch,
+    ) {
+        let target = remote.target();
+        let applier = Applier {
+            store: self.store.clone(),
+            publisher: Arc::new(Publisher::new(self.broker.clone(), format!("inbound {target}"))),
+            remote,
+            merge,
+            tokens,
+            metrics: Arc::clone(&self.metrics),
+            stop: self.stop.clone(),
+        };
+        let beat = self.progress.part(format!("inbound {target}"));
+        let consumer = Consumer::new(Arc::new(applier), self.broker.clone(), watch, beat);
+        self.spawn("inbound consumer", consumer.run(self.stop.clone()));
+    }
+
+    /// Returns a handle that is open only while the target is cleared for this database.
+    fn start_consumer<R: Remote>(&self, remote: R) -> (Tokens, TargetWatch) {
         let target = remote.target();
         let owner = Uuid::new_v4();
         let breaker = Arc::new(Breaker::new(
@@ -316,9 +389,11 @@ impl Shared {
         self.spawn("binding", binding.run(self.stop.clone()));
         let watch = self.watch.cleared_by(cleared);
         let beat = self.progress.part(format!("consumer {target}"));
-        let consumer = Consumer::new(Arc::clone(&worker), self.broker.clone(), watch, beat);
+        let tokens = worker.tokens.clone();
+        let consumer = Consumer::new(Arc::clone(&worker), self.broker.clone(), watch.clone(), beat);
         let stop = self.stop.clone();
         self.spawn("probe", async move { breaker.run(&worker.remote, stop).await });
         self.spawn("consumer", consumer.run(self.stop.clone()));
+        (tokens, watch)
     }
 }

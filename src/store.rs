@@ -6,9 +6,12 @@
 
 mod binding;
 mod budget;
+mod conflicts;
 mod dead_letters;
 mod duty;
 mod guard;
+mod hooks;
+pub mod inbound;
 mod inbox;
 mod keys;
 mod listen;
@@ -20,7 +23,9 @@ mod session;
 mod status;
 mod sweep;
 mod targets;
+mod to_read;
 mod verify;
+mod walks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +41,7 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use binding::BindingFacts;
+pub use conflicts::{Adopted, Conflict, ConflictFilter};
 pub use dead_letters::{DeadLetter, Filter, OddMessage, Replayed};
 pub use duty::{Duty, DutyLease};
 pub use guard::{DeleteVerdict, Guarded, Weighed};
@@ -45,12 +51,14 @@ pub use listen::{Listener, Wake};
 pub use migrate::Migrated;
 pub use projections::Projection;
 pub use records::{AttemptRecord, FinishReport};
-pub use status::{AttemptRow, DutyRow, RecordRow, StateCount};
+pub use status::{AttemptRow, DutyRow, InboundCounts, RecordRow, StateCount};
 pub use sweep::{Chunk, SweepWatermark};
 pub use targets::{
     BreakerState, Change, Heard, Moment, Standings, TargetListener, TargetState, TargetVoice,
 };
+pub use to_read::ToRead;
 pub use verify::{Found, VerifyRecord};
+pub use walks::{Missing, PageToStore, StoredPage, WalkBegun, WalkEnd, WalksDue};
 
 use crate::limits;
 

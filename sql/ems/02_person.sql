@@ -40,5 +40,8 @@ comment on column ems.person.medical_allergies is 'Sensitive: never leaves the E
 
 create index if not exists person_modified_on_idx on ems.person (modified_on);
 
+-- Who is meant by a registration that comes from outside: the same day of birth, then the names.
+create index if not exists person_date_of_birth_idx on ems.person (date_of_birth);
+
 -- Who is meant by an address that an operator types (`ems-sync explain --email`).
 create index if not exists person_email_idx on ems.person (lower(email));

@@ -12,7 +12,8 @@
 --
 -- p_rows is an array of objects, one per claimed record (the struct `Finish` in src/store/records.rs).
 -- Returns (kind, entity_type, entity_id): 'finished', 'again' (still owed and due), 'fenced', 'woken', 'owed', and
--- 'dead' (has an open dead letter whose token is not published).
+-- 'dead' (has an open dead letter whose token is not published), and 'inbox' (type and number of a row of the inbox that waited
+-- for one of these).
 create or replace function sync.finish(
     p_target    text,
     p_owner     uuid,
@@ -33,6 +34,7 @@ declare
     v_dead      text[];
     v_owed      text[];
     v_woken     text[];
+    v_inbox     text[];
     v_keys      bytea[];
     v_type      text;
     v_ids       bigint[];
@@ -116,12 +118,20 @@ begin
             modified_on timestamptz, match_key text, in_doubt boolean, intent_on timestamptz, state text, reason text,
             error text, attempts integer, failures integer, due_ms bigint, waiting_on text, waits_for text, parents text[],
             tombstone boolean, read_back_ms bigint, dead boolean, traceparent text, remote_changed boolean, holds text[],
-            consents text[])
+            consents text[], sent boolean)
         order by x.entity_type, x.entity_id
     ), written as (
         update sync.record r set
             -- Others may have brought the id of what is skipped (sync.carry).
             remote_id          = case when o.state = 'skipped' and not o.remote_changed then r.remote_id else o.remote_id end,
+            former_remote_id   = case when o.state = 'skipped' and not o.remote_changed or o.remote_id is not null then r.former_remote_id
+                                      else coalesce(r.remote_id, r.former_remote_id) end,
+            -- What a read has found out was not written by us.
+            sent_on            = case when o.sent and o.reason is distinct from 'changed_there' then clock_timestamp() else r.sent_on end,
+            -- As long as something may still land, it is known for ours when it is seen.
+            sent_hashes        = case when o.remote_id is null and o.intent_on is null
+                                        or o.confirmed and not o.in_doubt and o.read_back_ms is null and r.read_back_on is null then '{}'
+                                      else r.sent_hashes end,
             match_key          = case when o.remote_id is null then null
                                       when o.confirmed then decode(o.match_key, 'hex') else r.match_key end,
             done_gen           = case when o.settled then o.gen else r.done_gen end,
@@ -215,6 +225,7 @@ begin
     -- 3. Fenced losers: their request may still have reached the remote.
     update sync.record r set
         in_doubt       = true,
+        sent_on        = clock_timestamp(),
         doubts         = r.doubts + 1,
         read_back_on   = least(r.read_back_on, clock_timestamp() + p_read_back),
         read_back_step = 0
@@ -240,6 +251,29 @@ begin
       and (x.settled or not exists (
           select from sync.record r
           where r.target = p_target and r.entity_type = x.entity_type and r.entity_id = x.entity_id));
+
+    -- What both sides hold now, field by field.
+    insert into sync.agreed as a (target, entity_type, entity_id, ems, remote)
+    select p_target, x.entity_type, x.entity_id, x.agreed, x.agreed
+    from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint, agreed jsonb)
+    where jsonb_typeof(x.agreed) = 'object' and x.entity_type || ':' || x.entity_id = any (v_finished)
+    order by x.entity_type, x.entity_id
+    on conflict (target, entity_type, entity_id) do update set ems = excluded.ems, remote = excluded.remote;
+
+    -- What came back from the target and waits for this push is decided now. A row that is locked is being decided, behind us.
+    with waiters as (
+        select i.inbox_id
+        from sync.inbox i
+        where i.target = p_target and i.waits_for = any (v_finished) and i.state in ('pending', 'waiting')
+        order by i.inbox_id
+        for update of i skip locked
+    ), due as (
+        update sync.inbox i set state = 'pending', state_reason = null, waits_for = null, due_on = clock_timestamp()
+        from waiters w
+        where i.inbox_id = w.inbox_id
+        returning i.entity_type || ':' || i.inbox_id as key
+    )
+    select coalesce(array_agg(key), '{}') into v_inbox from due;
 
     -- 5. What is waited for: a parent that is not there yet, a child that is still there.
     with awaited as (
@@ -340,6 +374,7 @@ begin
             union all select 'woken', unnest(v_woken)
             union all select 'owed', unnest(v_owed)
             union all select 'dead', unnest(v_dead)
+            union all select 'inbox', unnest(v_inbox)
             union all
             select 'fenced', x.entity_type || ':' || x.entity_id
             from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint)

@@ -39,6 +39,21 @@ begin
         delete from sync.inbox i using known k
         where i.target = p_target and i.entity_type = k.entity_type and i.remote_id = k.remote_id
           and k.is_seen and i.requested_on <= p_requested_on
+          -- What waits for a person with exactly this content goes on waiting.
+          and not (i.state in ('held', 'rejected') and i.hash is not distinct from k.digest)
+    ), come_back as (
+        -- It holds what we pushed, though it answered something else: from now on it says so. Who is leased or locked is being
+        -- worked on, and says so later.
+        select r.entity_type, r.entity_id, k.digest
+        from known k
+        join sync.record r on r.target = p_target and r.entity_type = k.entity_type and r.remote_id = k.remote_id
+        where k.is_seen and k.shape = 'stands' and k.digest = r.data_hash and k.digest is distinct from r.remote_hash
+        order by r.entity_type, r.entity_id
+        for update of r skip locked
+    ), said as (
+        update sync.record r set remote_hash = c.digest
+        from come_back c
+        where r.target = p_target and r.entity_type = c.entity_type and r.entity_id = c.entity_id and r.data_hash = c.digest
     )
     insert into sync.inbox as i
         (target, entity_type, remote_id, entity_id, shape, body, extra, parents, hash, reason, successor, modified_on, requested_on)
@@ -51,7 +66,7 @@ begin
         entity_id = excluded.entity_id, shape = excluded.shape, body = excluded.body, extra = excluded.extra,
         parents = excluded.parents, hash = excluded.hash, reason = excluded.reason, successor = excluded.successor,
         modified_on = excluded.modified_on, requested_on = excluded.requested_on, seen_gen = i.seen_gen + 1,
-        state = 'pending', state_reason = null, last_error = null, attempts = 0, due_on = clock_timestamp()
+        state = 'pending', state_reason = null, last_error = null, attempts = 0, due_on = clock_timestamp(), waits_for = null
     where i.requested_on <= excluded.requested_on
       -- What was decided with this content, or waits for a person with it, is not decided again.
       and not (i.state in ('done', 'held', 'rejected') and i.shape = excluded.shape and i.hash is not distinct from excluded.hash)
@@ -59,3 +74,271 @@ begin
 end
 $body$;
 comment on function sync.take_in is 'Takes in what was read from a remote, as far as it says something new.';
+
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- The EMS's own functions, called by the names that its owner gives them: sync.<target>_<verb>_<type>. What they raise is told
+-- by SQLSTATE and the names of constraint and column, never by a message: a message may quote a value.
+-- ---------------------------------------------------------------------------------------------------------------------
+
+-- Locks the EMS rows that an apply writes.
+create or replace function sync.inbound_lock(p_target text, p_entity_type text, p_id bigint) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $body$
+begin
+    execute format('select sync.%I($1)', p_target || '_lock_' || p_entity_type) using p_id;
+end
+$body$;
+comment on function sync.inbound_lock is 'Locks the EMS rows that taking in a change of this entity writes.';
+
+-- Whose a remote record may be that nobody knows: at most p_limit candidates.
+create or replace function sync.inbound_match(p_target text, p_entity_type text, p_fields jsonb, p_limit bigint)
+returns table (entity_type text, entity_id bigint)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $body$
+begin
+    return query execute format(
+        'select distinct m.entity_type, m.entity_id from sync.%I($1) m order by m.entity_type, m.entity_id limit $2',
+        p_target || '_match_' || p_entity_type) using p_fields, p_limit;
+end
+$body$;
+comment on function sync.inbound_match is 'Whose a remote record may be that nobody knows.';
+
+-- Has the EMS take the fields (p_removed null), or that people took the record out there. `taken`: the entity, or null where the
+-- EMS makes nothing of it. `refused`: why it does not take it, in which case nothing was written. What only a second try or an
+-- operator can help is raised, under its SQLSTATE.
+create or replace function sync.inbound_apply(
+    p_target text, p_entity_type text, p_id bigint, p_fields jsonb, p_removed text,
+    out taken bigint, out refused text
+)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $body$
+declare
+    v_constraint text;
+    v_column     text;
+    v_table      text;
+begin
+    if p_removed is null then
+        execute format('select sync.%I($1, $2)', p_target || '_apply_' || p_entity_type) into taken using p_id, p_fields;
+    else
+        execute format('select case when sync.%I($1, $2) then $1 end', p_target || '_remove_' || p_entity_type)
+            into taken using p_id, p_removed;
+    end if;
+exception
+    when data_exception or integrity_constraint_violation or raise_exception then
+        get stacked diagnostics v_constraint = constraint_name, v_column = column_name, v_table = table_name;
+        taken := null;
+        refused := concat_ws(', ', 'SQLSTATE ' || sqlstate, 'constraint ' || nullif(v_constraint, ''),
+                             'column ' || nullif(v_column, ''), 'table ' || nullif(v_table, ''));
+end
+$body$;
+comment on function sync.inbound_apply is 'Has the EMS take what people changed at a remote.';
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- Writes down what was decided about a row of the inbox, last of all in its transaction, which holds the row's lock, the EMS
+-- rows' and the record's.
+--
+-- p_outcome (the struct `Outcome` in src/store/inbound.rs):
+--   entity_id  whose it is; null where nobody's
+--   row        what becomes of the row: {state, reason, error, due_ms, is_attempt, waits_for}. `deleted`: it is decided.
+--              `done`: it is decided and nobody has it, so that exactly this is not decided again; its contents go.
+--   record     what is known of the record now; null leaves it:
+--              {remote_id, remote_hash, synced_on, ending, projection}
+--              ending     `removed`: people took it out there; nothing is owed for that any more, since there is nothing that
+--                         could be deleted or made. `gone`: it is not there; it is made anew with the next EMS change.
+--              projection what the EMS shows of it now, where the remote is to hold exactly that or holds it:
+--                         {data_hash, modified_on, parents, holds, consents, match_key}
+--              taken_on   the version that the EMS has after it took something
+--   agreed     digests of both sides ({ems, remote}); ems null leaves it
+--   conflict   what lost: {reason, fields, candidates, candidate_type, remote_hash, ems_modified_on, remote_modified_on}.
+--              One that is open for the same record is superseded.
+--   reassert   the EMS is pushed again, whatever any hash says
+--
+-- Returns ('owed', type, id): to be told to the outbound side; ('inbox', type, number): rows that are due now.
+create or replace function sync.took_in(p_target text, p_inbox_id bigint, p_outcome jsonb)
+returns table (kind text, entity_type text, entity_id bigint)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $body$
+#variable_conflict use_column
+declare
+    v_row        jsonb  := p_outcome -> 'row';
+    v_record     jsonb  := nullif(p_outcome -> 'record', 'null');
+    v_projection jsonb  := nullif(p_outcome #> '{record,projection}', 'null');
+    v_conflict   jsonb  := nullif(p_outcome -> 'conflict', 'null');
+    v_agreed     jsonb  := nullif(p_outcome -> 'agreed', 'null');
+    v_id         bigint := (p_outcome ->> 'entity_id')::bigint;
+    v_ending     text   := v_record ->> 'ending';
+    v_type       text;
+    v_remote_id  text;
+    v_key        text;
+    v_former     text;
+begin
+    select i.entity_type, i.remote_id into strict v_type, v_remote_id from sync.inbox i where i.inbox_id = p_inbox_id;
+    v_key := v_type || ':' || v_id;
+
+    if v_record is not null then
+        select r.remote_id into v_former
+        from sync.record r where r.target = p_target and r.entity_type = v_type and r.entity_id = v_id;
+
+        insert into sync.record as r
+            (target, entity_type, entity_id, remote_id, remote_hash, remote_synced_on, data_hash, entity_modified_on,
+             seen_modified_on, taken_modified_on, parents, holds, consents, match_key, wanted_key, state, due_on)
+        select p_target, v_type, v_id, v_record ->> 'remote_id', decode(v_record ->> 'remote_hash', 'hex'),
+               (v_record ->> 'synced_on')::timestamptz, decode(v_projection ->> 'data_hash', 'hex'),
+               (v_projection ->> 'modified_on')::timestamptz, (v_projection ->> 'modified_on')::timestamptz,
+               (v_record ->> 'taken_on')::timestamptz,
+               array(select jsonb_array_elements_text(coalesce(v_projection -> 'parents', '[]'))),
+               array(select jsonb_array_elements_text(coalesce(v_projection -> 'holds', '[]'))),
+               array(select jsonb_array_elements_text(coalesce(v_projection -> 'consents', '[]'))),
+               decode(v_projection ->> 'match_key', 'hex'), decode(v_projection ->> 'match_key', 'hex'), 'synced', 'infinity'
+        on conflict (target, entity_type, entity_id) do update set
+            remote_id          = excluded.remote_id,
+            former_remote_id   = case when r.remote_id is distinct from excluded.remote_id then coalesce(r.remote_id, r.former_remote_id)
+                                      else r.former_remote_id end,
+            remote_hash        = excluded.remote_hash,
+            remote_synced_on   = greatest(r.remote_synced_on, excluded.remote_synced_on),
+            data_hash          = case when v_ending is not null then null
+                                      when v_projection is not null then excluded.data_hash else r.data_hash end,
+            entity_modified_on = case when v_projection is not null then excluded.entity_modified_on else r.entity_modified_on end,
+            seen_modified_on   = case when v_projection is not null then excluded.seen_modified_on else r.seen_modified_on end,
+            taken_modified_on  = coalesce(excluded.taken_modified_on, r.taken_modified_on),
+            parents            = case when v_projection is not null then excluded.parents else r.parents end,
+            holds              = case when v_ending is not null then '{}'
+                                      when v_projection is not null then excluded.holds else r.holds end,
+            consents           = case when v_ending is not null then '{}'
+                                      when v_projection is not null then excluded.consents else r.consents end,
+            match_key          = case when v_ending is not null then null
+                                      when v_projection is not null then excluded.match_key else r.match_key end,
+            wanted_key         = case when v_projection is not null then excluded.wanted_key else r.wanted_key end,
+            -- An id is known now, or there is none: no create is under way that we would have to look for.
+            intent_on          = null,
+            in_doubt           = r.in_doubt and v_ending is null,
+            sent_hashes        = case when v_ending is not null then '{}' else r.sent_hashes end,
+            -- What was deleted there by people is no delete of ours any more.
+            done_gen           = case when v_ending = 'removed' then r.owed_gen else r.done_gen end,
+            owed_on            = case when v_ending = 'removed' then null else r.owed_on end,
+            attempts           = case when v_ending = 'removed' then 0 else r.attempts end,
+            dead_lettered_on   = case when v_ending = 'removed' then null else r.dead_lettered_on end,
+            delete_verdict     = case when v_ending = 'removed' then null else r.delete_verdict end,
+            lessens            = r.lessens and v_ending is null,
+            read_back_on       = case when v_ending is not null then null else r.read_back_on end,
+            -- Whose lease has run out learns by its fence that it is not its record any more.
+            lease_owner        = case when v_ending is not null then null else r.lease_owner end,
+            lease_until        = case when v_ending is not null then null else r.lease_until end,
+            fence              = case when v_ending is not null then nextval('sync.fence') else r.fence end,
+            waiting_on         = case when v_ending = 'removed' then null else r.waiting_on end,
+            state              = case when v_ending = 'removed' or v_ending = 'gone' and r.owed_gen = r.done_gen then 'skipped'
+                                      when v_ending = 'gone' and r.state = 'leased' then 'pending'
+                                      when r.owed_gen = r.done_gen and v_ending is null then 'synced'
+                                      else r.state end,
+            state_reason       = case when v_ending = 'removed' or v_ending = 'gone' and r.owed_gen = r.done_gen then v_ending || '_there'
+                                      when v_ending = 'gone' and r.state = 'leased' then null
+                                      when r.owed_gen = r.done_gen and v_ending is null then null
+                                      else r.state_reason end,
+            due_on             = case when v_ending = 'removed' then 'infinity'::timestamptz
+                                      when v_ending = 'gone' and r.state = 'leased' then clock_timestamp()
+                                      else r.due_on end;
+
+        if v_ending = 'removed' then
+            update sync.dead_letter d set closed_on = clock_timestamp(), closed_by = 'ems-sync', outcome = 'resolved'
+            where d.target = p_target and d.entity_type = v_type and d.entity_id = v_id and d.closed_on is null;
+        end if;
+    end if;
+
+    if v_agreed is not null then
+        insert into sync.agreed as a (target, entity_type, entity_id, ems, remote)
+        values (p_target, v_type, v_id, coalesce(nullif(v_agreed -> 'ems', 'null'), '{}'), v_agreed -> 'remote')
+        on conflict (target, entity_type, entity_id) do update set
+            ems = coalesce(nullif(v_agreed -> 'ems', 'null'), a.ems), remote = excluded.remote;
+    end if;
+
+    if v_conflict is not null then
+        update sync.conflict c set closed_on = clock_timestamp(), closed_by = 'ems-sync', outcome = 'superseded'
+        where c.target = p_target and c.entity_type = v_type and c.closed_on is null
+          and (c.remote_id = v_remote_id or c.entity_id = v_id);
+
+        insert into sync.conflict
+            (target, entity_type, entity_id, remote_id, reason, fields, candidates, candidate_type, remote_hash,
+             ems_modified_on, remote_modified_on)
+        select p_target, v_type, v_id, v_remote_id, v_conflict ->> 'reason', v_conflict -> 'fields',
+               array(select jsonb_array_elements_text(v_conflict -> 'candidates')::bigint), v_conflict ->> 'candidate_type',
+               decode(v_conflict ->> 'remote_hash', 'hex'), (v_conflict ->> 'ems_modified_on')::timestamptz,
+               (v_conflict ->> 'remote_modified_on')::timestamptz;
+    end if;
+
+    if v_row ->> 'state' = 'deleted' then
+        delete from sync.inbox i where i.inbox_id = p_inbox_id;
+    else
+        update sync.inbox i set
+            state        = v_row ->> 'state',
+            state_reason = v_row ->> 'reason',
+            last_error   = v_row ->> 'error',
+            waits_for    = v_row ->> 'waits_for',
+            attempts     = i.attempts + (v_row ->> 'is_attempt')::boolean::int,
+            due_on       = clock_timestamp() + (v_row ->> 'due_ms')::bigint * interval '1 ms',
+            decided_on   = case when v_row ->> 'state' in ('done', 'held', 'rejected') then clock_timestamp() end,
+            body         = case when v_row ->> 'state' <> 'done' then i.body end,
+            extra        = case when v_row ->> 'state' <> 'done' then i.extra end,
+            parents      = case when v_row ->> 'state' <> 'done' then i.parents else '[]' end
+        where i.inbox_id = p_inbox_id;
+    end if;
+
+    if v_id is null then
+        return;
+    end if;
+
+    if (p_outcome ->> 'reassert')::boolean then
+        return query
+            select 'owed', v_type, o.id
+            from sync.owe(p_target, v_type, array[v_id], array[clock_timestamp()], array[null::text], 'inbound', 'live', true) as o (id);
+    end if;
+
+    -- A push found people's change and waits for this decision.
+    return query
+        update sync.record r set state = 'pending', state_reason = null, due_on = clock_timestamp()
+        where r.target = p_target and r.entity_type = v_type and r.entity_id = v_id
+          and r.state = 'retrying' and r.state_reason = 'changed_there' and r.lease_owner is null
+        returning 'owed', r.entity_type, r.entity_id;
+
+    if v_record is not null and v_former is distinct from (v_record ->> 'remote_id') then
+        -- Its remote id has come: what waits for that may be pushed.
+        if v_record ->> 'remote_id' is not null then
+            return query
+                with waiters as (
+                    select r.entity_type, r.entity_id
+                    from sync.record r
+                    where r.target = p_target and r.waiting_on = v_key and r.state_reason = 'waiting_for_parent'
+                    order by r.entity_type, r.entity_id
+                    for update of r
+                )
+                update sync.record r set state = 'pending', state_reason = null, waiting_on = null, due_on = clock_timestamp()
+                from waiters w
+                where r.target = p_target and r.entity_type = w.entity_type and r.entity_id = w.entity_id
+                returning 'owed', r.entity_type, r.entity_id;
+        end if;
+
+        -- Rows of the inbox that wait for it, or for its other record to go. One that is locked is being decided.
+        return query
+            with waiters as (
+                select i.inbox_id
+                from sync.inbox i
+                where i.target = p_target and i.state in ('pending', 'waiting') and i.inbox_id <> p_inbox_id
+                  and (i.waits_for = v_key
+                       or i.state = 'waiting' and v_record ->> 'remote_id' is not null
+                          and i.parents @> jsonb_build_array(jsonb_build_object(
+                              'entity_type', v_type, 'remote_id', v_record ->> 'remote_id')))
+                order by i.inbox_id
+                for update of i skip locked
+            )
+            update sync.inbox i set state = 'pending', state_reason = null, waits_for = null, due_on = clock_timestamp()
+            from waiters w
+            where i.inbox_id = w.inbox_id
+            returning 'inbox', i.entity_type, i.inbox_id;
+    end if;
+end
+$body$;
+comment on function sync.took_in is 'Writes down what was decided about a row of the inbox.';

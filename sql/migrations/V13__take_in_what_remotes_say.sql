@@ -111,3 +111,37 @@ create table sync.agreed (
     primary key (target, entity_type, entity_id)
 );
 comment on table sync.agreed is 'What both sides held when they last agreed: a digest per field, no values.';
+
+-- What a decision about a snapshot has to know of the record besides.
+alter table sync.record
+    add column former_remote_id  text,
+    add column sent_on           timestamptz,
+    add column sent_hashes       bytea[] not null default '{}',
+    add column taken_modified_on timestamptz;
+comment on column sync.record.former_remote_id is
+    'The remote id that it had last: a snapshot that is older than a delete must not bring the entity back.';
+comment on column sync.record.sent_on is 'When a request of ours about it ended last, whatever came of it: a snapshot that is older is read anew.';
+comment on column sync.record.sent_hashes is
+    'What was sent and is not confirmed: seen in a snapshot, it is our own write. Emptied when nothing of it can land any more.';
+comment on column sync.record.taken_modified_on is
+    'The version that the EMS had after it took a change of this target: no change of its own.';
+create index record_former on sync.record (target, entity_type, former_remote_id)
+    where former_remote_id is not null and tombstoned_on is not null;
+
+-- What both sides agreed on goes with the record.
+alter table sync.agreed add foreign key (target, entity_type, entity_id) references sync.record on delete cascade;
+
+alter table sync.inbox
+    add column waits_for text,
+    add column chosen    jsonb;
+comment on column sync.inbox.waits_for is 'The entity, as type:id, whose push or removal makes it due.';
+comment on column sync.inbox.chosen is 'Whose it is, as a person chose among several: {"<entity type>": <EMS id>}.';
+create index inbox_waits_for on sync.inbox (target, waits_for) where waits_for is not null;
+create index inbox_waits_for_parent on sync.inbox using gin (parents jsonb_path_ops) where state = 'waiting';
+
+alter table sync.conflict add column candidate_type text collate "C";
+comment on column sync.conflict.candidate_type is 'What the candidates are.';
+
+-- Whoever makes something new of a remote record locks it, so that two records of one person do not become two persons.
+create table sync.newcomer ();
+comment on table sync.newcomer is 'Never holds anything: locked while a remote record that nobody knows becomes something in the EMS.';

@@ -29,20 +29,22 @@ create or replace view sync.runsignup_carriers as
 select 'person' as entity_type, ep.person_id as entity_id, 'event_participant' as carrier_type, ep.id as carrier_id
 from ems.event_participant ep;
 
--- A race there begins with at least one event, so an EMS event is shown once it has a race. Its races are what a new one begins
--- with; later they are pushed by themselves.
+-- A race there begins with at least one event, so an EMS event is shown once it has a race, or is known there: it came from there,
+-- and its races follow. Its races are what a new one begins with; later they are pushed by themselves.
 create or replace view sync.runsignup_event as
 select e.id, greatest(e.modified_on, r.modified_on) as modified_on, '{}'::text[] as parents,
        e.name, e.timezone, e.status, e.address, e.city, e.province, e.postal_code, e.country, r.races
 from ems.event e
-join lateral (
+cross join lateral (
     select max(race.modified_on) as modified_on,
            jsonb_agg(jsonb_build_object('name', race.name, 'start_time', coalesce(race.start_time, e.start_date_time))
                      order by race.id) as races
     from ems.race race
     where race.event_id = e.id
-    having count(*) > 0
-) r on true;
+) r
+where r.races is not null
+   or exists (select from sync.runsignup_record known
+              where known.entity_type = 'event' and known.entity_id = e.id and known.remote_id is not null);
 
 create or replace view sync.runsignup_race as
 select r.id, greatest(r.modified_on, e.modified_on) as modified_on, array['event:' || r.event_id] as parents,

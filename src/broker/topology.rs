@@ -39,6 +39,12 @@ impl Queue {
         Self { target, kind: QueueKind::Outbound }
     }
 
+    /// The queue of `target` for what comes back from it.
+    #[must_use]
+    pub const fn inbound(target: Target) -> Self {
+        Self { target, kind: QueueKind::Inbound }
+    }
+
     /// The queue of `target` for the tokens of its dead letters.
     #[must_use]
     pub const fn dead(target: Target) -> Self {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::relay::Relay;
 use crate::broker::{Outgoing, Queue};
 use crate::error_chain::chain;
+use crate::inbound::apply::message;
 use crate::limits;
 use crate::target::Target;
 
@@ -80,12 +81,32 @@ async fn scan(relay: &Relay, target: Target) -> Duration {
     }
 }
 
+/// Publishes rows of the inbox that are due, into a short queue.
+async fn republish_inbox(
+    relay: &Relay,
+    target: Target,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    if !target.is_bidirectional() {
+        return Ok(());
+    }
+    let length =
+        relay.publisher.queue_length(Queue::inbound(target)).await.map_err(|e| chain(&e))?;
+    if length >= limits::QUEUE_SHORT {
+        return Ok(());
+    }
+    let due = relay.store.inbox_due(target, limits::REPUBLISH_BATCH_ROWS).await?;
+    let messages: Vec<_> = due.into_iter().map(|row| message(target, row)).collect();
+    relay.publisher.publish(&messages).await.map_err(|e| chain(&e))?;
+    Ok(())
+}
+
 /// Publishes what is due; when the next look is worth it: soon where more is due, else when the next record will be
 /// (a lease runs out, a create has settled, a wait is over), at the latest after the usual interval.
 async fn try_scan(
     relay: &Relay,
     target: Target,
 ) -> Result<Duration, Box<dyn std::error::Error + Send + Sync>> {
+    republish_inbox(relay, target).await?;
     relay.store.read_back(target, limits::REPUBLISH_BATCH_ROWS).await?;
     crate::failpoint!("republish.read_back");
     let queue = Queue::outbound(target);

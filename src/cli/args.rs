@@ -52,6 +52,9 @@ pub(super) enum Command {
     /// List, show, replay or discard what needs a person
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
+    /// List, show, adopt or dismiss what people changed at a target and the EMS did not take
+    #[command(subcommand)]
+    Conflicts(ConflictsCommand),
     /// Pause, resume, enable, disable or rebind a target, decide about held deletes; takes effect in every process within
     /// seconds
     #[command(subcommand)]
@@ -96,6 +99,18 @@ pub(super) struct RunArgs {
 pub(super) enum SweepCommand {
     /// Compare everything with what was pushed, and push what differs
     Outbound(SweepArgs),
+    /// Read what the targets hold, and take in what has changed there
+    Inbound(SweepInboundArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SweepInboundArgs {
+    #[command(flatten)]
+    pub(super) sweep: SweepArgs,
+    /// Look at every record that the target does not show, however many they are. Without it, none is looked at when
+    /// more are missing than `guard` allows
+    #[arg(long, requires = "target")]
+    pub(super) accept_missing: bool,
 }
 
 #[derive(Debug, Args)]
@@ -283,6 +298,62 @@ pub(super) struct ReplayArgs {
     /// How many per second
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(super) rate: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConflictsCommand {
+    /// List those that are open, the newest first
+    List(ConflictListArgs),
+    /// Show one, with what the EMS has and what people wrote at the target
+    Show(ConflictArgs),
+    /// Take the target's values into the EMS, or say whose a record is that nobody knows
+    Adopt(AdoptArgs),
+    /// Leave the EMS as it is
+    Dismiss(ConflictArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConflictListArgs {
+    /// Of this target
+    #[arg(long)]
+    pub(super) target: Option<Target>,
+    /// Of entities of this type
+    #[arg(long)]
+    pub(super) entity: Option<EntityType>,
+    /// Of the entity with this EMS id
+    #[arg(long, requires = "entity")]
+    pub(super) id: Option<i64>,
+    /// Also those that are closed
+    #[arg(long)]
+    pub(super) closed: bool,
+    /// At most so many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) limit: Option<u32>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConflictArgs {
+    /// Its number
+    #[arg(value_name = "N")]
+    pub(super) number: i64,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AdoptArgs {
+    #[command(flatten)]
+    pub(super) which: ConflictArgs,
+    /// Whose it is, by its EMS id: one of the candidates
+    #[arg(long, value_name = "ID")]
+    pub(super) candidate: Option<i64>,
+    /// Also where the EMS has changed since the conflict was seen
+    #[arg(long)]
+    pub(super) anyway: bool,
 }
 
 /// A duration with its unit.

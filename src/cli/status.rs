@@ -76,6 +76,7 @@ fn shown(document: &Status) -> String {
         "QUEUES",
         "DEAD LETTERS",
         "LAST SWEEP",
+        "INBOUND",
     ];
     let mut table = table(&heads);
     for row in &document.targets {
@@ -86,6 +87,27 @@ fn shown(document: &Status) -> String {
     for row in &document.targets {
         if let Some(detail) = &row.detail {
             text.push_str(&format!("\n{}: {}", row.target, cell(Some(detail))));
+        }
+    }
+    for row in &document.targets {
+        let inbound = &row.inbound;
+        let told = [
+            ("to decide", inbound.pending),
+            ("waiting", inbound.waiting),
+            ("held", inbound.held),
+            ("rejected", inbound.rejected),
+            ("conflicts", inbound.conflicts),
+        ];
+        let told: Vec<_> = told
+            .into_iter()
+            .filter(|(_, n)| *n > 0)
+            .map(|(name, n)| format!("{name} {n}"))
+            .collect();
+        if !told.is_empty() {
+            text.push_str(&format!("\n{}: inbound: {}", row.target, told.join(", ")));
+        }
+        for reason in [&inbound.error, &inbound.held_reason].into_iter().flatten() {
+            text.push_str(&format!("\n{}: inbound: {}", row.target, cell(Some(reason))));
         }
     }
     let outbox = document.outbox;
@@ -115,6 +137,7 @@ fn cells(row: &StatusRow) -> Vec<String> {
         queues(row.queues),
         row.dead_letters.to_string(),
         instant(row.last_sweep.outbound),
+        instant(row.last_sweep.inbound),
     ]
 }
 

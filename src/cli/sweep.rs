@@ -49,7 +49,7 @@ pub(super) async fn outbound(config: &Config, args: SweepArgs) -> anyhow::Result
 }
 
 /// The targets to sweep.
-fn wanted(enabled: &[Target], only: Option<Target>) -> anyhow::Result<Vec<Target>> {
+pub(super) fn wanted(enabled: &[Target], only: Option<Target>) -> anyhow::Result<Vec<Target>> {
     match only {
         None => Ok(enabled.to_vec()),
         Some(target) if enabled.contains(&target) => Ok(vec![target]),

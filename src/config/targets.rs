@@ -34,6 +34,16 @@ impl Targets {
         Target::ALL.into_iter().filter(|target| self.common(*target).enabled).collect()
     }
 
+    /// How changes that come back from a target meet those of the EMS; `None` where none come back.
+    #[must_use]
+    pub const fn merge(&self, target: Target) -> Option<MergeMode> {
+        match target {
+            Target::TagServer | Target::Mautic | Target::MailChimp => None,
+            Target::RunSignup => Some(self.runsignup.merge),
+            Target::Chatwoot => Some(self.chatwoot.merge),
+        }
+    }
+
     /// What every target has.
     #[must_use]
     pub const fn common(&self, target: Target) -> &TargetConfig {

@@ -85,6 +85,8 @@ struct Leases {
     until: Instant,
     /// No request may be sent after this.
     send_before: SendBefore,
+    /// When it was decided, by the database's clock: what the remote says was said after it.
+    decided_on: Timestamp,
 }
 
 /// What one round of a batch leaves.
@@ -201,7 +203,8 @@ impl<R: Remote> Worker<R> {
         failpoint!("decided");
         let until = claimed_at + lease;
         let send_before = SendBefore::new(until - self.remote.request_timeout(), self.gate.token());
-        Ok(self.push(decided, &Leases { until, send_before }, unacked, slot).await)
+        let leases = Leases { until, send_before, decided_on: decided.now };
+        Ok(self.push(decided, &leases, unacked, slot).await)
     }
 
     /// What could not be decided was not sent: its leases end now, not when they run out.

@@ -1,4 +1,5 @@
-//! The consumer of one target: takes what has arrived, works on it in batches, acks what is committed.
+//! The consumer of one queue of a target: takes what has arrived, works on it in batches, acks what is committed. What comes
+//! back from a target is consumed in the same way ([`crate::inbound::consumer`]).
 //!
 //! It consumes only while the target is open for business. When a person pauses it, it is throttled or its breaker
 //! opens, the consumer stops taking, hands back what it has not begun, and what it has begun is finished. A
@@ -17,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::broker::{Broker, Message, Queue, Subscription, ack_all, hand_back_all};
 use crate::deliver::batch::{Slot, Worker};
 use crate::deliver::breaker::rule;
+use crate::deliver::tokens::Tokens;
 use crate::deliver::unacked::Unacked;
 use crate::error_chain::chain;
 use crate::limits;
@@ -25,10 +27,19 @@ use crate::remote::Remote;
 use crate::store::OddMessage;
 use crate::target_watch::TargetWatch;
 
-/// The consumer of one target.
-pub struct Consumer<R> {
+/// What is done with the messages of one queue.
+pub trait Work: Send + Sync + 'static {
+    /// The queue.
+    fn queue(&self) -> Queue;
+
+    /// Works on a batch and acks it.
+    fn work(&self, messages: Vec<Message>, slot: Slot) -> impl Future<Output = ()> + Send;
+}
+
+/// The consumer of one queue.
+pub struct Consumer<W> {
     /// Does the work.
-    worker: Arc<Worker<R>>,
+    worker: Arc<W>,
     /// Where the deliveries come from.
     broker: Broker,
     /// The shared state of the targets.
@@ -41,10 +52,10 @@ pub struct Consumer<R> {
     slots: Arc<Semaphore>,
 }
 
-impl<R: Remote> Consumer<R> {
+impl<W: Work> Consumer<W> {
     /// A consumer for `worker`; `beat` is where it shows that it makes progress.
     #[must_use]
-    pub fn new(worker: Arc<Worker<R>>, broker: Broker, watch: TargetWatch, beat: Beat) -> Self {
+    pub fn new(worker: Arc<W>, broker: Broker, watch: TargetWatch, beat: Beat) -> Self {
         Self {
             worker,
             broker,
@@ -64,7 +75,7 @@ enum Ended {
     Lost,
 }
 
-impl<R: Remote> Consumer<R> {
+impl<W: Work> Consumer<W> {
     /// Runs until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
         self.run_until(&stop).await;
@@ -72,7 +83,7 @@ impl<R: Remote> Consumer<R> {
     }
 
     async fn run_until(&mut self, stop: &CancellationToken) {
-        let target = self.worker.remote.target();
+        let target = self.worker.queue().target;
         let mut delay = limits::RECONNECT_MIN;
         while !stop.is_cancelled() {
             let mut watch = self.watch.clone();
@@ -106,9 +117,9 @@ impl<R: Remote> Consumer<R> {
         &mut self,
         stop: &CancellationToken,
     ) -> Result<Ended, crate::broker::BrokerError> {
-        let target = self.worker.remote.target();
-        let name = format!("consumer {target}");
-        let mut subscription = self.broker.subscribe(Queue::outbound(target), &name).await?;
+        let queue = self.worker.queue();
+        let name = format!("consumer {}", queue.name(self.broker.prefix()));
+        let mut subscription = self.broker.subscribe(queue, &name).await?;
         let ended = self.take_batches(&mut subscription, stop).await;
         // A lost subscription is made anew at once: what is under way acks in vain and ends beside the new one.
         if matches!(ended, Ended::Told) {
@@ -125,7 +136,7 @@ impl<R: Remote> Consumer<R> {
         let drained = tokio::time::timeout(limits::SHUTDOWN_DEADLINE, self.batches.wait()).await;
         self.batches.reopen();
         if drained.is_err() {
-            let target = self.worker.remote.target();
+            let target = self.worker.queue().target;
             tracing::warn!(target.name = %target, "Batches did not end in time; their leases run out");
         }
     }
@@ -144,13 +155,13 @@ impl<R: Remote> Consumer<R> {
 
     /// How many deliveries may be under way now.
     fn allowance(&self) -> usize {
-        let Some(state) = self.watch.state(self.worker.remote.target()) else { return 1 };
+        let Some(state) = self.watch.state(self.worker.queue().target) else { return 1 };
         let full = limits::BATCH_DELIVERIES * limits::BATCHES_IN_FLIGHT;
         rule::allowance(state.on_trial, state.open_for, full)
     }
 
     fn is_on_trial(&self) -> bool {
-        let state = self.watch.state(self.worker.remote.target());
+        let state = self.watch.state(self.worker.queue().target);
         state.is_some_and(|state| state.on_trial)
     }
 
@@ -159,7 +170,7 @@ impl<R: Remote> Consumer<R> {
         subscription: &mut Subscription,
         stop: &CancellationToken,
     ) -> Ended {
-        let target = self.worker.remote.target();
+        let target = self.worker.queue().target;
         loop {
             self.beat.beat();
             let places = Arc::clone(&self.slots).acquire_many_owned(self.places());
@@ -195,16 +206,26 @@ impl<R: Remote> Consumer<R> {
                 (slot.into(), None)
             };
             self.batches.spawn(async move {
-                work(&worker, messages, slot).await;
+                worker.work(messages, slot).await;
                 drop(kept);
             });
         }
     }
 }
 
+impl<R: Remote> Work for Worker<R> {
+    fn queue(&self) -> Queue {
+        Queue::outbound(self.remote.target())
+    }
+
+    async fn work(&self, messages: Vec<Message>, slot: Slot) {
+        deliver(self, messages, slot).await;
+    }
+}
+
 /// Works on a batch and acks it. When the database fails, the deliveries go back. What was claimed and could not be
 /// handed back is leased; the republish scan finds it when its lease is over.
-async fn work<R: Remote>(worker: &Worker<R>, messages: Vec<Message>, slot: Slot) {
+async fn deliver<R: Remote>(worker: &Worker<R>, messages: Vec<Message>, slot: Slot) {
     let target = worker.remote.target();
     let (mut deliveries, mut taken, mut odd) = (Vec::new(), Vec::new(), Vec::new());
     for message in messages {
@@ -216,9 +237,10 @@ async fn work<R: Remote>(worker: &Worker<R>, messages: Vec<Message>, slot: Slot)
             Ok(_) | Err(_) => odd.push(message),
         }
     }
-    put_aside(worker, odd).await;
+    put_aside(&worker.tokens, odd).await;
     let unacked = Unacked::new(taken);
-    let worked = AssertUnwindSafe(worker.work(deliveries, &unacked, slot)).catch_unwind().await;
+    let worked =
+        AssertUnwindSafe(Worker::work(worker, deliveries, &unacked, slot)).catch_unwind().await;
     match worked {
         Ok(Ok(())) => unacked.ack_rest().await,
         Ok(Err(error)) => {
@@ -236,7 +258,7 @@ async fn work<R: Remote>(worker: &Worker<R>, messages: Vec<Message>, slot: Slot)
 }
 
 /// What is no delivery to this target gets a dead letter, and is acked when that is committed.
-async fn put_aside<R: Remote>(worker: &Worker<R>, odd: Vec<Message>) {
+pub(crate) async fn put_aside(tokens: &Tokens, odd: Vec<Message>) {
     if odd.is_empty() {
         return;
     }
@@ -259,7 +281,7 @@ async fn put_aside<R: Remote>(worker: &Worker<R>, odd: Vec<Message>) {
     if kept.is_empty() {
         return;
     }
-    match worker.tokens.undecodable(&kept).await {
+    match tokens.undecodable(&kept).await {
         Ok(()) => ack_all(undecodable).await,
         Err(error) => {
             tracing::warn!(error = %chain(&error), "The database failed; messages are handed back");
@@ -270,6 +292,6 @@ async fn put_aside<R: Remote>(worker: &Worker<R>, odd: Vec<Message>) {
 }
 
 /// At least a second between a failure and the next try with the same messages.
-async fn wait_a_second() {
+pub(crate) async fn wait_a_second() {
     tokio::time::sleep(Duration::from_secs(1)).await;
 }

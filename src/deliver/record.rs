@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::delivery::Cause;
 use crate::entity::EntityRef;
 use crate::hash::ContentHash;
+use crate::inbound::merge::Digests;
 
 /// A claimed record: its lease is ours, and what stood in it before the claim.
 #[derive(Debug, Clone, PartialEq)]
@@ -224,4 +225,6 @@ pub struct Finish {
     pub dead_letter: bool,
     /// Ask for read-backs, the first after this many milliseconds.
     pub read_back_millis: Option<u64>,
+    /// What both sides hold from now on, field by field; where changes also come back from the target.
+    pub agreed: Option<Digests>,
 }

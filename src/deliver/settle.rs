@@ -571,6 +571,7 @@ fn base(claim: &Claim, seen: &Seen) -> Finish {
         dead_letter: false,
         cycle_attempts: 0,
         read_back_millis: heir_reads_back(claim),
+        agreed: None,
     }
 }
 

@@ -8,6 +8,7 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
 
 use crate::entity::EntityType;
+use crate::remote::inbound::Stream;
 use crate::target::Target;
 
 /// The content type of [`Metrics::text`].
@@ -41,6 +42,10 @@ pub struct Metrics {
     push_seconds: Histogram<f64>,
     freshness_seconds: Histogram<f64>,
     sweep_found: Counter<u64>,
+    pulled: Counter<u64>,
+    hooks: Counter<u64>,
+    inbound: Counter<u64>,
+    conflicts: Counter<u64>,
     outbox_rows: Gauge<u64>,
     outbox_oldest_seconds: Gauge<f64>,
     queue_messages: Gauge<u64>,
@@ -96,6 +101,19 @@ impl Metrics {
             sweep_found: counter(
                 "sweep_found",
                 "What the outbound sweep found and events had missed",
+            ),
+            pulled: counter(
+                "pulled",
+                "Records that a remote showed in walks; taken: those that are to be decided about",
+            ),
+            hooks: counter(
+                "hooks",
+                "Web hooks that came: heeded, ignored, repeated, or refused for their signature",
+            ),
+            inbound: counter("inbound", "Decisions about what people changed at a remote"),
+            conflicts: counter(
+                "conflicts",
+                "Changes at a remote that lost, or that a person must decide about",
             ),
             outbox_rows: gauge("outbox_rows", "Rows that wait in the outbox"),
             outbox_oldest_seconds: age("outbox_oldest", "Age of the oldest row in the outbox"),
@@ -163,6 +181,38 @@ impl Metrics {
 
     pub(crate) fn sweep_found(&self, target: Target, leg: &'static str, found: usize) {
         self.sweep_found.add(count(found), &[of(target), KeyValue::new("leg", leg)]);
+    }
+
+    /// A page of a walk: how many records it showed, and how many of them are to be decided about.
+    pub(crate) fn pulled(&self, target: Target, stream: Stream, seen: u64, taken: u64) {
+        for (outcome, n) in [("seen", seen.saturating_sub(taken)), ("taken", taken)] {
+            let stream = KeyValue::new("stream", stream.name());
+            self.pulled.add(n, &[of(target), stream, KeyValue::new("outcome", outcome)]);
+        }
+    }
+
+    pub(crate) fn hook(&self, outcome: &'static str) {
+        self.hooks.add(1, &[KeyValue::new("outcome", outcome)]);
+    }
+
+    pub(crate) fn decided(
+        &self,
+        target: Target,
+        entity_type: EntityType,
+        decision: &'static str,
+        outcome: &'static str,
+    ) {
+        let labels = [
+            of(target),
+            KeyValue::new("entity", entity_type.name()),
+            KeyValue::new("decision", decision),
+            KeyValue::new("outcome", outcome),
+        ];
+        self.inbound.add(1, &labels);
+    }
+
+    pub(crate) fn conflicted(&self, target: Target, reason: &'static str) {
+        self.conflicts.add(1, &[of(target), KeyValue::new("reason", reason)]);
     }
 
     /// What waits in the outbox.

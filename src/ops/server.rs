@@ -1,9 +1,11 @@
-//! The operations endpoints: `/livez`, `/readyz`, `/metrics`, and the API behind a token.
+//! The operations endpoints: `/livez`, `/readyz`, `/metrics`, the API behind a token,
+//! and `POST /hooks/chatwoot`.
 //!
 //! Every answer carries headers that keep it out of caches, frames and script engines; a request has a bounded body,
 //! a bounded time, and only so many are served at once. Without `ops.token` there is no API: its paths are 404.
 
 mod gauges;
+mod hooks;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,12 +27,14 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::Publisher;
 use crate::entity::EntityRef;
 use crate::error_chain::chain;
+use crate::limits;
+use crate::ops::conflicts;
 use crate::ops::explain;
 use crate::ops::health;
 use crate::ops::metrics::Metrics;
 use crate::ops::progress::Progress;
 use crate::ops::status::{self, Reading};
-use crate::store::{Store, StoreError};
+use crate::store::{ConflictFilter, Store, StoreError};
 use crate::target::Target;
 use crate::target_watch::TargetWatch;
 
@@ -38,7 +42,7 @@ use crate::target_watch::TargetWatch;
 const REQUESTS_AT_ONCE: usize = 32;
 /// Longest time of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest body of a request. None of these endpoints reads one.
+/// Longest body of a request. None of these endpoints reads one; a web hook's has a bound of its own.
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
 /// Open connections may end their request for this long after the stop.
 const GOODBYE: Duration = Duration::from_secs(3);
@@ -59,6 +63,8 @@ pub struct OpsContext {
     pub progress: Progress,
     /// Opens the API; there is none without it.
     pub token: Option<SecretString>,
+    /// What web hooks may be signed with; none is accepted without one.
+    pub hook_secrets: Vec<SecretString>,
 }
 
 /// Binds the address.
@@ -99,11 +105,12 @@ fn app(context: Arc<OpsContext>) -> Router {
         enabled: context.enabled.clone(),
         token: context.token.clone(),
     };
+    let hooks = hooks::routes(&context);
     let told = Router::new()
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(context);
-    guarded(told.merge(open(api)))
+    guarded(told.merge(open(api)).merge(hooks))
 }
 
 /// What needs no more than the database and the broker.
@@ -111,6 +118,7 @@ fn open(api: Api) -> Router {
     Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/api/v1/status", get(api_status))
+        .route("/api/v1/conflicts", get(api_conflicts))
         .route("/api/v1/explain/{entity}/{id}", get(api_explain))
         .with_state(Arc::new(api))
 }
@@ -190,6 +198,19 @@ async fn api_status(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response
     }
     match status::document(&api.store, &api.publisher, &api.enabled, health::PATIENCE).await {
         Ok(document) => Json(document).into_response(),
+        Err(error) => unavailable(&error),
+    }
+}
+
+/// Those that are open: the document of `conflicts list --json`.
+async fn api_conflicts(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
+    if let Err(refusal) = admit(api.token.as_ref(), &headers) {
+        return refusal;
+    }
+    match api.store.conflicts(ConflictFilter::default(), limits::CONFLICTS_SHOWN).await {
+        Ok(rows) => {
+            Json(rows.into_iter().map(conflicts::Row::from).collect::<Vec<_>>()).into_response()
+        }
         Err(error) => unavailable(&error),
     }
 }

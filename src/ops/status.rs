@@ -15,7 +15,10 @@ use serde::Serialize;
 use crate::broker::{BrokerError, Publisher, Queue, QueueKind};
 use crate::deliver::{binding, bound};
 use crate::entity::EntityType;
-use crate::store::{BreakerState, Duty, DutyRow, StateCount, Store, StoreError, TargetState};
+use crate::limits;
+use crate::store::{
+    BreakerState, Duty, DutyRow, InboundCounts, StateCount, Store, StoreError, TargetState,
+};
 use crate::target::Target;
 
 use state::{Obstacle, Shown};
@@ -66,6 +69,8 @@ pub struct StatusRow {
     pub held: i64,
     /// Those of the held ones whose deletion a person rejected.
     pub kept: i64,
+    /// What comes back from it.
+    pub inbound: InboundCounts,
 }
 
 /// Messages in a target's queues; `None` when they are not known or there is no such queue.
@@ -133,6 +138,8 @@ pub struct Counts {
     pub in_outbox: i64,
     /// Age of its oldest change that is not pushed.
     pub oldest_seconds: Option<f64>,
+    /// What comes back from it.
+    pub inbound: InboundCounts,
 }
 
 impl Counts {
@@ -164,6 +171,7 @@ pub struct Reading {
     dead_letters: Vec<(Target, i64)>,
     targets: Vec<TargetState>,
     duties: Vec<DutyRow>,
+    inbound: Vec<(Target, InboundCounts)>,
     capture_problems: Vec<(String, String)>,
 }
 
@@ -179,6 +187,7 @@ impl Reading {
             dead_letters: store.open_dead_letters().await?,
             targets: store.target_states().await?,
             duties: store.duties().await?,
+            inbound: store.inbound_counts().await?,
             capture_problems: store.capture_problems().await?,
         })
     }
@@ -200,6 +209,8 @@ impl Reading {
         }
         let dead = self.dead_letters.iter().find(|dead| dead.0 == target);
         counts.dead_letters = dead.map_or(0, |dead| dead.1);
+        let inbound = self.inbound.iter().find(|inbound| inbound.0 == target);
+        counts.inbound = inbound.map(|inbound| inbound.1.clone()).unwrap_or_default();
         counts
     }
 
@@ -220,7 +231,10 @@ impl Reading {
                 self.duties.iter().find(|d| d.duty == duty.name() && d.target == target.name());
             row.and_then(|row| row.finished_on)
         };
-        LastSweep { outbound: finished_on(Duty::SweepOutbound), inbound: None }
+        LastSweep {
+            outbound: finished_on(Duty::SweepOutbound),
+            inbound: finished_on(Duty::SweepInbound),
+        }
     }
 }
 
@@ -344,6 +358,7 @@ fn row(
         rejected: counts.records("rejected"),
         held: counts.records("held"),
         kept: counts.kept,
+        inbound: counts.inbound.clone(),
     }
 }
 
@@ -409,6 +424,23 @@ pub fn needs(state: &TargetState, counts: &Counts) -> Vec<&'static str> {
     }
     if counts.undecided() > 0 {
         needs.push("held");
+    }
+    let inbound = &counts.inbound;
+    if inbound.conflicts > 0 {
+        needs.push("conflicts");
+    }
+    if inbound.rejected > 0 {
+        needs.push("inbound_rejected");
+    }
+    // Those that are held because of a conflict are among the conflicts.
+    if inbound.held > 0 && inbound.conflicts == 0 {
+        needs.push("inbound_held");
+    }
+    if inbound.held_reason.is_some() {
+        needs.push("inbound_missing");
+    }
+    if inbound.failures >= limits::WALK_FAILURES_TOLD {
+        needs.push("inbound_failing");
     }
     needs
 }

@@ -55,6 +55,26 @@ impl Stream {
             Self::Consents => "consents",
         }
     }
+
+    /// The stream of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let all =
+            [Self::Races, Self::Registrations, Self::Contacts, Self::Conversations, Self::Consents];
+        all.into_iter().find(|stream| stream.name() == name)
+    }
+
+    /// What its records are in the EMS.
+    #[must_use]
+    pub const fn entity_types(self) -> &'static [EntityType] {
+        match self {
+            Self::Races => &[EntityType::Event, EntityType::Race],
+            Self::Registrations => &[EntityType::EventParticipant],
+            Self::Contacts => &[EntityType::Person],
+            Self::Conversations => &[EntityType::Conversation],
+            Self::Consents => &[],
+        }
+    }
 }
 
 /// A text as it is taken in: trimmed, cut to [`limits::INBOUND_TEXT_CHARS_MAX`], with blanks for control characters, of which

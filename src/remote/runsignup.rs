@@ -8,34 +8,43 @@
 //! a question for it, before it is added; an add is one row with `restrict_potential_dup=T`. Some of what is written is
 //! ignored in silence, so every write is read back: what is wanted is the data hash, what is there the remote hash.
 //! RunSignup is in charge of the e-mail address, which goes with an add only. At most two calls are under way.
+//!
+//! What people do there comes back (`pull`, `read`, `snapshot`); an update that finds it writes nothing (`differs`).
 
 mod adoption;
 mod answer;
+mod differs;
 mod directory;
+mod distance;
 mod list;
 mod lookup;
 mod memory;
 mod normal;
+mod pull;
 mod race;
+mod read;
 mod registration;
 mod removal;
 mod rows;
+mod snapshot;
 mod talk;
 mod venue;
+mod walk;
 mod wire;
 
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
 use self::answer::Refusal;
 use self::directory::Directory;
 use self::memory::Memory;
-use self::talk::{Stop, Talk};
+use self::talk::{Answered, Stop, Talk};
 use super::http::{Http, Intent, Request};
+use super::inbound::{PullFrom, Pulled, Snapshot, Stream};
 use super::place::Place;
 use super::{
     Account, Action, Alarms, Failure, FailureClass, Fields, HttpSettings, Page, Push, PushResult,
@@ -66,6 +75,8 @@ pub struct RunSignup {
     credentials: Credentials,
     /// Events and races are written, too.
     push_races: bool,
+    /// Who owns the events that are taken in from there.
+    organisation: Option<i64>,
     place: Place,
     directory: Directory,
     memory: Memory,
@@ -87,11 +98,18 @@ impl RunSignup {
             http: Http::new(&HttpSettings { concurrency, ..settings.clone() })?,
             credentials,
             push_races,
+            organisation: None,
             place: Place::new(),
             directory: Directory::default(),
             memory: Memory::default(),
             alarms: Alarms::default(),
         })
+    }
+
+    /// The same, where events that are taken in belong to this organisation of the EMS.
+    #[must_use]
+    pub fn for_organisation(self, organisation: Option<i64>) -> Self {
+        Self { organisation, ..self }
     }
 
     /// Sends a request with our credentials; the JSON of a success.
@@ -100,7 +118,7 @@ impl RunSignup {
         intent: Intent,
         send_before: &SendBefore,
         build: impl Fn(&Http) -> Request + Send + Sync,
-    ) -> Result<Value, Stop> {
+    ) -> Result<Answered, Stop> {
         let Some(slot) = self.http.slot(send_before).await else { return Err(Stop::NotSent) };
         let is_elsewhere = intent == Intent::Write && self.place.is_another();
         if is_elsewhere || !self.http.ready(&slot).await {
@@ -108,7 +126,9 @@ impl RunSignup {
         }
         let request = self.authorised(build(&self.http));
         let answer = match self.http.send(&slot, intent, request).await {
-            Ok(answer) => answer::checked(&answer, intent),
+            Ok(answer) => {
+                answer::checked(&answer, intent).map(|body| Answered { body, date: answer.date() })
+            }
             Err(failure) => Err(Refusal::from(failure)),
         };
         answer.map_err(|refusal| {
@@ -164,16 +184,18 @@ impl RunSignup {
 
     async fn push_one(&self, push: Push) -> (EntityRef, PushResult) {
         let talk = Talk::new(self, &push.send_before);
-        let entity = push.entity;
+        let (entity, expected) = (push.entity, push.expected);
         let result = match entity.entity_type {
             EntityType::EventParticipant => match &push.action {
                 Action::Create { wire, look } => talk.create(wire, *look).await,
-                Action::Update { remote_id, wire } => talk.update(remote_id, wire).await,
+                Action::Update { remote_id, wire } => talk.update(remote_id, wire, expected).await,
                 Action::Delete { remote_id } => talk.delete(remote_id, entity).await,
                 Action::DeleteByKey => talk.delete_by_key(entity).await,
             },
-            EntityType::Event if self.push_races => talk.push_edition(entity, &push.action).await,
-            EntityType::Race if self.push_races => talk.push_distance(&push.action).await,
+            EntityType::Event if self.push_races => {
+                talk.push_edition(entity, &push.action, expected).await
+            }
+            EntityType::Race if self.push_races => talk.push_distance(&push.action, expected).await,
             EntityType::Organisation
             | EntityType::Person
             | EntityType::Event
@@ -260,6 +282,23 @@ impl Remote for RunSignup {
     async fn list(&self, entity_type: EntityType, from: Option<&str>) -> Result<Page, Failure> {
         let until = no_lease();
         self.unleased(Talk::new(self, &until).list_of(entity_type, from).await)
+    }
+
+    /// Races first: registrations are applied once their race is known.
+    fn streams(&self) -> &'static [Stream] {
+        &[Stream::Races, Stream::Registrations]
+    }
+
+    async fn pull(&self, stream: Stream, from: &PullFrom) -> Result<Pulled, Failure> {
+        let until = no_lease();
+        let talk = Talk::new(self, &until);
+        self.unleased(talk.pull_from(stream, from, self.organisation).await)
+    }
+
+    async fn read(&self, entity_type: EntityType, remote_id: &str) -> Result<Snapshot, Failure> {
+        let until = no_lease();
+        let talk = Talk::new(self, &until);
+        self.unleased(talk.read_one(entity_type, remote_id, self.organisation).await)
     }
 
     fn alarms(&self) -> &Alarms {

@@ -13,6 +13,8 @@ use crate::target::Target;
 pub enum Duty {
     /// The outbound sweep of a target.
     SweepOutbound,
+    /// The inbound sweep of a target.
+    SweepInbound,
     /// Bringing dead letters and their tokens into agreement.
     TidyTokens,
     /// Making and dropping the partitions of the audit trail.
@@ -27,6 +29,7 @@ impl Duty {
     pub const fn name(self) -> &'static str {
         match self {
             Self::SweepOutbound => "sweep_outbound",
+            Self::SweepInbound => "sweep_inbound",
             Self::TidyTokens => "tidy_tokens",
             Self::KeepAttempts => "keep_attempts",
             Self::PurgeTombstones => "purge_tombstones",
@@ -39,7 +42,10 @@ impl Duty {
     const fn lease(self) -> std::time::Duration {
         match self {
             Self::TidyTokens => limits::TIDY_LEASE,
-            Self::SweepOutbound | Self::KeepAttempts | Self::PurgeTombstones => limits::DUTY_LEASE,
+            Self::SweepOutbound
+            | Self::SweepInbound
+            | Self::KeepAttempts
+            | Self::PurgeTombstones => limits::DUTY_LEASE,
         }
     }
 }

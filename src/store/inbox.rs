@@ -7,6 +7,7 @@ use super::session::Transaction;
 use super::{Store, StoreError};
 use crate::entity::EntityType;
 use crate::hash::ContentHash;
+use crate::limits;
 use crate::remote::inbound::{Shape, Snapshot};
 use crate::target::Target;
 
@@ -61,9 +62,73 @@ impl Store {
         })
         .await
     }
+
+    /// Which of these rows are due, and whether it is known whose they are.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn inbox_due_of(
+        &self,
+        target: Target,
+        rows: &[i64],
+    ) -> Result<Vec<(i64, bool)>, StoreError> {
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/inbox_due_of.sql")).await?;
+        let rows = client.query(&query, &[&target.name(), &rows]).await?;
+        rows.iter().map(|row| Ok((row.try_get("inbox_id")?, row.try_get("is_known")?))).collect()
+    }
+
+    /// Rows that are due, oldest first, to be published again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn inbox_due(&self, target: Target, rows: i64) -> Result<Vec<InboxRef>, StoreError> {
+        let client = self.client().await?;
+        let query = client.prepare_cached(include_str!("../../sql/queries/inbox_due.sql")).await?;
+        client.query(&query, &[&target.name(), &rows]).await?.iter().map(inbox_ref).collect()
+    }
+
+    /// Rows that could not be decided are looked at again later: after a while where the remote was away, each time later where
+    /// something is wrong with them (`is_attempt`), and after some attempts by a person.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn inbox_wait(
+        &self,
+        target: Target,
+        rows: &[i64],
+        error: &str,
+        is_attempt: bool,
+    ) -> Result<(), StoreError> {
+        super::retrying(|| async {
+            let client = self.client().await?;
+            let query =
+                client.prepare_cached(include_str!("../../sql/queries/inbox_wait.sql")).await?;
+            let seconds = limits::WAITING_LOOKS_AGAIN_AFTER.as_secs_f64();
+            let most = limits::INBOUND_ATTEMPTS_MAX;
+            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+                [&target.name(), &rows, &seconds, &error, &is_attempt, &most];
+            client.execute(&query, &parameters).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// By how much the target's clock is ahead of the database's, as far as it was measured.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn clock_ahead(&self, target: Target) -> Result<jiff::SignedDuration, StoreError> {
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/clock_ahead.sql")).await?;
+        let ahead: i64 = client.query_one(&query, &[&target.name()]).await?.try_get(0)?;
+        Ok(jiff::SignedDuration::from_millis(ahead))
+    }
 }
 
-fn inbox_ref(row: &tokio_postgres::Row) -> Result<InboxRef, StoreError> {
+pub(super) fn inbox_ref(row: &tokio_postgres::Row) -> Result<InboxRef, StoreError> {
     let entity_type: &str = row.try_get("entity_type")?;
     let entity_type = entity_type
         .parse()

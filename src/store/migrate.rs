@@ -12,7 +12,7 @@ mod embedded {
 const MIGRATION_LOCK: (i32, i32) = (4_541_779, 3);
 
 /// Functions, re-applied in this order.
-const FUNCTIONS: [&str; 12] = [
+const FUNCTIONS: [&str; 13] = [
     include_str!("../../sql/functions/capture.sql"),
     include_str!("../../sql/functions/owe.sql"),
     include_str!("../../sql/functions/claim.sql"),
@@ -25,6 +25,7 @@ const FUNCTIONS: [&str; 12] = [
     include_str!("../../sql/functions/place.sql"),
     include_str!("../../sql/functions/budget.sql"),
     include_str!("../../sql/functions/inbox.sql"),
+    include_str!("../../sql/functions/pull.sql"),
 ];
 
 /// What a migration did.
@@ -44,7 +45,10 @@ const fn projections(target: Target) -> &'static [&'static str] {
         Target::TagServer => &[include_str!("../../sql/projections/tagserver.sql")],
         Target::Mautic => &[include_str!("../../sql/projections/mautic.sql")],
         Target::MailChimp => &[include_str!("../../sql/projections/mailchimp.sql")],
-        Target::RunSignup => &[include_str!("../../sql/projections/runsignup.sql")],
+        Target::RunSignup => &[
+            include_str!("../../sql/projections/runsignup.sql"),
+            include_str!("../../sql/projections/runsignup_inbound.sql"),
+        ],
         Target::Chatwoot => &[
             include_str!("../../sql/projections/chatwoot.sql"),
             include_str!("../../sql/projections/chatwoot_inbound.sql"),
@@ -87,6 +91,8 @@ impl Store {
         let has_ems = has_ems && own.is_none();
         if has_ems {
             transaction.batch_execute(include_str!("../../sql/projections/lookup.sql")).await?;
+            let consents = include_str!("../../sql/projections/consents_inbound.sql");
+            transaction.batch_execute(consents).await?;
             for target in Target::ALL {
                 for sql in projections(target) {
                     transaction.batch_execute(sql).await?;

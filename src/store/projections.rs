@@ -65,7 +65,7 @@ impl Store {
     }
 }
 
-fn projection(
+pub(super) fn projection(
     entity_type: EntityType,
     row: &tokio_postgres::Row,
 ) -> Result<Projection, StoreError> {

@@ -7,12 +7,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::inbox::InboxRef;
 use super::session::Transaction;
 use super::{Store, StoreError};
 use crate::deliver::record::{Claim, Due, Finish, Holds};
 use crate::delivery::{Cause, Delivery};
 use crate::entity::{EntityRef, EntityType};
 use crate::hash::ContentHash;
+use crate::inbound::merge::Digests;
 use crate::remote::RemoteIds;
 use crate::route::Owing;
 use crate::target::Target;
@@ -28,6 +30,8 @@ pub struct FinishReport {
     pub due: Vec<EntityRef>,
     /// Those with an open dead letter whose token is not published.
     pub dead: Vec<EntityRef>,
+    /// Rows of the inbox that waited for these.
+    pub inbox: Vec<InboxRef>,
 }
 
 /// Owes within a transaction; what comes back is what is owed now, parents' types first. Records are locked in key
@@ -411,6 +415,10 @@ fn report_of(rows: &[tokio_postgres::Row]) -> Result<FinishReport, StoreError> {
             "fenced" => report.fenced.push(entity(row)?),
             "woken" | "owed" => report.due.push(entity(row)?),
             "dead" => report.dead.push(entity(row)?),
+            "inbox" => {
+                let EntityRef { entity_type, id } = entity(row)?;
+                report.inbox.push(InboxRef { entity_type, inbox_id: id });
+            }
             _ => {}
         }
     }
@@ -455,6 +463,7 @@ struct FinishRow<'a> {
     read_back_ms: Option<u64>,
     holds: &'a BTreeSet<String>,
     consents: &'a BTreeSet<String>,
+    agreed: Option<&'a Digests>,
 }
 
 impl<'a> FinishRow<'a> {
@@ -499,6 +508,7 @@ impl<'a> FinishRow<'a> {
             read_back_ms: finish.read_back_millis,
             holds: &finish.holds.columns,
             consents: &finish.holds.consents,
+            agreed: finish.agreed.as_ref(),
         }
     }
 }

@@ -15,4 +15,10 @@ mod list;
 mod login;
 mod races;
 
+mod differs;
+mod pull;
+mod reread;
+mod takes_in;
+
 mod engine;
+mod inbound;

@@ -16,9 +16,11 @@ use crate::delivery::{Cause, Delivery};
 use crate::entity::{EntityRef, EntityType};
 use crate::error_chain::chain;
 use crate::failpoint;
+use crate::inbound::apply::{corrected, message};
+use crate::inbound::merge;
 use crate::remote::Remote;
 use crate::route::Owing;
-use crate::store::{AttemptRecord, StoreError};
+use crate::store::{AttemptRecord, InboxRef, StoreError};
 use crate::target::Target;
 
 /// Ended leases, and what follows from them.
@@ -30,6 +32,8 @@ pub(super) struct End {
     due: Vec<EntityRef>,
     /// Those of them that are owed again.
     again: Vec<EntityRef>,
+    /// What came back from the target and is to be decided now.
+    inbox: Vec<InboxRef>,
 }
 
 impl<R: Remote> Worker<R> {
@@ -52,7 +56,10 @@ impl<R: Remote> Worker<R> {
         // Before the attempts are written down: what dies in between is only doubted once more.
         let mut due = self.doubt_parents(&settled).await?;
         due.extend(self.owe_carriers(&settled).await?);
-        let finishes: Vec<Finish> = settled.iter().map(|(_, s)| s.finish.clone()).collect();
+        // It waits there for the end of our leases.
+        let mut inbox = self.take_in_changes(&settled, leases).await?;
+        let finishes: Vec<Finish> =
+            settled.iter().map(|(turn, s)| self.with_agreed(turn, s.finish.clone())).collect();
         let read_back = self.remote.request_timeout() + self.settle;
         let report = self.finish(&finishes, read_back, leases.until).await?;
         failpoint!("finish.committed");
@@ -67,7 +74,39 @@ impl<R: Remote> Worker<R> {
             report.again
         };
         due.extend(report.due);
-        Ok(Some(End { settled, dead: report.dead, due, again }))
+        inbox.extend(report.inbox);
+        inbox.sort_unstable_by_key(|row| row.inbox_id);
+        inbox.dedup();
+        Ok(Some(End { settled, dead: report.dead, due, again, inbox }))
+    }
+
+    /// What people have made of records that were to be written: the inbound side decides about it. Where nothing is new about it,
+    /// the record is tried again by itself.
+    async fn take_in_changes(
+        &self,
+        settled: &[(Turn, Settled)],
+        leases: &Leases,
+    ) -> Result<Vec<InboxRef>, StoreError> {
+        let changed: Vec<_> = settled.iter().filter_map(|(_, s)| s.changed_there.clone()).collect();
+        if changed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let target = self.remote.target();
+        let ahead = self.store.clock_ahead(target).await?;
+        let snapshots: Vec<_> =
+            changed.into_iter().map(|snapshot| corrected(*snapshot, ahead)).collect();
+        let nothing = self.remote.nothing();
+        self.store.take_in(target, leases.decided_on, nothing, &snapshots).await
+    }
+
+    /// What both sides hold once the target has confirmed what was written.
+    fn with_agreed(&self, turn: &Turn, finish: Finish) -> Finish {
+        let is_both = finish.confirmed && finish.sent && self.remote.target().is_bidirectional();
+        let wire = turn.wire.as_ref().filter(|_| is_both);
+        Finish {
+            agreed: wire.map(|wire| merge::digests(self.remote.target(), &wire.body)),
+            ..finish
+        }
     }
 
     /// The remote says that these parents are not there: no hash proves that they are. Returns what is owed for it.
@@ -98,13 +137,14 @@ impl<R: Remote> Worker<R> {
     /// Tells what follows from ended leases, then acks.
     pub(super) async fn follow(&self, mut ended: mpsc::UnboundedReceiver<End>, unacked: &Unacked) {
         let target = self.remote.target();
-        while let Some(End { settled, dead, mut due, again }) = ended.recv().await {
+        while let Some(End { settled, dead, mut due, again, inbox }) = ended.recv().await {
             if let Err(error) = self.store.record_attempts(target, &attempts(&settled)).await {
                 tracing::warn!(error = %chain(&error), "The audit trail has a gap");
             }
             self.tokens.publish(&dead).await;
             due.extend(again);
             self.follow_up(&settled, due).await;
+            self.publish(inbox.into_iter().map(|row| message(target, row)).collect()).await;
             failpoint!("follow_up.published");
             unacked.ack(settled.iter().map(|(turn, _)| &turn.claim.entity)).await;
             failpoint!("acked");

@@ -13,11 +13,13 @@ use crate::deliver::decision::Decision;
 use crate::deliver::settle::{self, Settled};
 use crate::deliver::unacked::Unacked;
 use crate::entity::EntityRef;
+use crate::error_chain::chain;
 use crate::failpoint;
 use crate::limits;
 use crate::remote::{
     Action, Failure, FailureClass, Look, Push, PushResult, Remote, Results, SendBefore,
 };
+use crate::store::StoreError;
 
 impl<R: Remote> Worker<R> {
     /// Pushes what is to be pushed, writes the results down as they arrive, and tells what follows. The three go on beside
@@ -47,7 +49,10 @@ impl<R: Remote> Worker<R> {
         let (results, arrived) = Results::channel();
         let push = async move {
             // The channel ends when the client is done, or has panicked.
-            if !pushes.is_empty() {
+            if let Err(error) = self.mark_sent(&pushes).await {
+                tracing::warn!(error = %chain(&error), "What is to be pushed can't be noted; it is not sent");
+                pushes.into_iter().for_each(|push| results.put(push.entity, PushResult::NotSent));
+            } else if !pushes.is_empty() {
                 let push = AssertUnwindSafe(self.remote.push(pushes, results)).catch_unwind();
                 if push.await.is_err() {
                     tracing::error!(
@@ -86,6 +91,24 @@ impl<R: Remote> Worker<R> {
         };
         let follow_up = self.follow(follow, unacked);
         tokio::join!(push, write_down, follow_up).1
+    }
+
+    /// Where changes also come back, what is about to be sent is noted, so that it is known for ours even if no answer comes.
+    async fn mark_sent(&self, pushes: &[Push]) -> Result<(), StoreError> {
+        let target = self.remote.target();
+        if !target.is_bidirectional() {
+            return Ok(());
+        }
+        let sending: Vec<_> = pushes
+            .iter()
+            .filter_map(|push| match &push.action {
+                Action::Create { wire, .. } | Action::Update { wire, .. } => {
+                    Some((push.entity, wire.hash))
+                }
+                Action::Delete { .. } | Action::DeleteByKey => None,
+            })
+            .collect();
+        self.store.mark_sent(target, self.owner, &sending).await
     }
 
     fn settle_push(

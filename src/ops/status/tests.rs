@@ -90,6 +90,20 @@ fn a_person_is_needed_for_what_does_not_move_by_itself_and_for_nothing_else() {
     }
 }
 
+#[test]
+fn what_comes_back_needs_a_person_where_it_does_not_move_by_itself() {
+    let needed =
+        |inbound: InboundCounts| needs(&open_target(), &Counts { inbound, ..Counts::default() });
+    let none = InboundCounts::default;
+    assert!(needed(InboundCounts { pending: 9, waiting: 9, failures: 4, ..none() }).is_empty());
+    assert_eq!(needed(InboundCounts { conflicts: 1, held: 1, ..none() }), ["conflicts"]);
+    assert_eq!(needed(InboundCounts { held: 1, ..none() }), ["inbound_held"]);
+    assert_eq!(needed(InboundCounts { rejected: 1, ..none() }), ["inbound_rejected"]);
+    assert_eq!(needed(InboundCounts { failures: 5, ..none() }), ["inbound_failing"]);
+    let held_reason = Some("too many are missing".to_owned());
+    assert_eq!(needed(InboundCounts { held_reason, ..none() }), ["inbound_missing"]);
+}
+
 /// What a person decided needs nobody; it is shown when there is nothing more urgent.
 #[test]
 fn deletes_that_a_person_rejected_are_shown_and_need_nobody() {
@@ -124,6 +138,10 @@ pub(in crate::ops) fn reading() -> Reading {
             finished_on: Some(Timestamp::UNIX_EPOCH),
             found: 5,
         }],
+        inbound: vec![(
+            Target::TagServer,
+            InboundCounts { pending: 2, ..InboundCounts::default() },
+        )],
         capture_problems: vec![("ems.tag".to_owned(), "a trigger is disabled".to_owned())],
     }
 }
@@ -143,6 +161,8 @@ fn the_document_has_the_fixed_shape() {
             "dead_letters": 1, "oldest_unsynced_seconds": 7.5,
             "last_sweep": {"outbound": "1970-01-01T00:00:00Z", "inbound": null},
             "records": 4, "owed": 4, "waiting": 4, "rejected": 0, "held": 0, "kept": 0,
+            "inbound": {"pending": 2, "waiting": 0, "held": 0, "rejected": 0, "conflicts": 0, "failures": 0,
+                        "error": null, "held_reason": null},
         })
     );
     assert_eq!(document["targets"].as_array().unwrap().len(), Target::ALL.len());

@@ -67,7 +67,14 @@ impl Directory {
         known.races.insert(race, None);
     }
 
-    fn race_of(&self, event: i64) -> Option<i64> {
+    /// There is no such race any more.
+    pub(super) fn lose(&self, race: i64) {
+        let mut known = self.known();
+        known.race_of.retain(|_, of| *of != race);
+        known.races.remove(&race);
+    }
+
+    pub(super) fn race_of(&self, event: i64) -> Option<i64> {
         self.known().race_of.get(&event).copied()
     }
 
@@ -142,7 +149,33 @@ impl Talk<'_> {
         Ok(directory.ids())
     }
 
-    async fn race_id_of(&self, event: i64) -> Result<Option<i64>, Stop> {
+    /// The same, as a walk of this process saw them last.
+    pub(super) async fn known_races(&self) -> Result<Vec<i64>, Stop> {
+        let is_walked = self.directory().known().walked.is_some();
+        if is_walked { Ok(self.directory().ids()) } else { self.all_races().await }
+    }
+
+    /// The first of these races after an id that is there. One that went since it was listed is passed over.
+    pub(super) async fn first_after(
+        &self,
+        races: &[i64],
+        id: i64,
+        is_read_anew: bool,
+    ) -> Result<Option<Arc<Race>>, Stop> {
+        for race in races.iter().copied().filter(|race| *race > id) {
+            let found =
+                if is_read_anew { self.read_race(race).await } else { self.race(race).await };
+            match found {
+                Err(stop) if stop.code() == Some(answer::RACE_NOT_FOUND) => {
+                    self.directory().lose(race);
+                }
+                found => return found.map(Some),
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) async fn race_id_of(&self, event: i64) -> Result<Option<i64>, Stop> {
         let directory = self.directory();
         if let Some(race) = directory.race_of(event) {
             return Ok(Some(race));
@@ -185,7 +218,7 @@ impl Talk<'_> {
         Err(Stop::new(FailureClass::OurFault, "The list of races does not end"))
     }
 
-    const fn directory(&self) -> &Directory {
+    pub(super) const fn directory(&self) -> &Directory {
         &self.client.directory
     }
 }

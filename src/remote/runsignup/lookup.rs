@@ -19,6 +19,8 @@ pub(super) enum Search<'a> {
         last_name: &'a str,
     },
     Email(&'a str),
+    /// Those that were changed then or later, in Unix seconds.
+    Since(i64),
 }
 
 impl Talk<'_> {
@@ -74,7 +76,7 @@ impl Talk<'_> {
     }
 
     /// One page of a list of the race's events.
-    async fn list(
+    pub(super) async fn list(
         &self,
         race: &Race,
         list: &str,
@@ -111,7 +113,8 @@ impl Talk<'_> {
         after: i64,
         search: Search<'_>,
     ) -> Result<(Vec<Registration>, bool), Stop> {
-        let from = after.to_string();
+        let (from, since);
+        from = after.to_string();
         let mut query = vec![("after_registration_id", from.as_str()), ("include_questions", "T")];
         match search {
             Search::All => {}
@@ -120,14 +123,14 @@ impl Talk<'_> {
                 query.push(("search_last_name", last_name));
             }
             Search::Email(email) => query.push(("search_email", email)),
+            Search::Since(seconds) => {
+                since = seconds.to_string();
+                query.push(("modified_after_timestamp", since.as_str()));
+            }
         }
         let body = self.list(race, "participants", &[event], &query).await?;
         let found = rows::registrations(&body, &[event], race.marker_question)?;
-        let ascends = found.iter().try_fold(after, |last, row| (row.id > last).then_some(row.id));
-        if ascends.is_none() {
-            let text = "The list ignores its filter or its order";
-            return Err(Stop::new(FailureClass::OurFault, text));
-        }
+        ascend(after, found.iter().map(|row| row.id))?;
         let is_last = found.len() < limits::RUNSIGNUP_PAGE_ROWS;
         Ok((found, is_last))
     }
@@ -189,7 +192,7 @@ impl Talk<'_> {
                 Err(stop) => return Err(stop),
             };
             if let Some(removed) = self.removed(&race, id).await? {
-                return Ok(removed.new_id);
+                return Ok(removed.removal.new_id);
             }
         }
         Ok(None)
@@ -202,6 +205,14 @@ impl Talk<'_> {
             Err(stop) => return Err(stop),
         };
         Ok(self.standing(&race, id).await?.map(|found| (race, found)))
+    }
+}
+
+/// A page of a walk by keyset: each id is greater than the one before.
+pub(super) fn ascend(after: i64, mut ids: impl Iterator<Item = i64>) -> Result<(), Stop> {
+    match ids.try_fold(after, |last, id| (id > last).then_some(id)) {
+        Some(_) => Ok(()),
+        None => Err(Stop::new(FailureClass::OurFault, "The list ignores its filter or its order")),
     }
 }
 

@@ -32,12 +32,25 @@ pub(super) struct Sent {
 #[derive(Default)]
 pub(super) struct Memory {
     seats: Mutex<Bounded<i64, Seat>>,
+    /// In which race a list has shown a registration.
+    places: Mutex<Bounded<i64, i64>>,
     sent: Mutex<Bounded<EntityRef, Sent>>,
 }
 
 impl Memory {
     pub(super) fn seat(&self, registration: i64) -> Option<Seat> {
         lock(&self.seats).map.get(&registration).copied()
+    }
+
+    /// A list of this race has shown the registration.
+    pub(super) fn is_listed(&self, registration: i64, race_id: i64) {
+        lock(&self.places).put(registration, race_id);
+    }
+
+    /// The race in which it is known to have stood.
+    pub(super) fn place(&self, registration: i64) -> Option<i64> {
+        let listed = lock(&self.places).map.get(&registration).copied();
+        listed.or_else(|| self.seat(registration).map(|seat| seat.race_id))
     }
 
     /// Another entity is known to have this registration.

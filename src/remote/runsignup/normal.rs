@@ -4,9 +4,12 @@ use jiff::civil::Date;
 use serde_json::Value;
 use unicode_normalization::UnicodeNormalization as _;
 
-/// NFC, without white space around it; blank is nothing.
+use crate::limits;
+
+/// NFC, without NUL and without white space around it, and not longer than is taken in; blank is nothing.
 pub(super) fn text(text: &str) -> Option<String> {
-    let text: String = text.trim().nfc().collect();
+    let text: String = text.chars().filter(|c| *c != '\0').collect();
+    let text: String = text.trim().nfc().take(limits::INBOUND_TEXT_CHARS_MAX).collect();
     let text = text.trim().to_owned();
     (!text.is_empty()).then_some(text)
 }
@@ -20,7 +23,8 @@ pub(super) fn email(email: &str) -> Option<String> {
 /// else the digits.
 pub(super) fn phone(phone: &str) -> Option<String> {
     let phone = phone.trim();
-    let digits: String = phone.chars().filter(char::is_ascii_digit).collect();
+    let digits = phone.chars().filter(char::is_ascii_digit);
+    let digits: String = digits.take(limits::INBOUND_TEXT_CHARS_MAX).collect();
     match (phone.starts_with('+'), digits.len()) {
         (_, 0) => None,
         (true, _) => Some(format!("+{digits}")),
@@ -110,6 +114,17 @@ mod tests {
             assert_eq!(bib(&written).unwrap().as_deref(), bib_num, "{written}");
         }
         assert_eq!(bib(&json!([1])), None);
+    }
+
+    /// Obligation 4 of `remote::inbound`.
+    #[test]
+    fn no_text_is_longer_than_is_taken_in_or_holds_nul() {
+        let long = "é\0".repeat(2 * limits::INBOUND_TEXT_CHARS_MAX);
+        let text = text(&long).unwrap();
+        assert_eq!(text.chars().count(), limits::INBOUND_TEXT_CHARS_MAX);
+        assert!(!text.contains('\0'));
+        assert_eq!(super::text("\0 \0"), None);
+        assert_eq!(phone(&"1".repeat(5_000)).unwrap().len(), limits::INBOUND_TEXT_CHARS_MAX);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::answer;
+use super::differs;
 use super::directory::Race;
 use super::normal;
 use super::rows::{self, RaceRow};
@@ -24,12 +25,17 @@ impl Talk<'_> {
         &self,
         entity: EntityRef,
         action: &Action,
+        expected: Option<ContentHash>,
     ) -> Result<PushResult, Stop> {
         match action {
             Action::Create { wire, look } => self.create_edition(entity, wire, *look).await,
             Action::Update { remote_id, wire } => {
                 let id = edition_id(remote_id)?;
                 let race = self.read_race(id.race_id).await.map_err(gone)?;
+                let held = venue::edition_shown(&race.shown).ok_or_else(odd_race)?.wire();
+                if differs::is_changed(expected, wire.hash, held.hash) {
+                    return self.changed_there(&race, &id.text());
+                }
                 self.bring_edition(race.shown.clone(), Some(id), wire).await
             }
             Action::Delete { remote_id } => {
@@ -50,10 +56,16 @@ impl Talk<'_> {
     }
 
     /// An EMS race: an event of its race.
-    pub(super) async fn push_distance(&self, action: &Action) -> Result<PushResult, Stop> {
+    pub(super) async fn push_distance(
+        &self,
+        action: &Action,
+        expected: Option<ContentHash>,
+    ) -> Result<PushResult, Stop> {
         match action {
             Action::Create { wire, look } => self.create_distance(wire, *look).await,
-            Action::Update { remote_id, wire } => self.update_distance(remote_id, wire).await,
+            Action::Update { remote_id, wire } => {
+                self.update_distance(remote_id, wire, expected).await
+            }
             Action::Delete { remote_id } => match self.race_with(event_id(remote_id)?).await {
                 Err(Stop::Refused(refusal))
                     if refusal.failure.class == FailureClass::MissingParent =>
@@ -66,6 +78,13 @@ impl Talk<'_> {
             // Without its content nothing tells which event it would be.
             Action::DeleteByKey => Err(Stop::new(FailureClass::Rejected, NOT_DELETED)),
         }
+    }
+
+    /// People have changed it; nothing is written.
+    fn changed_there(&self, race: &Race, remote_id: &str) -> Result<PushResult, Stop> {
+        let shown = self.snapshots_of(race, self.client.organisation)?;
+        let text = "The race does not show what was looked for";
+        differs::shown(shown, remote_id).ok_or_else(|| Stop::new(FailureClass::StaleMapping, text))
     }
 
     /// The end of the public address is our key: it is unique (216), and shown in lists.
@@ -192,11 +211,19 @@ impl Talk<'_> {
         }
     }
 
-    async fn update_distance(&self, remote_id: &str, wire: &Wire) -> Result<PushResult, Stop> {
+    async fn update_distance(
+        &self,
+        remote_id: &str,
+        wire: &Wire,
+        expected: Option<ContentHash>,
+    ) -> Result<PushResult, Stop> {
         let (wanted, id) = (distance_of(wire)?, event_id(remote_id)?);
         let race_id = race_id(&wanted)?;
         let race = self.read_race(race_id).await.map_err(gone)?;
         let held = shown_distance(&race, id)?;
+        if differs::is_changed(expected, wire.hash, held.wire().hash) {
+            return self.changed_there(&race, &id.to_string());
+        }
         if held == wanted {
             return held_distance(&race, id, false);
         }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::answer;
+use super::differs;
 use super::directory::Race;
 use super::memory::Sent;
-use super::rows::{self, Registration, Removed};
+use super::rows::{self, Registration, Removal, Removed};
 use super::talk::{Stop, Talk};
 use super::wire::{self, Content, Ems, Refused};
 use crate::entity::EntityRef;
+use crate::hash::ContentHash;
 use crate::limits;
 use crate::remote::{FailureClass, Look, PushResult, Wire};
 
@@ -87,10 +89,17 @@ impl Talk<'_> {
         }
     }
 
-    /// Makes the registration of that id hold what is wanted.
-    pub(super) async fn update(&self, remote_id: &str, wire: &Wire) -> Result<PushResult, Stop> {
+    /// Makes the registration of that id hold what is wanted, unless people have changed what was expected there.
+    pub(super) async fn update(
+        &self,
+        remote_id: &str,
+        wire: &Wire,
+        expected: Option<ContentHash>,
+    ) -> Result<PushResult, Stop> {
         let wanted = self.wanted(wire).await?;
-        let mut id = registration_id(remote_id)?;
+        let known = registration_id(remote_id)?;
+        let is_changed = |found: &Content| differs::is_changed(expected, wire.hash, found.hash());
+        let mut id = known;
         let mut moves = 0;
         loop {
             if let Some(found) = self.standing(&wanted.race, id).await? {
@@ -99,15 +108,21 @@ impl Talk<'_> {
                     let text = "The registration carries another EMS id";
                     return Err(Stop::new(FailureClass::StaleMapping, text));
                 }
+                if is_changed(&found.content) {
+                    return Ok(differs::edited(known, &found));
+                }
                 return self.bring(&wanted, found).await;
             }
             match self.removed(&wanted.race, id).await? {
                 // A transfer gives another id; its answer may have been lost (section 7b).
-                Some(Removed { new_id: Some(new_id), .. })
+                Some(Removed { removal: Removal { new_id: Some(new_id), .. }, .. })
                     if moves < limits::RUNSIGNUP_TRANSFERS_MAX =>
                 {
                     moves += 1;
                     id = new_id;
+                }
+                Some(removed) if is_changed(&removed.content) => {
+                    return Ok(differs::removed(known, &removed));
                 }
                 Some(removed) => return Ok(self.removed_there(id, &removed, &wanted.ems)),
                 None => return self.vanished(&wanted, id).await,

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::normal;
+use super::snapshot;
 use super::wire::{self, Content};
 use crate::entity::{EntityRef, EntityType};
 use crate::remote::{Failure, FailureClass};
@@ -21,6 +22,10 @@ pub(super) struct Registration {
     pub(super) content: Content,
     /// The response to our question.
     pub(super) marker: Option<String>,
+    /// When it was changed last, in Unix seconds.
+    pub(super) last_modified: Option<i64>,
+    /// What else the EMS may take of it.
+    pub(super) besides: Map<String, Value>,
 }
 
 impl Registration {
@@ -36,6 +41,17 @@ impl Registration {
 pub(super) struct Removed {
     pub(super) user_id: Option<i64>,
     pub(super) content: Content,
+    pub(super) removal: Removal,
+}
+
+/// How a registration went. Its texts are Eastern time, which names an hour twice in autumn: only the number tells an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Removal {
+    pub(super) id: i64,
+    /// In Unix seconds.
+    pub(super) last_modified: i64,
+    /// `cleared`, `removed`, `transferred` or `deferred`.
+    pub(super) reason: String,
     /// Where it was moved to.
     pub(super) new_id: Option<i64>,
 }
@@ -96,7 +112,7 @@ pub(super) fn registrations(
     for (event, rows) in elements(body, asked)? {
         for row in rows {
             let registration = registration(row, event, marker_question);
-            found.push(registration.ok_or_else(|| odd("has a row that can't be read"))?);
+            found.push(registration.ok_or_else(|| unreadable(row))?);
         }
     }
     Ok(found)
@@ -125,6 +141,36 @@ fn registration(row: &Value, event: i64, marker_question: Option<i64>) -> Option
         },
         content: wire::from_row(row, event_id, true)?,
         marker: marker.filter(|marker| !marker.trim().is_empty()),
+        last_modified: normal::id(row.get("last_modified")),
+        besides: snapshot::besides(row),
+    })
+}
+
+/// Names the registration, so that a person can look at it there; nothing of what it holds.
+fn unreadable(row: &Value) -> Failure {
+    match normal::id(row.get("registration_id")) {
+        Some(id) => odd(&format!("has a row that can't be read: registration {id}")),
+        None => odd("has a row that can't be read"),
+    }
+}
+
+/// All that a list of those that stand no more shows.
+pub(super) fn removals(body: &Value, asked: &[i64]) -> Result<Vec<Removal>, Failure> {
+    let mut found = Vec::new();
+    for (_, rows) in elements(body, asked)? {
+        for row in rows {
+            found.push(row.as_object().and_then(removal).ok_or_else(|| unreadable(row))?);
+        }
+    }
+    Ok(found)
+}
+
+fn removal(row: &Map<String, Value>) -> Option<Removal> {
+    Some(Removal {
+        id: normal::id(row.get("registration_id"))?,
+        last_modified: normal::id(row.get("last_modified_ts"))?,
+        reason: normal::text(row.get("removed_reason")?.as_str()?)?,
+        new_id: normal::id(row.get("new_registration_id")),
     })
 }
 
@@ -132,17 +178,17 @@ fn registration(row: &Value, event: i64, marker_question: Option<i64>) -> Option
 pub(super) fn removed(body: &Value, asked: &[i64], id: i64) -> Result<Option<Removed>, Failure> {
     for (event, rows) in elements(body, asked)? {
         for row in rows {
-            let unreadable = || odd("has a row that can't be read");
-            let row = row.as_object().ok_or_else(unreadable)?;
             if normal::id(row.get("registration_id")) != Some(id) {
                 continue;
             }
-            let content = wire::from_row(row, event, false).ok_or_else(unreadable)?;
-            return Ok(Some(Removed {
-                user_id: normal::id(row.get("user").and_then(|user| user.get("user_id"))),
-                content,
-                new_id: normal::id(row.get("new_registration_id")),
-            }));
+            let removed = row.as_object().and_then(|row| {
+                Some(Removed {
+                    user_id: normal::id(row.get("user").and_then(|user| user.get("user_id"))),
+                    content: wire::from_row(row, event, false)?,
+                    removal: removal(row)?,
+                })
+            });
+            return removed.map(Some).ok_or_else(|| unreadable(row));
         }
     }
     Ok(None)
@@ -244,6 +290,31 @@ mod tests {
             let body = json!([{"event": {"event_id": 72}, "participants": [odd]}]);
             assert!(registrations(&body, &[72], None).is_err(), "{key}");
         }
+    }
+
+    /// Contract, section 4d: another place and other formats than in the list of those that stand.
+    #[test]
+    fn removals_are_told_by_number_and_word() {
+        let row = json!({"user": {}, "registration_id": 2_645_629, "last_modified": "2021-09-23 09:54:37",
+            "last_modified_ts": 1_632_405_277, "removed_reason": "transferred", "new_registration_id": "9"});
+        let body = json!([{"event": {"event_id": 72, "participants": [row]}}]);
+        let expected = Removal {
+            id: 2_645_629,
+            last_modified: 1_632_405_277,
+            reason: "transferred".to_owned(),
+            new_id: Some(9),
+        };
+        assert_eq!(removals(&body, &[72]).unwrap(), [expected]);
+        for key in ["registration_id", "last_modified_ts", "removed_reason"] {
+            let mut odd = row_of(&body);
+            odd.as_object_mut().unwrap().remove(key);
+            let body = json!([{"event": {"event_id": 72, "participants": [odd]}}]);
+            assert!(removals(&body, &[72]).is_err(), "{key}");
+        }
+    }
+
+    fn row_of(body: &Value) -> Value {
+        body[0]["event"]["participants"][0].clone()
     }
 
     #[test]

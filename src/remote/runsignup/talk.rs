@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::super::http::{Intent, Method};
@@ -49,6 +50,15 @@ pub(super) struct Talk<'a> {
     applied: AtomicBool,
     /// The remote id that was found out; 0 before.
     found: AtomicI64,
+    /// RunSignup's clock at its last answer, in Unix seconds; 0 before.
+    answered: AtomicI64,
+}
+
+/// An answer that is a success.
+pub(super) struct Answered {
+    pub(super) body: Value,
+    /// RunSignup's clock.
+    pub(super) date: Option<Timestamp>,
 }
 
 impl<'a> Talk<'a> {
@@ -59,7 +69,21 @@ impl<'a> Talk<'a> {
             wrote: AtomicBool::new(false),
             applied: AtomicBool::new(false),
             found: AtomicI64::new(0),
+            answered: AtomicI64::new(0),
         }
+    }
+
+    fn hears(&self, answered: Answered) -> Value {
+        if let Some(date) = answered.date {
+            self.answered.store(date.as_second(), Ordering::Relaxed);
+        }
+        answered.body
+    }
+
+    /// RunSignup's clock, as its last answer in this conversation showed it.
+    pub(super) fn server_time(&self) -> Option<Timestamp> {
+        let seconds = self.answered.load(Ordering::Relaxed);
+        (seconds != 0).then(|| Timestamp::from_second(seconds).ok())?
     }
 
     pub(super) async fn read(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, Stop> {
@@ -68,6 +92,7 @@ impl<'a> Talk<'a> {
                 http.request(Method::Get, path).query(query)
             })
             .await
+            .map(|answered| self.hears(answered))
     }
 
     /// A form whose field `request` is the percent-encoded JSON (contract, section 7).
@@ -97,7 +122,7 @@ impl<'a> Talk<'a> {
             }
             Err(_) => {}
         }
-        written
+        written.map(|answered| self.hears(answered))
     }
 
     /// The id of what it is about is known now: a failure says it, too (obligation 9).

@@ -179,7 +179,7 @@ pub(super) fn edition_shown(race: &RaceRow) -> Option<Edition> {
     let part = |name: &str| address.get(name).and_then(Value::as_str);
     Some(Edition {
         name: normal::text(race.row.get("name")?.as_str()?)?,
-        timezone: race.row.get("timezone")?.as_str()?.to_owned(),
+        timezone: normal::text(race.row.get("timezone")?.as_str()?)?,
         draft: race.row.get("is_draft_race").and_then(Value::as_str) == Some("T"),
         street: part("street").and_then(normal::text),
         city: part("city").and_then(normal::text),
@@ -191,14 +191,18 @@ pub(super) fn edition_shown(race: &RaceRow) -> Option<Edition> {
 
 /// What an event shows.
 pub(super) fn distance_shown(race_id: i64, event: &EventRow) -> Option<Distance> {
-    let start = event.row.get("start_time")?.as_str()?;
-    let start = DateTime::strptime("%m/%d/%Y %H:%M", start.trim()).ok()?;
+    let start = clock(event.row.get("start_time")?.as_str()?)?;
     Some(Distance {
         race_id: race_id.to_string(),
         race_event_days_id: event.days_id.to_string(),
         name: normal::text(event.row.get("name")?.as_str()?)?,
         start_time: minutes(start),
     })
+}
+
+/// `M/D/YYYY HH:MM`, as RunSignup writes what a clock shows.
+pub(super) fn clock(text: &str) -> Option<DateTime> {
+    DateTime::strptime("%m/%d/%Y %H:%M", text.trim()).ok()
 }
 
 /// An instant as a clock in the zone shows it.

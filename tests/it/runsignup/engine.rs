@@ -20,13 +20,13 @@ const MAPPED: &str = "insert into sync.record (target, entity_type, entity_id, r
 const RACE: i64 = 7;
 const EVENTS: [i64; 3] = [71, 72, 73];
 
-struct World {
-    rig: Rig,
-    sim: Simulator<Sim>,
+pub(super) struct World {
+    pub(super) rig: Rig,
+    pub(super) sim: Simulator<Sim>,
 }
 
 impl World {
-    async fn new(people: i64) -> Self {
+    pub(super) async fn new(people: i64) -> Self {
         let sim = Sim::start(RunSignupOptions::default()).await.unwrap();
         let race = json!({"id": RACE, "name": "Comrades", "timezone": "Africa/Johannesburg",
                           "questions": {QUESTION.to_string(): "EMS ID"}});

@@ -177,3 +177,27 @@ proptest! {
         prop_assert!(changes(&sent, &held).is_empty());
     }
 }
+
+proptest! {
+    /// Whatever RunSignup shows is read or refused; what is read has a content that is bounded and free of NUL.
+    #[test]
+    fn every_row_is_read_or_refused(part in "user|address|bib_num|first_name|email|phone|dob|gender|state", text in "[\\PC\\x00]{0,9}",
+                                    n in any::<i64>(), copies in 1_usize..900) {
+        let long = text.repeat(copies);
+        for value in [json!(null), json!(long), json!(n), json!([n]), json!({"street": long, "state": n})] {
+            let mut odd = row();
+            match part.as_str() {
+                "user" | "bib_num" => odd[part.as_str()] = value,
+                "state" => odd["user"]["address"]["state"] = value,
+                part => odd["user"][part] = value,
+            }
+            if let Some(content) = from_row(odd.as_object().unwrap(), 72, true) {
+                let body = content.wire().body;
+                for (_, held) in body.as_object().unwrap() {
+                    let held = held.as_str().unwrap_or_default();
+                    prop_assert!(held.chars().count() <= crate::limits::INBOUND_TEXT_CHARS_MAX && !held.contains('\0'));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,20 @@
+-- What comes back from each target: rows of the inbox by state, open conflicts, and how its walks are.
+select t.target,
+       coalesce(i.pending, 0) as pending, coalesce(i.waiting, 0) as waiting,
+       coalesce(i.held, 0) as held, coalesce(i.rejected, 0) as rejected,
+       (select count(*) from sync.conflict c where c.target = t.target and c.closed_on is null) as conflicts,
+       coalesce(w.failures, 0) as failures, w.last_error, w.held_reason
+from sync.target t
+left join (
+    select i.target,
+           count(*) filter (where i.state = 'pending') as pending,
+           count(*) filter (where i.state = 'waiting') as waiting,
+           count(*) filter (where i.state = 'held') as held,
+           count(*) filter (where i.state = 'rejected') as rejected
+    from sync.inbox i where i.state <> 'done' group by i.target
+) i on i.target = t.target
+left join (
+    select c.target, max(c.failures) as failures, max(c.last_error) filter (where c.failures > 0) as last_error,
+           max(c.held_reason) as held_reason
+    from sync.cursor c group by c.target
+) w on w.target = t.target

@@ -1,0 +1,12 @@
+-- Which streams of target $1 are to be walked before their turn, because of a hint or a walk that ended early, and are not being
+-- walked; whether records are to be read by themselves; and whether the sweep, every $2 seconds, is due.
+select coalesce(array(
+           select c.stream from sync.cursor c
+           where c.target = $1 and (c.hinted_on is not null and c.failures = 0 or c.again_on <= clock_timestamp())
+             and coalesce(c.walker_until <= clock_timestamp(), true)
+           order by c.stream), '{}') as streams,
+       exists (select from sync.to_read t where t.target = $1 and t.due_on <= clock_timestamp()) as reads,
+       not exists (
+           select from sync.duty d
+           where d.duty = 'sweep_inbound' and d.target = $1
+             and (d.started_on > clock_timestamp() - $2 * interval '1 second' or d.lease_until > clock_timestamp())) as sweep

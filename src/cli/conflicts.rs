@@ -1,0 +1,272 @@
+//! `ems-sync conflicts`: what people changed at a target and the EMS did not take, or of which nobody knows whose it is.
+//!
+//! What people wrote there is printed on standard output, for whoever asked, and nowhere else.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::args::{ConflictListArgs, ConflictsCommand};
+use super::table::{cell, instant, table};
+use super::{Exit, adapters, output, target};
+use crate::broker::{Outgoing, Queue};
+use crate::config::{self, Config};
+use crate::delivery::{Cause, Delivery};
+use crate::entity::EntityRef;
+use crate::error_chain::chain;
+use crate::limits;
+use crate::ops::conflicts::Row;
+use crate::store::{Adopted, ConflictFilter};
+
+/// How a decision ended.
+#[derive(Serialize)]
+struct Decided {
+    conflict: i64,
+    /// `adopted`, `dismissed`, or `unchanged`: then `reason` says why.
+    outcome: &'static str,
+    reason: Option<&'static str>,
+    /// More about it, in words.
+    detail: Option<String>,
+}
+
+pub(super) async fn conflicts(config: &Config, command: ConflictsCommand) -> anyhow::Result<Exit> {
+    match command {
+        ConflictsCommand::List(args) => list(config, args).await,
+        ConflictsCommand::Show(args) => show(config, args.number, args.json).await,
+        ConflictsCommand::Adopt(args) => {
+            let decided = adopt(config, args.which.number, args.candidate, args.anyway).await?;
+            say(&decided, args.which.json)
+        }
+        ConflictsCommand::Dismiss(args) => {
+            let (store, _) = adapters(config, "conflicts")?;
+            let is_done = store.dismiss_conflict(args.number, &by()).await?;
+            let decided = if is_done {
+                Decided { conflict: args.number, outcome: "dismissed", reason: None, detail: None }
+            } else {
+                unchanged(args.number, "not_open", None)
+            };
+            say(&decided, args.json)
+        }
+    }
+}
+
+async fn list(config: &Config, args: ConflictListArgs) -> anyhow::Result<Exit> {
+    let (store, _) = adapters(config, "conflicts")?;
+    let filter = ConflictFilter {
+        target: args.target,
+        entity: args.entity,
+        id: args.id,
+        number: None,
+        closed_too: args.closed,
+    };
+    let rows = args.limit.map_or(limits::CONFLICTS_SHOWN, i64::from);
+    let rows: Vec<Row> = store.conflicts(filter, rows).await?.into_iter().map(Row::from).collect();
+    if args.json {
+        output::json(&rows)?;
+    } else {
+        output::text(&listed(&rows))?;
+    }
+    Ok(Exit::Fine)
+}
+
+async fn show(config: &Config, number: i64, json: bool) -> anyhow::Result<Exit> {
+    let (store, _) = adapters(config, "conflicts")?;
+    let Some(conflict) = store.conflict(number).await? else {
+        anyhow::bail!("There is no conflict {number}");
+    };
+    let row = Row::from(conflict);
+    if json {
+        output::json(&row)?;
+    } else {
+        output::text(&shown(&row))?;
+    }
+    Ok(Exit::Fine)
+}
+
+async fn adopt(
+    config: &Config,
+    number: i64,
+    candidate: Option<i64>,
+    anyway: bool,
+) -> anyhow::Result<Decided> {
+    let (store, publisher) = adapters(config, "conflicts")?;
+    let conflict = store.conflict(number).await?;
+    let adopted = store.adopt_conflict(number, &by(), candidate, anyway).await?;
+    let done = Decided { conflict: number, outcome: "adopted", reason: None, detail: None };
+    Ok(match adopted {
+        Adopted::Taken(_) => done,
+        Adopted::Chosen(row) => {
+            if let Some(target) = conflict.map(|conflict| conflict.target) {
+                let entity = EntityRef::new(row.entity_type, row.inbox_id);
+                let now = jiff::Timestamp::now();
+                let delivery = Delivery::new(target, entity, Cause::Inbound, now);
+                let message = Outgoing { queue: Queue::inbound(target), delivery };
+                if let Err(error) = publisher.publish(&[message]).await {
+                    tracing::info!(
+                        error = chain(&error),
+                        "It is decided by the next scan for what is due"
+                    );
+                }
+            }
+            done
+        }
+        Adopted::ChangedSince => unchanged(
+            number,
+            "ems_changed_since",
+            Some(
+                "The EMS has changed since the conflict was seen; --anyway adopts all the same"
+                    .to_owned(),
+            ),
+        ),
+        Adopted::NoCandidate => unchanged(
+            number,
+            "no_candidate",
+            Some("Say with --candidate which of the candidates it is".to_owned()),
+        ),
+        Adopted::Refused(why) => unchanged(number, "refused", Some(why)),
+        Adopted::NotOpen => unchanged(number, "not_open", None),
+    })
+}
+
+const fn unchanged(number: i64, reason: &'static str, detail: Option<String>) -> Decided {
+    Decided { conflict: number, outcome: "unchanged", reason: Some(reason), detail }
+}
+
+/// A decision that was not carried out has failed.
+fn say(decided: &Decided, json: bool) -> anyhow::Result<Exit> {
+    if json {
+        output::json(decided)?;
+    } else {
+        let reason = decided.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        let detail = decided.detail.as_deref().map(|detail| format!(" ({})", cell(Some(detail))));
+        let Decided { conflict, outcome, .. } = decided;
+        output::text(&format!(
+            "Conflict {conflict}: {outcome}{reason}{}",
+            detail.unwrap_or_default()
+        ))?;
+    }
+    Ok(if decided.reason.is_none() { Exit::Fine } else { Exit::Failed })
+}
+
+fn by() -> String {
+    target::by(&config::environment(), None)
+}
+
+fn listed(rows: &[Row]) -> String {
+    if rows.is_empty() {
+        return "No conflicts.".to_owned();
+    }
+    let heads = ["CONFLICT", "TARGET", "ENTITY", "ID", "REASON", "FIELDS", "SEEN", "OUTCOME"];
+    let mut table = table(&heads);
+    for row in rows {
+        let fields: Vec<_> = row.fields.iter().map(|field| field.field.as_str()).collect();
+        table.add_row([
+            row.conflict.to_string(),
+            row.target.to_string(),
+            row.entity.to_string(),
+            row.id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
+            cell(Some(&row.reason)),
+            cell(Some(&fields.join(", "))),
+            instant(Some(row.seen_on)),
+            cell(Some(row.outcome.as_deref().unwrap_or("open"))),
+        ]);
+    }
+    table.to_string()
+}
+
+fn shown(row: &Row) -> String {
+    let id = row.id.map_or_else(|| "(not known)".to_owned(), |id| id.to_string());
+    let mut text = format!(
+        "Conflict {}: {} {id} at {} ({}), {}, seen {}",
+        row.conflict,
+        row.entity,
+        row.target,
+        cell(Some(&row.remote_id)),
+        cell(Some(&row.reason)),
+        instant(Some(row.seen_on)),
+    );
+    let mut table = table(&["FIELD", "EMS", "TARGET"]);
+    for field in &row.fields {
+        table.add_row([
+            cell(Some(&field.field)),
+            value(&field.ems_value),
+            value(&field.remote_value),
+        ]);
+    }
+    if !row.fields.is_empty() {
+        text.push_str(&format!("\n\n{table}"));
+    }
+    if !row.candidates.is_empty() {
+        let ids: Vec<_> = row.candidates.iter().map(ToString::to_string).collect();
+        let of = row.candidate_entity.unwrap_or(row.entity);
+        text.push_str(&format!("\n\nIt may be {of} {}", ids.join(", ")));
+    }
+    let end = match (&row.outcome, &row.advice) {
+        (Some(outcome), _) => {
+            let by = cell(row.closed_by.as_deref());
+            format!("{} {} by {by}", cell(Some(outcome)), instant(row.closed_on))
+        }
+        (None, advice) => advice.clone().unwrap_or_default(),
+    };
+    format!("{text}\n\n{end}")
+}
+
+fn value(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => cell(Some(text)),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            cell(Some(&value.to_string()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> Row {
+        serde_json::from_value::<Vec<crate::inbound::merge::LosingField>>(serde_json::json!([
+            {"field": "last_name", "ems_value": "Nkosi", "remote_value": "Nk\u{1b}osi-Dube"},
+        ]))
+        .map(|fields| Row {
+            conflict: 7,
+            target: crate::target::Target::Chatwoot,
+            entity: crate::entity::EntityType::Person,
+            id: Some(5),
+            state: crate::ops::status::state::Shown::Held,
+            reason: "ems_newer".to_owned(),
+            remote_id: "42".to_owned(),
+            fields,
+            candidates: vec![],
+            candidate_entity: None,
+            ems_modified_on: None,
+            remote_modified_on: None,
+            seen_on: jiff::Timestamp::UNIX_EPOCH,
+            closed_on: None,
+            closed_by: None,
+            outcome: None,
+            advice: Some("Decide.".to_owned()),
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_list_names_the_fields_and_only_showing_one_shows_what_people_wrote() {
+        let list = listed(&[row()]);
+        assert!(list.contains("last_name") && !list.contains("Nkosi"), "{list}");
+        let one = shown(&row());
+        assert!(one.contains("Nkosi-Dube") && one.contains("Decide."), "{one}");
+        assert!(!one.contains('\u{1b}'), "a value moves no cursor");
+    }
+
+    #[test]
+    fn the_document_has_the_fixed_names() {
+        let document = serde_json::to_value([row()]).unwrap();
+        let row = &document[0];
+        for key in ["conflict", "target", "entity", "id", "state", "reason", "fields"] {
+            assert!(row.get(key).is_some(), "{key} is missing in {row}");
+        }
+        assert_eq!(row["state"], "held");
+        assert_eq!(row["fields"][0]["remote_value"], "Nk\u{1b}osi-Dube");
+    }
+}

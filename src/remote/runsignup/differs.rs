@@ -1,0 +1,43 @@
+//! What an update finds that people have changed: it is answered before anything is written (`remote::PushResult::Differs`).
+//!
+//! What was said last is compared, not what was wanted: RunSignup ignores some of it in silence (the e-mail address, the bib of
+//! one that stands no more), so that both hashes may differ for good.
+
+use super::rows::{Registration, Removed};
+use super::snapshot;
+use crate::hash::ContentHash;
+use crate::remote::PushResult;
+use crate::remote::inbound::{Shape, Snapshot};
+
+/// Whether what is found is neither what RunSignup said last nor what is wanted.
+pub(super) fn is_changed(
+    expected: Option<ContentHash>,
+    wanted: ContentHash,
+    found: ContentHash,
+) -> bool {
+    expected.is_some_and(|expected| found != expected && found != wanted)
+}
+
+/// People have edited the registration of that id, or moved it: then it is another one by now.
+pub(super) fn edited(id: i64, found: &Registration) -> PushResult {
+    let snapshot = snapshot::of_registration(found);
+    if found.id == id {
+        return PushResult::Differs(Box::new(snapshot));
+    }
+    let shape =
+        Shape::Removed { reason: "transferred".to_owned(), successor: Some(found.id.to_string()) };
+    let moved = Snapshot { remote_id: id.to_string(), shape, parents: Vec::new(), ..snapshot };
+    PushResult::Differs(Box::new(moved))
+}
+
+/// People have taken it out.
+pub(super) fn removed(id: i64, removed: &Removed) -> PushResult {
+    let snapshot = snapshot::of_removal(&removed.removal);
+    PushResult::Differs(Box::new(Snapshot { remote_id: id.to_string(), ..snapshot }))
+}
+
+/// The one of these records that the push is about.
+pub(super) fn shown(snapshots: Vec<Snapshot>, remote_id: &str) -> Option<PushResult> {
+    let found = snapshots.into_iter().find(|snapshot| snapshot.remote_id == remote_id)?;
+    Some(PushResult::Differs(Box::new(found)))
+}

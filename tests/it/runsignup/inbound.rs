@@ -1,0 +1,133 @@
+//! All of ems-sync, the other way round: what people do at RunSignup arrives in the EMS, once, and causes no write there.
+
+use ems_sync_remotes::runsignup::{Action, Resource};
+use serde_json::{Value, json};
+
+use super::engine::World;
+
+/// A race there that the EMS has never heard of, with two events.
+const SKY: i64 = 9;
+const LONG: i64 = 91;
+const SHORT: i64 = 92;
+
+const OF_SKY: &str = "from ems.event_participant ep join ems.event e on e.id = ep.event_id and e.name = 'Sky Run'
+                      join ems.person p on p.id = ep.person_id left join ems.race r on r.id = ep.race_id";
+
+async fn world() -> World {
+    let mut world = World::new(3).await;
+    world.rig.set("TARGETS__RUNSIGNUP__ORGANISATION_ID", "1");
+    let race = json!({"id": SKY, "name": "Sky Run", "timezone": "America/Denver",
+                      "address": {"city": "Denver", "state": "CO", "country_code": "US"}});
+    world.sim.plant(Resource::Race, race).unwrap();
+    for (id, name) in [(LONG, "Marathon"), (SHORT, "5K")] {
+        let event = json!({"id": id, "race_id": SKY, "race_event_days_id": 20, "name": name});
+        world.sim.plant(Resource::Event, event).unwrap();
+    }
+    world
+}
+
+/// A person there; two of the same number are the same.
+fn user(n: i64) -> Value {
+    json!({"user": {"first_name": "Zoë", "last_name": format!("Skye {n}"), "dob": "1986-01-06", "gender": "F",
+           "email": format!("skye{}@there.example", n / 2), "phone": "856-850-1510"}, "bib_num": n})
+}
+
+impl World {
+    /// Everything that was told there is decided here, and what followed from it is pushed.
+    async fn taken_in(&self) {
+        let (code, out) =
+            self.rig.run(&["sweep", "inbound", "--target", "runsignup", "--json"]).await;
+        assert_eq!(code, 0, "{out}");
+        let left =
+            "select count(*) from sync.inbox where target = 'runsignup' and state = 'pending'";
+        self.rig.until(left, "decided").await;
+        self.rig.settled().await;
+    }
+
+    async fn text(&self, query: &str) -> String {
+        let rows = self.rig.ems.query(query, &[]).await.unwrap();
+        let rows: Vec<Option<String>> = rows.iter().map(|row| row.get(0)).collect();
+        rows.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+
+    fn writes(&self) -> usize {
+        self.sim.journal().iter().filter(|entry| entry.operation.is_write()).count()
+    }
+
+    /// What waits for a person, or for something else.
+    async fn open(&self) -> String {
+        let inbox = self.text("select concat_ws('/', entity_type, remote_id, state, state_reason, last_error) from sync.inbox where state <> 'done'");
+        let conflicts = self.text("select concat_ws('/', entity_type, remote_id, reason, fields) from sync.conflict where closed_on is null");
+        format!("{} {}", inbox.await, conflicts.await).trim().to_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_people_do_there_arrives_once_and_comes_not_back() {
+    let world = world().await;
+    let mut there: Vec<i64> = Vec::new();
+    for n in 0..30 {
+        there.push(world.sim.register(if n % 3 == 0 { SHORT } else { LONG }, user(n)).unwrap());
+    }
+    // One of them is known here, by another address.
+    world
+        .rig
+        .exec("insert into ems.person (first_name, last_name, date_of_birth, email) values ('zoë', 'SKYE 7', '1986-01-06', 'known@ems.example')")
+        .await;
+    let people = world.rig.count("select count(*) from ems.person").await;
+    let running = world.rig.start_all();
+    let arrived = format!("select 30 - count(*) {OF_SKY}");
+    world.taken_in().await;
+    world.rig.until(&arrived, "arrived").await;
+    world.taken_in().await;
+    assert_eq!(world.rig.count("select count(*) from ems.person").await, people + 29);
+    let event = "select concat_ws('/', city, province, timezone, status, start_date_time at time zone timezone) from ems.event where name = 'Sky Run'";
+    assert_eq!(world.text(event).await, "Denver/CO/America/Denver/PUBLISHED/2099-06-01 09:00:00");
+    let races = "select r.name || '/' || r.distance_meters || '/' || r.fee || r.currency from ems.race r join ems.event e on e.id = r.event_id
+                 where e.name = 'Sky Run' order by 1";
+    assert_eq!(world.text(races).await, "5K/5000/55.00USD Marathon/42195/55.00USD");
+    let known = format!(
+        "select p.email || '/' || p.phone || '/' || ep.number {OF_SKY} where p.last_name = 'SKYE 7'"
+    );
+    assert_eq!(world.text(&known).await, "known@ems.example/+18568501510/7");
+
+    // Edited, moved, taken out, each by people there.
+    let written = world.writes();
+    let edit = json!({"id": there[1], "bib_num": 777, "user": {"last_name": "Married", "address": {"city": "Boulder"}}});
+    world.sim.plant(Resource::Registration, edit).unwrap();
+    let moved = world.sim.act(there[2], Action::Transfer { event_id: SHORT }).unwrap().id;
+    world.sim.act(there[4], Action::Remove).unwrap();
+    world.taken_in().await;
+    let edited = format!(
+        "select p.last_name || '/' || p.city || '/' || ep.number {OF_SKY} where ep.number = '777'"
+    );
+    assert_eq!(world.text(&edited).await, "Married/Boulder/777");
+    let place = format!("select r.name || '/' || ep.status {OF_SKY} where p.last_name = 'Skye 2'");
+    assert_eq!(
+        world.text(&place).await,
+        "5K/REGISTERED",
+        "one participant, moved: {}",
+        world.open().await
+    );
+    let id = "select remote_id from sync.record where target = 'runsignup' and entity_type = 'event_participant' and entity_id =
+              (select ep.id from ems.event_participant ep join ems.person p on p.id = ep.person_id where p.last_name = 'Skye 2')";
+    assert_eq!(world.text(id).await, moved.to_string());
+    let out = format!("select ep.status {OF_SKY} where p.last_name = 'Skye 4'");
+    assert_eq!(world.text(&out).await, "WITHDRAWN");
+
+    // Back again, and once more the same for who looks again.
+    world.sim.act(there[4], Action::Reactivate).unwrap();
+    world.taken_in().await;
+    assert_eq!(world.text(&out).await, "REGISTERED");
+    let before =
+        world.text("select modified_on::text from ems.event_participant order by id").await;
+    world.taken_in().await;
+    assert_eq!(
+        world.text("select modified_on::text from ems.event_participant order by id").await,
+        before
+    );
+    assert_eq!(world.writes(), written, "nothing comes back");
+    assert_eq!(world.rig.count(&arrived).await, 0);
+    assert_eq!(world.sim.violations(), []);
+    running.stop().await;
+}

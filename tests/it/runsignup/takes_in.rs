@@ -1,0 +1,525 @@
+//! What the EMS takes in from RunSignup: the functions of `sql/projections/runsignup_inbound.sql`, in a database.
+
+use serde_json::{Value, json};
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use crate::support::database::{self, Services, connect};
+
+struct Ems {
+    client: Client,
+    /// An event of an organisation, with two races; and another event with one.
+    organisation: i64,
+    event: i64,
+    ten: i64,
+    twenty: i64,
+    elsewhere: i64,
+}
+
+impl Ems {
+    async fn new() -> Self {
+        let client = connect(&database::create(&Services::get()).await).await;
+        let mut ems = Self { client, organisation: 0, event: 0, ten: 0, twenty: 0, elsewhere: 0 };
+        ems.organisation =
+            ems.id("insert into ems.organisation (name) values ('Club') returning id").await;
+        ems.event = ems.an_event("Comrades", "2099-06-01T05:00:00Z").await;
+        ems.ten = ems.a_race(ems.event, "10 km").await;
+        ems.twenty = ems.a_race(ems.event, "20 km").await;
+        let other = ems.an_event("Two Oceans", "2099-04-01T05:00:00Z").await;
+        ems.elsewhere = ems.a_race(other, "5 km").await;
+        ems
+    }
+
+    async fn an_event(&self, name: &str, starts_on: &str) -> i64 {
+        self.id(&format!(
+            "insert into ems.event (organisation_id, name, start_date_time, timezone)
+             values ({}, '{name}', '{starts_on}', 'Africa/Johannesburg') returning id",
+            self.organisation
+        ))
+        .await
+    }
+
+    async fn a_race(&self, event: i64, name: &str) -> i64 {
+        self.id(&format!(
+            "insert into ems.race (event_id, name, distance_meters, start_time)
+             values ({event}, '{name}', 10000, '2099-06-01T05:00:00Z') returning id"
+        ))
+        .await
+    }
+
+    async fn id(&self, query: &str) -> i64 {
+        self.client.query_one(query, &[]).await.unwrap().get(0)
+    }
+
+    async fn run(&self, statements: &str) {
+        self.client.batch_execute(statements).await.unwrap();
+    }
+
+    async fn applied(
+        &self,
+        what: &str,
+        id: Option<i64>,
+        fields: &Value,
+    ) -> Result<Option<i64>, SqlState> {
+        let query = format!("select sync.runsignup_apply_{what}($1, $2)");
+        let row = self.client.query_one(&query, &[&id, fields]).await;
+        row.map(|row| row.get(0)).map_err(|error| error.code().unwrap().clone())
+    }
+
+    async fn apply(&self, what: &str, id: Option<i64>, fields: &Value) -> Option<i64> {
+        self.applied(what, id, fields).await.unwrap()
+    }
+
+    async fn created(&self, fields: &Value) -> i64 {
+        self.apply("event_participant", None, fields).await.unwrap()
+    }
+
+    async fn matches(&self, what: &str, fields: &Value) -> Vec<(String, i64)> {
+        let query = format!("select entity_type, entity_id from sync.runsignup_match_{what}($1)");
+        let rows = self.client.query(&query, &[fields]).await.unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
+    /// A row as JSON, without its stamps.
+    async fn row(&self, table: &str, id: i64) -> Value {
+        let query = format!(
+            "select to_jsonb(t) - 'created_on' - 'modified_on' from ems.{table} t where id = {id}"
+        );
+        self.client.query_one(&query, &[]).await.unwrap().get(0)
+    }
+
+    async fn person_of(&self, participant: i64) -> i64 {
+        self.id(&format!("select person_id from ems.event_participant where id = {participant}"))
+            .await
+    }
+
+    async fn people(&self) -> i64 {
+        self.id("select count(*) from ems.person").await
+    }
+
+    /// When anything of them was changed last.
+    async fn modified(&self) -> Vec<String> {
+        let query = "select t.what || ' ' || t.id || ' ' || t.modified_on from (
+                select 'person' as what, id, modified_on from ems.person
+                union all select 'participant', id, modified_on from ems.event_participant
+                union all select 'race', id, modified_on from ems.race
+                union all select 'event', id, modified_on from ems.event) t order by 1";
+        let rows = self.client.query(query, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+}
+
+/// A registration as the worker hands it over; `changes` are laid over the usual one.
+fn registration(race: i64, changes: Value) -> Value {
+    let mut fields = json!({"event_id": "71", "active": true, "bib_num": "17", "first_name": "Zoë", "last_name": "Ngũgĩ",
+        "email": "zoe@there.example", "phone": "+18568501510", "dob": "1986-01-06", "gender": "F", "street": "1 Main St",
+        "city": "Trenton", "state": "NJ", "zipcode": "08057", "country_code": "US", "user_id": "5", "race": race,
+        "registered_on": "2098-09-07T19:15:00Z", "team": "Harriers", "shirt_size": "M", "paid": true});
+    for (key, value) in changes.as_object().unwrap() {
+        fields[key] = value.clone();
+    }
+    fields
+}
+
+fn only(what: &str, id: i64) -> Vec<(String, i64)> {
+    vec![(what.to_owned(), id)]
+}
+
+#[tokio::test]
+async fn a_registration_becomes_a_participant_with_a_person() {
+    let ems = Ems::new().await;
+    let fields = registration(ems.ten, json!({}));
+    assert_eq!(ems.matches("event_participant", &fields).await, []);
+    let id = ems.created(&fields).await;
+    let row = ems.row("event_participant", id).await;
+    let person = ems.person_of(id).await;
+    let expected = json!({"id": id, "event_id": ems.event, "person_id": person, "race_id": ems.ten, "number": "17",
+        "status": "REGISTERED", "registered_on": row["registered_on"], "team": "Harriers", "shirt_size": "M", "paid": true});
+    assert_eq!(row, expected);
+    assert!(row["registered_on"].as_str().unwrap().starts_with("2098-09-07T19:15:00"));
+    let person = ems.row("person", person).await;
+    for (column, value) in [
+        ("first_name", "Zoë"),
+        ("last_name", "Ngũgĩ"),
+        ("email", "zoe@there.example"),
+        ("phone", "+18568501510"),
+        ("date_of_birth", "1986-01-06"),
+        ("gender", "FEMALE"),
+        ("address_line", "1 Main St"),
+        ("city", "Trenton"),
+        ("province", "NJ"),
+        ("postal_code", "08057"),
+        ("country", "US"),
+    ] {
+        assert_eq!(person[column], json!(value), "{column}");
+    }
+    for column in
+        ["medical_conditions", "identity_number", "emergency_contact_name", "title", "language"]
+    {
+        assert_eq!(person[column], json!(null), "{column}");
+    }
+}
+
+#[tokio::test]
+async fn what_says_nothing_new_changes_nothing() {
+    let ems = Ems::new().await;
+    let fields = registration(ems.ten, json!({}));
+    let id = ems.created(&fields).await;
+    // As people here write it.
+    ems.run(
+        "update ems.person set first_name = ' Zoë ', address_line = '1 Main St' || repeat(' ', 1000) || 'back door', email = 'Zoe@There.example', province = 'nj', postal_code = '08057 ';
+         update ems.event_participant set number = '00017'",
+    )
+    .await;
+    let before = ems.modified().await;
+    assert_eq!(ems.apply("event_participant", Some(id), &fields).await, Some(id));
+    let nothing = json!({"race": ems.ten});
+    assert_eq!(ems.apply("event_participant", Some(id), &nothing).await, Some(id));
+    assert_eq!(ems.apply("event_participant", Some(id), &json!({})).await, Some(id));
+    assert_eq!(ems.modified().await, before);
+}
+
+#[tokio::test]
+async fn an_edit_there_is_an_edit_here_and_what_is_absent_stays() {
+    let ems = Ems::new().await;
+    let id = ems.created(&registration(ems.ten, json!({}))).await;
+    let edit = json!({"last_name": "Married", "bib_num": "18", "gender": "M", "dob": "1986-01-07", "email": "new@there.example",
+        "race": ems.twenty, "paid": false, "phone": "+27821234567"});
+    ems.apply("event_participant", Some(id), &edit).await;
+    let person = ems.row("person", ems.person_of(id).await).await;
+    let shown = ["first_name", "last_name", "gender", "date_of_birth", "email", "phone", "city"]
+        .map(|name| person[name].as_str().unwrap());
+    assert_eq!(
+        shown,
+        ["Zoë", "Married", "MALE", "1986-01-07", "new@there.example", "+27821234567", "Trenton"]
+    );
+    let row = ems.row("event_participant", id).await;
+    assert_eq!((&row["number"], &row["race_id"]), (&json!("18"), &json!(ems.twenty)));
+    assert_eq!(
+        (&row["paid"], &row["team"]),
+        (&json!(true), &json!("Harriers")),
+        "nobody pays less"
+    );
+    // To a race of another event.
+    ems.apply("event_participant", Some(id), &json!({"race": ems.elsewhere})).await;
+    let row = ems.row("event_participant", id).await;
+    assert_ne!(row["event_id"], json!(ems.event));
+    assert_eq!(row["race_id"], json!(ems.elsewhere));
+}
+
+/// The rule at the beginning of the file.
+#[tokio::test]
+async fn an_empty_field_there_empties_only_what_could_stand_there() {
+    let ems = Ems::new().await;
+    let id = ems.created(&registration(ems.ten, json!({}))).await;
+    let empty = json!({"bib_num": null, "phone": null, "dob": null, "gender": null, "street": null, "city": null, "state": null,
+        "zipcode": null, "country_code": null, "email": null, "first_name": "", "last_name": ""});
+    ems.run(
+        "update ems.event_participant set number = 'A12';
+         update ems.person set phone = '+27821234567', province = 'KwaZulu-Natal', country = 'ZA'",
+    )
+    .await;
+    ems.apply("event_participant", Some(id), &empty).await;
+    let person = ems.row("person", ems.person_of(id).await).await;
+    for (column, value) in [
+        ("phone", json!("+27821234567")),
+        ("province", json!("KwaZulu-Natal")),
+        ("email", json!("zoe@there.example")),
+        ("first_name", json!("Zoë")),
+        ("last_name", json!("Ngũgĩ")),
+        ("gender", json!("UNKNOWN")),
+        ("date_of_birth", json!(null)),
+        ("address_line", json!(null)),
+        ("city", json!(null)),
+        ("postal_code", json!(null)),
+        ("country", json!(null)),
+    ] {
+        assert_eq!(person[column], value, "{column}");
+    }
+    assert_eq!(ems.row("event_participant", id).await["number"], json!("A12"));
+    // A state of two letters of a country that RunSignup may not know.
+    ems.run("update ems.person set province = 'GP', country = 'ZA'").await;
+    ems.apply("event_participant", Some(id), &json!({"state": null})).await;
+    assert_eq!(ems.row("person", ems.person_of(id).await).await["province"], json!("GP"));
+    // What RunSignup holds, people have emptied there.
+    ems.run("update ems.event_participant set number = '00042'; update ems.person set phone = '+18568501510', province = 'nj', country = 'US'").await;
+    ems.apply("event_participant", Some(id), &empty).await;
+    let person = ems.row("person", ems.person_of(id).await).await;
+    assert_eq!((&person["phone"], &person["province"]), (&json!(null), &json!(null)));
+    assert_eq!(ems.row("event_participant", id).await["number"], json!(null));
+    // A phone without a country is kept as it is; what the EMS can't keep is left out, not cut.
+    let odd = json!({"phone": "27821234567", "country_code": "South Africa"});
+    ems.apply("event_participant", Some(id), &odd).await;
+    let person = ems.row("person", ems.person_of(id).await).await;
+    assert_eq!((&person["phone"], &person["country"]), (&json!("27821234567"), &json!(null)));
+}
+
+#[tokio::test]
+async fn a_new_registration_is_recognised_by_its_ems_id_or_by_birth_and_names() {
+    let ems = Ems::new().await;
+    let id = ems.created(&registration(ems.ten, json!({}))).await;
+    let person = ems.person_of(id).await;
+    let matches = async |changes: Value| {
+        ems.matches("event_participant", &registration(ems.twenty, changes)).await
+    };
+    // The same person, in another race of the event, however it is written.
+    let written = json!({"first_name": "ZOE\u{308}", "last_name": "ngũgĩ"});
+    assert_eq!(matches(written).await, only("event_participant", id));
+    // In another event only the person is known.
+    let elsewhere = registration(ems.elsewhere, json!({}));
+    assert_eq!(ems.matches("event_participant", &elsewhere).await, only("person", person));
+    // Never by e-mail alone, nor by names alone.
+    for changes in [
+        json!({"last_name": "Other"}),
+        json!({"first_name": "Other"}),
+        json!({"dob": "1986-01-07"}),
+        json!({"dob": null}),
+    ] {
+        assert_eq!(matches(changes.clone()).await, [], "{changes}");
+    }
+    // By the EMS id, if something bears it out.
+    for (changes, expected) in [
+        (json!({"last_name": "Married"}), only("event_participant", id)),
+        (json!({"first_name": "Zoe", "dob": null}), only("event_participant", id)),
+        (json!({"last_name": "Other", "dob": "1990-01-01"}), vec![]),
+    ] {
+        let mut carried = changes.clone();
+        carried["event_participant"] = json!(id);
+        assert_eq!(matches(carried).await, expected, "{changes}");
+    }
+    let mut foreign = elsewhere;
+    foreign["event_participant"] = json!(id);
+    assert_eq!(
+        ems.matches("event_participant", &foreign).await,
+        only("person", person),
+        "it is of another event"
+    );
+    // Two persons of the same names and birth are both candidates.
+    ems.run("insert into ems.person (first_name, last_name, date_of_birth) values ('zoë', 'NGŨGĨ', '1986-01-06')").await;
+    assert_eq!(
+        ems.matches("event_participant", &registration(ems.elsewhere, json!({}))).await.len(),
+        2
+    );
+    // One of them stands in this event already: it is that one.
+    assert_eq!(matches(json!({})).await, only("event_participant", id));
+}
+
+#[tokio::test]
+async fn a_person_who_was_recognised_is_completed_and_not_overwritten() {
+    let ems = Ems::new().await;
+    ems.run("insert into ems.person (first_name, last_name, date_of_birth, email, city) values ('Zoë', 'Ngũgĩ', '1986-01-06', 'zoe@ems.example', 'Durban')").await;
+    let person = ems.id("select max(id) from ems.person").await;
+    let id = ems.created(&registration(ems.ten, json!({ "person": person }))).await;
+    assert_eq!((ems.person_of(id).await, ems.people().await), (person, 1));
+    let row = ems.row("person", person).await;
+    assert_eq!((&row["email"], &row["city"]), (&json!("zoe@ems.example"), &json!("Durban")));
+    assert_eq!((&row["phone"], &row["gender"]), (&json!("+18568501510"), &json!("FEMALE")));
+    // Once per person and event: the second is refused, and nothing of it stays.
+    let again = ems
+        .applied("event_participant", None, &registration(ems.twenty, json!({ "person": person })))
+        .await;
+    assert_eq!(again, Err(SqlState::UNIQUE_VIOLATION));
+}
+
+#[tokio::test]
+async fn what_the_ems_refuses_is_refused_whole() {
+    let ems = Ems::new().await;
+    for (changes, expected) in [
+        (json!({"last_name": ""}), SqlState::NOT_NULL_VIOLATION),
+        (json!({"first_name": null}), SqlState::NOT_NULL_VIOLATION),
+        (json!({"race": 4711}), SqlState::FOREIGN_KEY_VIOLATION),
+        (json!({"dob": "soon"}), SqlState::INVALID_DATETIME_FORMAT),
+    ] {
+        let fields = registration(ems.ten, changes.clone());
+        assert_eq!(
+            ems.applied("event_participant", None, &fields).await,
+            Err(expected),
+            "{changes}"
+        );
+    }
+    assert_eq!(ems.people().await, 0);
+}
+
+/// Nothing in a name is a statement (F89).
+#[tokio::test]
+async fn a_name_is_only_a_name() {
+    let ems = Ems::new().await;
+    let name = "'); drop table ems.person; --<script>\u{202e}\r\n".to_owned();
+    let id = ems.created(&registration(ems.ten, json!({ "last_name": name }))).await;
+    assert_eq!(ems.row("person", ems.person_of(id).await).await["last_name"], json!(name));
+}
+
+#[tokio::test]
+async fn who_was_taken_out_is_withdrawn_and_who_comes_back_is_registered() {
+    let ems = Ems::new().await;
+    let id = ems.created(&registration(ems.ten, json!({}))).await;
+    let remove = async || -> bool {
+        let query = "select sync.runsignup_remove_event_participant($1, 'removed')";
+        ems.client.query_one(query, &[&id]).await.unwrap().get(0)
+    };
+    let status = async || ems.row("event_participant", id).await["status"].clone();
+    ems.run("update ems.event_participant set status = 'CONFIRMED'").await;
+    assert!(remove().await);
+    assert_eq!(status().await, json!("WITHDRAWN"));
+    let before = ems.modified().await;
+    assert!(remove().await);
+    assert_eq!(ems.modified().await, before);
+    ems.apply("event_participant", Some(id), &registration(ems.ten, json!({}))).await;
+    assert_eq!(status().await, json!("REGISTERED"));
+    ems.run("update ems.event_participant set status = 'DISQUALIFIED'").await;
+    assert!(!remove().await, "it stays what it is");
+    ems.apply("event_participant", Some(id), &registration(ems.ten, json!({"bib_num": "9"}))).await;
+    assert_eq!(status().await, json!("DISQUALIFIED"));
+}
+
+fn event(changes: Value) -> Value {
+    let mut fields = json!({"name": "Comrades", "timezone": "America/Chicago", "draft": false, "street": "1 Main St", "city": "Chicago",
+        "state": "IL", "zipcode": "60601", "country_code": "US", "day": "2099-06-01", "starts_on": "2099-06-01T11:00:00Z",
+        "ends_on": "2099-06-01T20:00:00Z", "contact_url": "https://runsignup.com/Race/IL/Chicago/Comrades"});
+    for (key, value) in changes.as_object().unwrap() {
+        fields[key] = value.clone();
+    }
+    fields
+}
+
+#[tokio::test]
+async fn an_event_is_created_for_the_organisation_and_matched_by_name_and_day() {
+    let ems = Ems::new().await;
+    assert_eq!(ems.apply("event", None, &event(json!({}))).await, None, "nobody would own it");
+    let owned =
+        event(json!({"organisation_id": ems.organisation, "name": "Chicago", "draft": true}));
+    let id = ems.apply("event", None, &owned).await.unwrap();
+    let row = ems.row("event", id).await;
+    assert_eq!(
+        (&row["status"], &row["city"], &row["timezone"]),
+        (&json!("DRAFT"), &json!("Chicago"), &json!("America/Chicago"))
+    );
+    assert!(row["start_date_time"].as_str().unwrap().starts_with("2099-06-01T11:00:00"));
+    let before = ems.modified().await;
+    ems.apply("event", Some(id), &owned).await;
+    assert_eq!(ems.modified().await, before);
+    // Whether or not anybody is to own it. The day is that of a clock there.
+    for (changes, expected) in [
+        (json!({"name": " comrades"}), only("event", ems.event)),
+        (
+            json!({"name": "Comrades", "organisation_id": ems.organisation}),
+            only("event", ems.event),
+        ),
+        (json!({"day": "2099-06-02"}), vec![]),
+        (json!({"name": "Two Oceans"}), vec![]),
+        (json!({"organisation_id": 4711}), vec![]),
+    ] {
+        assert_eq!(ems.matches("event", &event(changes.clone())).await, expected, "{changes}");
+    }
+    let unknown_zone = json!({"name": "Comrades", "timezone": "Nowhere/Else", "day": "2099-06-01"});
+    assert_eq!(ems.matches("event", &unknown_zone).await, []);
+}
+
+/// Else its record would be one without an entity, which is removed.
+#[tokio::test]
+async fn an_event_that_came_from_there_is_shown_before_its_races() {
+    let ems = Ems::new().await;
+    let owned = event(json!({"organisation_id": ems.organisation, "name": "Chicago"}));
+    let id = ems.apply("event", None, &owned).await.unwrap();
+    let shown = async || {
+        ems.id(&format!("select count(*) from sync.runsignup_event where id = {id}")).await
+    };
+    assert_eq!(shown().await, 0, "it can't be made there");
+    ems.run(&format!(
+        "insert into sync.record (target, entity_type, entity_id, remote_id)
+         values ('runsignup', 'event', {id}, '{{\"race_event_days_id\":12,\"race_id\":7}}')"
+    ))
+    .await;
+    assert_eq!(shown().await, 1);
+}
+
+#[tokio::test]
+async fn an_event_follows_its_name_its_place_and_its_draft_only() {
+    let ems = Ems::new().await;
+    ems.run("update ems.event set province = 'KwaZulu-Natal', city = 'Durban'").await;
+    let begin = ems.row("event", ems.event).await["start_date_time"].clone();
+    let status = async |draft: bool| {
+        let fields = event(
+            json!({"name": "Comrades Marathon", "state": null, "city": null, "draft": draft}),
+        );
+        ems.apply("event", Some(ems.event), &fields).await;
+        ems.row("event", ems.event).await["status"].clone()
+    };
+    assert_eq!(status(true).await, json!("DRAFT"));
+    assert_eq!(status(false).await, json!("PUBLISHED"));
+    for over in ["CANCELLED", "COMPLETED"] {
+        ems.run(&format!("update ems.event set status = '{over}'")).await;
+        assert_eq!((status(true).await, status(false).await), (json!(over), json!(over)));
+    }
+    let row = ems.row("event", ems.event).await;
+    assert_eq!(
+        (&row["name"], &row["province"]),
+        (&json!("Comrades Marathon"), &json!("KwaZulu-Natal"))
+    );
+    assert_eq!((&row["city"], &row["start_date_time"]), (&json!(null), &begin));
+    let removed =
+        "select sync.runsignup_remove_event(1, 'gone') or sync.runsignup_remove_race(1, 'gone')";
+    assert!(!ems.client.query_one(removed, &[]).await.unwrap().get::<_, bool>(0));
+}
+
+#[tokio::test]
+async fn a_race_is_created_in_its_event_and_its_start_is_the_events() {
+    let ems = Ems::new().await;
+    let fields = |changes: Value| {
+        let mut fields = json!({"race_id": "7", "race_event_days_id": "12", "name": "Half", "start_time": "2099-06-01T07:00",
+            "event": ems.event, "starts_on": "2099-06-01T05:00:00Z", "distance_meters": 21098, "fee": "80.50", "currency": "USD"});
+        for (key, value) in changes.as_object().unwrap() {
+            fields[key] = value.clone();
+        }
+        fields
+    };
+    assert_eq!(ems.matches("race", &fields(json!({}))).await, []);
+    assert_eq!(
+        ems.matches("race", &fields(json!({"name": "10  KM"}))).await,
+        only("race", ems.ten)
+    );
+    let id = ems.apply("race", None, &fields(json!({}))).await.unwrap();
+    let row = ems.row("race", id).await;
+    assert_eq!(
+        (&row["distance_meters"], &row["fee"], &row["currency"]),
+        (&json!(21098), &json!(80.50), &json!("USD"))
+    );
+    let unknown =
+        json!({"name": "Fun Run", "event": ems.event, "starts_on": "2099-06-01T05:00:00Z"});
+    let unknown = ems.apply("race", None, &unknown).await.unwrap();
+    assert_eq!(ems.row("race", unknown).await["distance_meters"], json!(0));
+    // Seconds are not shown there, and nothing new is said.
+    ems.run(&format!("update ems.race set start_time = '2099-06-01T05:00:30Z' where id = {id}"))
+        .await;
+    let before = ems.modified().await;
+    ems.apply("race", Some(id), &fields(json!({}))).await;
+    assert_eq!(ems.modified().await, before);
+    // It is moved: the event still begins with the others.
+    let begin =
+        async || ems.row("event", ems.event).await["start_date_time"].as_str().unwrap().to_owned();
+    let later = fields(
+        json!({"start_time": "2099-06-01T08:00", "starts_on": "2099-06-01T06:00:00Z", "name": "Half Marathon"}),
+    );
+    ems.apply("race", Some(id), &later).await;
+    let row = ems.row("race", id).await;
+    assert_eq!(row["name"], json!("Half Marathon"));
+    assert!(row["start_time"].as_str().unwrap().starts_with("2099-06-01T06:00:00"));
+    assert!(begin().await.starts_with("2099-06-01T05:00:00"));
+    // Until the last of them moves, too.
+    for race in [ems.ten, ems.twenty, unknown] {
+        ems.apply("race", Some(race), &later).await;
+    }
+    assert!(begin().await.starts_with("2099-06-01T06:00:00"));
+}
+
+#[tokio::test]
+async fn what_is_written_can_be_locked_before() {
+    let ems = Ems::new().await;
+    let id = ems.created(&registration(ems.ten, json!({}))).await;
+    for (what, id) in
+        [("event_participant", id), ("event", ems.event), ("race", ems.ten), ("race", 4711)]
+    {
+        let query = format!("select sync.runsignup_lock_{what}($1)");
+        ems.client.query_one(&query, &[&id]).await.unwrap();
+    }
+}
