@@ -316,6 +316,8 @@ pub const INBOUND_REREADS_MAX: u32 = 3;
 pub const INBOUND_CANDIDATES_MAX: i64 = 10;
 /// A remote record that would be an entity's second one waits so long for the first one's removal; then a person is asked.
 pub const SECOND_RECORD_WAITS: Duration = Duration::from_secs(10 * 60);
+/// A walk over what has changed reaches back by this much beyond the newest change that was seen: some are shown late.
+pub const PULL_OVERLAP: Duration = Duration::from_secs(120);
 /// Characters of one text that is taken in from a remote; what is longer is cut.
 pub const INBOUND_TEXT_CHARS_MAX: usize = 1_000;
 /// Everything is walked through at least this often, whatever is said to have changed.

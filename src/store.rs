@@ -18,6 +18,7 @@ mod listen;
 mod migrate;
 mod outbox;
 mod projections;
+mod pulled;
 mod records;
 mod session;
 mod status;
@@ -50,8 +51,9 @@ pub use keys::{MatchKey, MatchKeys};
 pub use listen::{Listener, Wake};
 pub use migrate::Migrated;
 pub use projections::Projection;
+pub use pulled::{InboundCounts, InboundOf};
 pub use records::{AttemptRecord, FinishReport};
-pub use status::{AttemptRow, DutyRow, InboundCounts, RecordRow, StateCount};
+pub use status::{AttemptRow, DutyRow, RecordRow, StateCount};
 pub use sweep::{Chunk, SweepWatermark};
 pub use targets::{
     BreakerState, Change, Heard, Moment, Standings, TargetListener, TargetState, TargetVoice,

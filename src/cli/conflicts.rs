@@ -8,11 +8,9 @@ use serde_json::Value;
 use super::args::{ConflictListArgs, ConflictsCommand};
 use super::table::{cell, instant, table};
 use super::{Exit, adapters, output, target};
-use crate::broker::{Outgoing, Queue};
 use crate::config::{self, Config};
-use crate::delivery::{Cause, Delivery};
-use crate::entity::EntityRef;
 use crate::error_chain::chain;
+use crate::inbound::apply::message;
 use crate::limits;
 use crate::ops::conflicts::Row;
 use crate::store::{Adopted, ConflictFilter};
@@ -96,11 +94,7 @@ async fn adopt(
         Adopted::Taken(_) => done,
         Adopted::Chosen(row) => {
             if let Some(target) = conflict.map(|conflict| conflict.target) {
-                let entity = EntityRef::new(row.entity_type, row.inbox_id);
-                let now = jiff::Timestamp::now();
-                let delivery = Delivery::new(target, entity, Cause::Inbound, now);
-                let message = Outgoing { queue: Queue::inbound(target), delivery };
-                if let Err(error) = publisher.publish(&[message]).await {
+                if let Err(error) = publisher.publish(&[message(target, row)]).await {
                     tracing::info!(
                         error = chain(&error),
                         "It is decided by the next scan for what is due"

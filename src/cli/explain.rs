@@ -87,6 +87,16 @@ fn entity_shown(entity: EntityRef, rows: &[ExplainRow]) -> String {
                 cell(attempt.error.as_deref()),
             ]);
         }
+        if let Some(state) = &row.inbound.state {
+            let reason = cell(row.inbound.reason.as_deref().or(row.inbound.last_error.as_deref()));
+            advice.push_str(&format!("\n  From {}: a change is {state} ({reason})", row.target));
+        }
+        for number in &row.inbound.conflicts {
+            advice.push_str(&format!(
+                "\n  From {}: see `ems-sync conflicts show {number}`",
+                row.target
+            ));
+        }
         if let Some(text) = &row.advice {
             advice.push_str(&format!("\n  Advice for {}: {}", row.target, cell(Some(text))));
         }

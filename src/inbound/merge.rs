@@ -151,7 +151,8 @@ fn changed(target: Target, agreed: &Digests, field: &str, value: &Value) -> bool
     }
 }
 
-fn is_blank(value: &Value) -> bool {
+/// A value that says nothing.
+pub(super) fn is_blank(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) => text.trim().is_empty(),

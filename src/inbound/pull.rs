@@ -15,18 +15,16 @@ pub mod walk;
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::broker::{BrokerError, Outgoing, Publisher, Queue};
+use crate::broker::{BrokerError, Publisher, Queue};
 use crate::deliver::binding::{self, Finding, KeptEpoch, Part, Present};
 use crate::deliver::breaker::Breaker;
 use crate::deliver::guard;
-use crate::delivery::{Cause, Delivery};
-use crate::entity::EntityRef;
 use crate::error_chain::chain;
+use crate::inbound::apply::message;
 use crate::limits;
 use crate::ops::metrics::Metrics;
 use crate::ops::progress::Beat;
@@ -234,15 +232,7 @@ impl<R: Remote> Puller<R> {
         if taken.is_empty() || self.publisher.queue_length(queue).await? >= limits::QUEUE_FULL {
             return Ok(());
         }
-        let now = Timestamp::now();
-        let messages: Vec<_> = taken
-            .iter()
-            .map(|row| {
-                let entity = EntityRef::new(row.entity_type, row.inbox_id);
-                let delivery = Delivery::new(target, entity, Cause::Inbound, now);
-                Outgoing { queue, delivery }
-            })
-            .collect();
+        let messages: Vec<_> = taken.iter().map(|row| message(target, *row)).collect();
         self.publisher.publish(&messages).await
     }
 

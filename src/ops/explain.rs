@@ -13,7 +13,7 @@ use crate::entity::{EntityRef, EntityType};
 use crate::limits;
 use crate::ops::status::state::Shown;
 use crate::ops::status::state_of;
-use crate::store::{AttemptRow, RecordRow, Store, StoreError};
+use crate::store::{AttemptRow, InboundOf, RecordRow, Store, StoreError};
 use crate::target::Target;
 
 pub use verdict::{Evidence, Verdict, judge};
@@ -62,6 +62,8 @@ pub struct ExplainRow {
     pub dead_lettered_on: Option<Timestamp>,
     /// The last error.
     pub last_error: Option<String>,
+    /// What comes back of it.
+    pub inbound: InboundOf,
     /// The last attempts, newest first.
     pub attempts: Vec<Attempt>,
     /// What happens next, in a sentence.
@@ -127,7 +129,10 @@ pub async fn explain(
         };
         let verdict = judge(&evidence);
         let attempts = store.attempts(target, entity, limits::EXPLAIN_ATTEMPTS).await?;
-        targets.push(row(target, entity, version, record, attempts, verdict));
+        let attempts = attempts.into_iter().map(Attempt::from).collect();
+        let inbound = store.inbound_of(target, entity).await?;
+        let row = row(target, entity, version, record, verdict);
+        targets.push(ExplainRow { inbound, attempts, ..row });
     }
     Ok(is_known.then_some(Explanation { targets }))
 }
@@ -150,7 +155,6 @@ fn row(
     entity: EntityRef,
     version: Option<Timestamp>,
     record: Option<RecordRow>,
-    attempts: Vec<AttemptRow>,
     verdict: Verdict,
 ) -> ExplainRow {
     let known = record.as_ref();
@@ -172,7 +176,8 @@ fn row(
         waiting_on: known.and_then(|r| r.waiting_on.clone()),
         last_error: known.and_then(|r| r.last_error.clone()),
         remote_id: record.and_then(|r| r.remote_id),
-        attempts: attempts.into_iter().map(Attempt::from).collect(),
+        inbound: InboundOf::default(),
+        attempts: Vec::new(),
         next: verdict.next,
         advice: verdict.advice,
     }

@@ -14,6 +14,7 @@ mod consent;
 mod lists;
 mod member;
 mod one_list;
+mod pull;
 mod single;
 mod walk;
 mod wire;
@@ -29,6 +30,7 @@ use tokio::time::Instant;
 use self::lists::Settings;
 use self::walk::Walk;
 use super::http::{Answer, Http, Intent, Method, Request};
+use super::inbound::{PullFrom, Pulled, Stream};
 use super::place::Place;
 use super::{
     Account, Alarms, Failure, FailureClass, Fields, HttpSettings, Page, Push, Remote, RemoteIds,
@@ -178,6 +180,20 @@ impl Remote for MailChimp {
             return Ok(Page { records: Vec::new(), next: None });
         }
         self.walk_on(from).await
+    }
+
+    /// Of what is changed there only consent comes back.
+    fn streams(&self) -> &'static [Stream] {
+        &[Stream::Consents]
+    }
+
+    async fn pull(&self, stream: Stream, from: &PullFrom) -> Result<Pulled, Failure> {
+        match stream {
+            Stream::Consents => self.pull_consents(from).await,
+            Stream::Races | Stream::Registrations | Stream::Contacts | Stream::Conversations => {
+                Ok(Pulled::default())
+            }
+        }
     }
 
     fn alarms(&self) -> &Alarms {

@@ -15,6 +15,7 @@ mod consent;
 mod contact;
 mod country;
 mod normal;
+mod pull;
 mod single;
 mod wire;
 
@@ -23,13 +24,16 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::Instant;
 
 use self::auth::Login;
 use self::batch::RowEnd;
+use self::contact::Contact;
 use self::single::Progress;
 use super::http::{Http, Intent, Method};
+use super::inbound::{PullFrom, Pulled, Stream};
 use super::place::Place;
 use super::{
     Account, Alarms, Failure, FailureClass, Fields, HttpSettings, Page, Push, Remote, RemoteIds,
@@ -80,6 +84,29 @@ impl Mautic {
             "address": self.http.base_url(), "login": self.login.credentials.name(),
         });
         Account { login: ContentHash::of(Target::Mautic, ACCOUNT_VERSION, &login), instance: None }
+    }
+
+    /// A page of all contacts by keyset, since offsets over changing data skip rows (contract, section 7); where the next one
+    /// begins; Mautic's clock.
+    async fn contacts_after(
+        &self,
+        after: i64,
+    ) -> Result<(Vec<Contact>, Option<i64>, Option<Timestamp>), Failure> {
+        let (after_text, limit) = (after.to_string(), limits::MAUTIC_PAGE_ROWS.to_string());
+        let request = |http: &Http| {
+            http.request(Method::Get, "/api/contacts").query(&[
+                ("where[0][col]", "id"),
+                ("where[0][expr]", "gt"),
+                ("where[0][val]", &after_text),
+                ("orderBy", "id"),
+                ("orderByDir", "asc"),
+                ("limit", &limit),
+            ])
+        };
+        let answer = self.call(Intent::Read, &no_lease(), request).await?;
+        let answer = answer.ok_or_else(|| self.not_sent())?;
+        let (contacts, next) = answer::page(&answer, after)?;
+        Ok((contacts, next, answer.date()))
     }
 
     /// Our fields that it has not.
@@ -160,25 +187,28 @@ impl Remote for Mautic {
         }
     }
 
-    /// By keyset: offsets over changing data skip rows (contract, section 7).
     async fn list(&self, entity_type: EntityType, from: Option<&str>) -> Result<Page, Failure> {
         if entity_type != EntityType::Person {
             return Ok(Page { records: Vec::new(), next: None });
         }
         let after: i64 = from.and_then(|from| from.parse().ok()).unwrap_or(0);
-        let (after_text, limit) = (after.to_string(), limits::MAUTIC_PAGE_ROWS.to_string());
-        let request = |http: &Http| {
-            http.request(Method::Get, "/api/contacts").query(&[
-                ("where[0][col]", "id"),
-                ("where[0][expr]", "gt"),
-                ("where[0][val]", &after_text),
-                ("orderBy", "id"),
-                ("orderByDir", "asc"),
-                ("limit", &limit),
-            ])
-        };
-        let answer = self.call(Intent::Read, &no_lease(), request).await?;
-        answer::page(&answer.ok_or_else(|| self.not_sent())?, after)
+        let (contacts, next, _) = self.contacts_after(after).await?;
+        let records = contacts.into_iter().map(Contact::into_record).collect();
+        Ok(Page { records, next: next.map(|next| next.to_string()) })
+    }
+
+    /// Of what is changed there only consent comes back.
+    fn streams(&self) -> &'static [Stream] {
+        &[Stream::Consents]
+    }
+
+    async fn pull(&self, stream: Stream, from: &PullFrom) -> Result<Pulled, Failure> {
+        match stream {
+            Stream::Consents => self.pull_consents(from).await,
+            Stream::Races | Stream::Registrations | Stream::Contacts | Stream::Conversations => {
+                Ok(Pulled::default())
+            }
+        }
     }
 
     fn alarms(&self) -> &Alarms {

@@ -151,7 +151,14 @@ impl Store {
         };
         super::retrying(|| async {
             if conflict.reason == "ambiguous" {
-                self.choose(&conflict, by, candidate).await
+                let only = conflict.candidates.first().filter(|_| conflict.candidates.len() == 1);
+                match candidate.or(only.copied()).filter(|id| conflict.candidates.contains(id)) {
+                    Some(id) => self.choose(&conflict, by, Some(id)).await,
+                    None => Ok(Adopted::NoCandidate),
+                }
+            } else if conflict.reason == "refused" && conflict.entity_id.is_none() {
+                // Nothing was made of it: that is tried again.
+                self.choose(&conflict, by, None).await
             } else {
                 self.take_over(&conflict, by, anyway).await
             }
@@ -165,13 +172,8 @@ impl Store {
         by: &str,
         candidate: Option<i64>,
     ) -> Result<Adopted, StoreError> {
-        let only = conflict.candidates.first().filter(|_| conflict.candidates.len() == 1);
-        let Some(id) = candidate.or(only.copied()) else { return Ok(Adopted::NoCandidate) };
-        if !conflict.candidates.contains(&id) {
-            return Ok(Adopted::NoCandidate);
-        }
         let kind = conflict.candidate_type.unwrap_or(conflict.entity_type);
-        let chosen = json!({ kind.name(): id });
+        let chosen = candidate.map(|id| json!({ kind.name(): id }));
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
         let sql = include_str!("../../sql/queries/conflict_choose.sql");

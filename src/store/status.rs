@@ -1,7 +1,6 @@
 //! What `status` and `explain` read.
 
 use jiff::Timestamp;
-use serde::Serialize;
 
 use super::records::entity;
 use super::{Store, StoreError};
@@ -85,27 +84,6 @@ pub struct StateCount {
     pub kept: i64,
     /// Age of the oldest change among them that can still be pushed, in seconds.
     pub oldest_seconds: Option<f64>,
-}
-
-/// What comes back from a target.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct InboundCounts {
-    /// Changes that are to be decided about.
-    pub pending: i64,
-    /// Those that wait for another record.
-    pub waiting: i64,
-    /// Those that wait for a person.
-    pub held: i64,
-    /// Those that the EMS does not take.
-    pub rejected: i64,
-    /// Open conflicts.
-    pub conflicts: i64,
-    /// Times in a row that a walk ended early.
-    pub failures: i32,
-    /// Why it did last.
-    pub error: Option<String>,
-    /// Why what a walk has not shown is not looked at.
-    pub held_reason: Option<String>,
 }
 
 /// A duty's last run.
@@ -193,36 +171,6 @@ impl Store {
                     finished_on: row.try_get("finished_on")?,
                     found: row.try_get("found")?,
                 })
-            })
-            .collect()
-    }
-
-    /// What comes back from each target.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn inbound_counts(&self) -> Result<Vec<(Target, InboundCounts)>, StoreError> {
-        let client = self.client().await?;
-        let query =
-            client.prepare_cached(include_str!("../../sql/queries/inbound_counts.sql")).await?;
-        let rows = client.query(&query, &[]).await?;
-        rows.iter()
-            .map(|row| {
-                let target: &str = row.try_get("target")?;
-                let target = target
-                    .parse()
-                    .map_err(|_| StoreError::Unexpected("sync.target has an unknown target"))?;
-                let counts = InboundCounts {
-                    pending: row.try_get("pending")?,
-                    waiting: row.try_get("waiting")?,
-                    held: row.try_get("held")?,
-                    rejected: row.try_get("rejected")?,
-                    conflicts: row.try_get("conflicts")?,
-                    failures: row.try_get("failures")?,
-                    error: row.try_get("last_error")?,
-                    held_reason: row.try_get("held_reason")?,
-                };
-                Ok((target, counts))
             })
             .collect()
     }

@@ -39,6 +39,8 @@ mod each_target;
 mod failures;
 mod five;
 mod guard;
+mod inbound;
+mod inbound_pull;
 mod isolation;
 mod kills;
 mod late_writes;

@@ -306,9 +306,12 @@ impl<R: Remote> Applier<R> {
             Unknown::Adopt => Taking {
                 reason: Reason::Unpushed,
                 takes_all: false,
+                is_new: true,
                 ..Taking::of(merge::fill(showing.body().unwrap_or(&Value::Null), content.body))
             },
-            Unknown::AdoptWhole | Unknown::Create => Taking::whole(content),
+            Unknown::AdoptWhole | Unknown::Create => {
+                Taking { is_new: true, ..Taking::whole(content) }
+            }
         };
         let outcome =
             self.take(inbound, row, entity, content, record.as_ref(), &showing, taking).await?;
@@ -336,7 +339,7 @@ impl<R: Remote> Applier<R> {
         };
         let entity = EntityRef::new(row.entity_type, id);
         let showing = self.show(inbound, entity).await?;
-        let taking = Taking::whole(content);
+        let taking = Taking { is_new: true, ..Taking::whole(content) };
         let outcome = taking::taken(target, row, entity, content, None, &showing, taking);
         Ok(verdict("created", outcome))
     }

@@ -52,19 +52,21 @@ pub(super) struct Taking {
     pub(super) reason: Reason,
     /// The EMS has no change of its own: what it shows afterwards is what the remote is to hold.
     pub(super) takes_all: bool,
+    /// The record was nobody's: what it leaves blank is no value that could be lost.
+    pub(super) is_new: bool,
 }
 
 impl Taking {
     pub(super) fn of(merged: Merged) -> Self {
         let Merged { taken, losing } = merged;
-        Self { taken, losing, reason: Reason::Refused, takes_all: true }
+        Self { taken, losing, reason: Reason::Refused, takes_all: true, is_new: false }
     }
 
     /// All of it.
     pub(super) fn whole(content: Content<'_>) -> Self {
         let mut taken = content.body.as_object().cloned().unwrap_or_default();
         taken.remove(Wire::ASIDE);
-        Self { taken, losing: Vec::new(), reason: Reason::Refused, takes_all: true }
+        Self { taken, losing: Vec::new(), reason: Reason::Refused, takes_all: true, is_new: false }
     }
 }
 
@@ -179,9 +181,9 @@ pub(super) fn taken(
     showing: &Showing,
     taking: Taking,
 ) -> Outcome {
-    let Taking { taken, mut losing, reason, takes_all } = taking;
+    let Taking { taken, mut losing, reason, takes_all, is_new } = taking;
     let not_taken = showing.body().map(|ems| differing(ems, &taken)).unwrap_or_default();
-    losing.extend(not_taken);
+    losing.extend(not_taken.into_iter().filter(|f| !is_new || !merge::is_blank(&f.remote_value)));
     let in_step = showing.wire.as_ref().is_some_and(|wire| wire.hash == content.hash);
     let keeps = takes_all || in_step;
     let before = record.and_then(|record| record.agreed.as_ref());
@@ -193,7 +195,7 @@ pub(super) fn taken(
             ..held(row, content)
         }),
         agreed: Some(agreed(target, content, Some(showing), before)),
-        reassert: is_shown && !in_step && (!takes_all || !losing.is_empty()),
+        reassert: is_shown && !in_step && (is_new || !takes_all || !losing.is_empty()),
         conflict: (!losing.is_empty()).then(|| lost_fields(reason, row, content, showing, losing)),
         ..decided(entity, RowOutcome::of("deleted", None))
     }

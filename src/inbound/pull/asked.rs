@@ -5,7 +5,8 @@
 
 use futures_util::future::join_all;
 
-use super::{Extent, PullError, Puller, clock};
+use super::{Extent, PullError, Puller};
+use crate::inbound::apply::corrected;
 use crate::limits;
 use crate::remote::inbound::Snapshot;
 use crate::remote::{Failure, FailureClass, Remote};
@@ -93,14 +94,10 @@ impl<R: Remote> Puller<R> {
 
 impl<R: Remote> Puller<R> {
     /// The same with times of the database's clock.
-    async fn corrected(&self, mut snapshots: Vec<Snapshot>) -> Result<Vec<Snapshot>, PullError> {
+    async fn corrected(&self, snapshots: Vec<Snapshot>) -> Result<Vec<Snapshot>, PullError> {
         if snapshots.iter().any(|snapshot| snapshot.modified_on.is_some()) {
             let ahead = self.store.clock_ahead(self.remote.target()).await?;
-            let ahead_ms = i64::try_from(ahead.as_millis()).ok();
-            let precision = self.remote.clock_precision();
-            for Snapshot { modified_on, .. } in &mut snapshots {
-                *modified_on = modified_on.map(|on| clock::corrected(on, ahead_ms, precision));
-            }
+            return Ok(snapshots.into_iter().map(|one| corrected(one, ahead)).collect());
         }
         Ok(snapshots)
     }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -27,20 +28,20 @@ const FIELDS: &str = "list_id,total_items,members.id,members.contact_id,members.
                       members.merge_fields,members.language,members.tags,members.tags_count,members.last_changed";
 
 /// Where the next page of a list begins.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Cursor {
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Cursor {
     /// Members that changed after it, which is to the second.
-    since: Option<Timestamp>,
+    pub(super) since: Option<Timestamp>,
     /// So many of them have been read.
-    offset: usize,
+    pub(super) offset: usize,
     /// The last of them, who comes again first.
-    last: Option<String>,
+    pub(super) last: Option<String>,
     /// How often this second was begun again.
-    tries: u32,
+    pub(super) tries: u32,
 }
 
 impl Cursor {
-    fn request(&self, http: &Http, list: &str) -> Request {
+    pub(super) fn request(&self, http: &Http, list: &str) -> Request {
         let count = limits::MAILCHIMP_PAGE_ROWS.to_string();
         let offset = self.offset.to_string();
         // In UTC, so that there is no `+` in it.
@@ -58,7 +59,7 @@ impl Cursor {
 
     /// Where to go on after a page; `None` at the end. The page must be what the contract has: neither short nor long nor
     /// unordered.
-    fn after(self, members: &[Member], total: usize) -> Result<Option<Self>, Failure> {
+    pub(super) fn after(self, members: &[Member], total: usize) -> Result<Option<Self>, Failure> {
         let odd = |what: &str| Failure::new(FailureClass::OurFault, format!("The list {what}"));
         let expected = total.saturating_sub(self.offset).min(limits::MAILCHIMP_PAGE_ROWS);
         if members.len() != expected {
@@ -92,7 +93,7 @@ impl Cursor {
 }
 
 /// The members of a page, and how many there are.
-fn members(answer: &Answer, list: &str) -> Result<(Vec<Member>, usize), Failure> {
+pub(super) fn members(answer: &Answer, list: &str) -> Result<(Vec<Member>, usize), Failure> {
     let json = answer::json(answer, Intent::Read)?;
     let is_it = json.get("list_id").and_then(Value::as_str) == Some(list);
     let total = json.get("total_items").and_then(Value::as_u64).filter(|_| is_it);

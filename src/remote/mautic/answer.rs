@@ -13,7 +13,7 @@ use super::super::http::{Answer, Intent, after_sending};
 use super::contact::{Contact, ahead, values};
 use super::wire;
 use crate::limits;
-use crate::remote::{Failure, FailureClass, Page};
+use crate::remote::{Failure, FailureClass};
 
 /// Stands for what may be a person's data.
 const NOT_SHOWN: &str = "(not shown)";
@@ -179,8 +179,8 @@ fn count(value: &Value) -> Option<usize> {
     number.try_into().ok()
 }
 
-/// One page of a walk by id. It is the last one only if Mautic's own count says so too.
-pub(super) fn page(answer: &Answer, after: i64) -> Result<Page, Failure> {
+/// One page of a walk by id, and where the next one begins. It is the last one only if Mautic's own count says so too.
+pub(super) fn page(answer: &Answer, after: i64) -> Result<(Vec<Contact>, Option<i64>), Failure> {
     let odd = |what: &str| Failure::new(FailureClass::OurFault, format!("The page {what}"));
     let (contacts, total) = contacts(answer)?;
     if contacts.first().is_some_and(|contact| contact.id <= after) {
@@ -189,10 +189,10 @@ pub(super) fn page(answer: &Answer, after: i64) -> Result<Page, Failure> {
     if contacts.len() < total.min(limits::MAUTIC_PAGE_ROWS) {
         return Err(odd("is shorter than it says"));
     }
-    let last = contacts.last().map(|contact| contact.id.to_string());
+    let last = contacts.last().map(|contact| contact.id);
     let is_full = contacts.len() >= limits::MAUTIC_PAGE_ROWS;
     let next = last.filter(|_| is_full || total > contacts.len());
-    Ok(Page { records: contacts.into_iter().map(Contact::into_record).collect(), next })
+    Ok((contacts, next))
 }
 
 /// The aliases of ours that Mautic's list of fields does not have.

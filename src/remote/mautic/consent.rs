@@ -7,10 +7,16 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::remote::inbound::ConsentState;
+
 /// Marks an entry as ours.
 pub(super) const COMMENT: &str = "ems-sync";
 /// Somebody decided, here: we. Mautic takes it for contactable without a reason (contract, section 5).
 pub(super) const MANUAL: i64 = 3;
+
+/// The person unsubscribed; a message bounced (contract, section 5). Anything else is somebody's decision.
+const UNSUBSCRIBED: i64 = 1;
+const BOUNCED: i64 = 2;
 
 /// A way to reach a person that both sides know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +33,14 @@ impl Channel {
         match self {
             Self::Email => "email",
             Self::Sms => "sms",
+        }
+    }
+
+    /// Its name in the EMS.
+    const fn ems_name(self) -> &'static str {
+        match self {
+            Self::Email => "EMAIL",
+            Self::Sms => "SMS",
         }
     }
 }
@@ -46,6 +60,8 @@ pub(super) enum Statement {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) channel: String,
+    /// Why, in Mautic's numbers.
+    reason: i64,
     pub(super) is_ours: bool,
     /// By our clock, to the second; `None` where it can't be read.
     pub(super) added: Option<Timestamp>,
@@ -65,9 +81,27 @@ impl Entry {
             |added: Timestamp| Timestamp::from_second(added.as_second().saturating_sub(ahead)).ok();
         Some(Self {
             channel,
+            reason,
             is_ours: reason == MANUAL && comments.trim() == COMMENT,
             added: added.and_then(by_our_clock),
         })
+    }
+}
+
+impl Entry {
+    /// What somebody else than we said of which of the EMS's channels (`EMAIL`, `SMS`); `None` for an entry of ours, and for a
+    /// channel that the EMS has not.
+    pub(super) fn said(&self) -> Option<(&'static str, ConsentState)> {
+        if self.is_ours {
+            return None;
+        }
+        let channel = Channel::ALL.into_iter().find(|channel| channel.name() == self.channel)?;
+        let state = match self.reason {
+            UNSUBSCRIBED => ConsentState::Unsubscribed,
+            BOUNCED => ConsentState::Bounced,
+            _ => ConsentState::Blocked,
+        };
+        Some((channel.ems_name(), state))
     }
 }
 
@@ -178,6 +212,7 @@ mod tests {
     fn of_two_entries_on_a_channel_ours_does_not_count() {
         let entry = |channel: &str, is_ours| Entry {
             channel: channel.to_owned(),
+            reason: MANUAL,
             is_ours,
             added: Some(at(1)),
         };

@@ -16,8 +16,8 @@ use crate::support::rig::Rig;
 
 const OF_THE_RELAY: [&str; 2] = ["relay.", "republish."];
 const OF_THE_SWEEP: [&str; 1] = ["sweep."];
-/// Of the way inbound: tests of their own go through them.
-const INBOUND: [&str; 2] = ["pull.", "inbound."];
+/// Tested where something comes back (`tests/it/inbound/deaths.rs`, `tests/it/inbound_pull/commands.rs`).
+const OF_INBOUND: [&str; 2] = ["inbound.", "pull."];
 
 /// A process that has not met its point by then is killed where it is.
 const MEETS_IT_WITHIN: Duration = Duration::from_secs(30);
@@ -194,9 +194,8 @@ async fn consumers_killed_at_every_point_lose_nothing_and_double_nothing() {
     let mut random =
         Random::seeded("consumers_killed_at_every_point_lose_nothing_and_double_nothing");
     let kills = campaign::kills(1, 100);
-    let points = points(|point| {
-        ![&OF_THE_RELAY[..], &OF_THE_SWEEP, &INBOUND].iter().any(|of| is_of(point, of))
-    });
+    let others = [OF_THE_RELAY.as_slice(), &OF_THE_SWEEP, &OF_INBOUND];
+    let points = points(|point| !others.iter().any(|prefixes| is_of(point, prefixes)));
     let (rig, checker) = super::rig().await;
     let mut fleet = Fleet::new(&rig);
     let relay = fleet.spawn(&RELAYS, None);

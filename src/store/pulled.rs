@@ -1,0 +1,94 @@
+//! What `status` and `explain` read of the way inbound.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Store, StoreError};
+use crate::entity::EntityRef;
+use crate::target::Target;
+
+/// What comes back from a target.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct InboundCounts {
+    /// Changes that are to be decided about.
+    pub pending: i64,
+    /// Those that wait for another record.
+    pub waiting: i64,
+    /// Those that wait for a person.
+    pub held: i64,
+    /// Those that the EMS does not take.
+    pub rejected: i64,
+    /// Open conflicts.
+    pub conflicts: i64,
+    /// Times in a row that a walk ended early.
+    pub failures: i32,
+    /// Why it did last.
+    pub error: Option<String>,
+    /// Why what a walk has not shown is not looked at.
+    pub held_reason: Option<String>,
+}
+
+/// What comes back of one entity from a target.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct InboundOf {
+    /// Its open conflicts, by their numbers.
+    pub conflicts: Vec<i64>,
+    /// How a change that was taken in stands: `pending`, `waiting`, `held` or `rejected`.
+    pub state: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// When it is decided about.
+    pub due_on: Option<Timestamp>,
+    /// The last error.
+    pub last_error: Option<String>,
+}
+
+impl Store {
+    /// What comes back from each target.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn inbound_counts(&self) -> Result<Vec<(Target, InboundCounts)>, StoreError> {
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/inbound_counts.sql")).await?;
+        let rows = client.query(&query, &[]).await?;
+        rows.iter()
+            .map(|row| {
+                let target: &str = row.try_get("target")?;
+                let target = target
+                    .parse()
+                    .map_err(|_| StoreError::Unexpected("sync.target has an unknown target"))?;
+                let counts = InboundCounts {
+                    pending: row.try_get("pending")?,
+                    waiting: row.try_get("waiting")?,
+                    held: row.try_get("held")?,
+                    rejected: row.try_get("rejected")?,
+                    conflicts: row.try_get("conflicts")?,
+                    failures: row.try_get("failures")?,
+                    error: row.try_get("last_error")?,
+                    held_reason: row.try_get("held_reason")?,
+                };
+                Ok((target, counts))
+            })
+            .collect()
+    }
+
+    /// What comes back of an entity from a target.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn inbound_of(&self, target: Target, of: EntityRef) -> Result<InboundOf, StoreError> {
+        let client = self.client().await?;
+        let query = client.prepare_cached(include_str!("../../sql/queries/inbound_of.sql")).await?;
+        let row =
+            client.query_one(&query, &[&target.name(), &of.entity_type.name(), &of.id]).await?;
+        Ok(InboundOf {
+            conflicts: row.try_get("conflicts")?,
+            state: row.try_get("state")?,
+            reason: row.try_get("state_reason")?,
+            due_on: row.try_get("due_on")?,
+            last_error: row.try_get("last_error")?,
+        })
+    }
+}
