@@ -18,3 +18,4 @@ mod setup;
 mod inbound_sql;
 
 mod engine;
+mod inbound;

@@ -436,7 +436,8 @@ async fn of_a_conversation_metadata_comes_back_and_no_words_or_names() {
 #[tokio::test]
 async fn a_merge_that_moves_a_conversation_is_a_change_of_it() {
     let bench = Bench::new().await;
-    let ids = plant(&bench, 2);
+    let contact = |n: i64| json!({"name": "Agent's", "email": format!("agents{n}@example.org")});
+    let ids = [1, 2].map(|n| bench.plant(contact(n)));
     let (_, name) = plant_conversation(&bench, json!({"contact_id": ids[1]}));
     let before = conversations(&bench, None).await;
     bench.sim.merge(ids[0], ids[1]).unwrap();

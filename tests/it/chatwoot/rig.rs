@@ -51,6 +51,7 @@ impl Rig {
             ("BROKER__PREFIX", format!("t-{}", uuid::Uuid::new_v4().simple())),
             ("OPS__LISTEN", "127.0.0.1:0".to_owned()),
             ("SWEEP__OUTBOUND_EVERY", "1h".to_owned()),
+            ("SWEEP__INBOUND_EVERY", "1h".to_owned()),
             ("GUARD__MAX_DELETES", "1000000".to_owned()),
             ("TARGETS__CHATWOOT__ENABLED", "true".to_owned()),
             ("TARGETS__CHATWOOT__BASE_URL", sim.base_url()),

@@ -1,0 +1,150 @@
+//! All of ems-sync, the other way round: what agents do at Chatwoot arrives in the EMS, once, and causes no write there.
+
+use ems_sync_remotes::chatwoot::{Author, Resource};
+use serde_json::json;
+
+use super::rig::Rig;
+use crate::support::ems;
+
+impl Rig {
+    /// Everything that is there is looked at, decided here, and what followed from it is pushed.
+    async fn taken_in(&self) {
+        let (code, out) = self.run(&["sweep", "inbound", "--target", "chatwoot", "--json"]).await;
+        assert_eq!(code, 0, "{out}");
+        self.until("select count(*) from sync.inbox where state in ('pending', 'waiting')").await;
+        self.settled().await;
+    }
+
+    async fn text(&self, query: &str) -> String {
+        let rows = self.ems.query(query, &[]).await.unwrap();
+        let rows: Vec<Option<String>> = rows.iter().map(|row| row.get(0)).collect();
+        rows.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+
+    fn writes(&self) -> u64 {
+        self.sim.counters().writes_to("contacts").applied()
+    }
+
+    fn contact_of(&self, person: i64) -> i64 {
+        self.sim.contact(&person.to_string()).expect("it has a contact").id
+    }
+
+    fn edit(&self, person: i64, mut row: serde_json::Value) {
+        row["id"] = json!(self.contact_of(person));
+        self.sim.plant(Resource::Contact, row).unwrap();
+    }
+}
+
+const STAMPS: &str = "select string_agg(modified_on::text, ' ' order by id) from ems.person
+    union all select string_agg(modified_on::text, ' ' order by id) from ems.conversation
+    union all select string_agg(modified_on::text, ' ' order by id) from ems.contact_preference";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_agents_do_arrives_once_and_comes_not_back() {
+    let rig = Rig::new().await;
+    ems::populate(&rig.ems, 40).await;
+    rig.exec(
+        "delete from ems.contact_preference;
+         update ems.person set first_name = 'Runner', last_name = 'No ' || id, email = 'runner' || id || '@ems.example',
+                phone = null, city = 'Durban', country = 'ZA'",
+    )
+    .await;
+    let ids = rig.ems.query("select id from ems.person order by id limit 8", &[]).await.unwrap();
+    let ids: Vec<i64> = ids.iter().map(|row| row.get(0)).collect();
+    let running = rig.start();
+    rig.settled().await;
+    let (stamps, writes) = (rig.text(STAMPS).await, rig.writes());
+    rig.taken_in().await;
+    assert_eq!(
+        (rig.text(STAMPS).await, rig.writes()),
+        (stamps, writes),
+        "our own writes are no news"
+    );
+
+    rig.edit(ids[0], json!({"name": format!("Runner Married {}", ids[0])}));
+    rig.edit(ids[1], json!({"phone_number": "+27821234567"}));
+    rig.edit(ids[2], json!({"additional_attributes": {"city": "Windhoek", "country": "Namibia", "country_code": "NA"}}));
+    rig.sim.block(rig.contact_of(ids[3]), true).unwrap();
+    rig.sim.remove(Resource::Contact, rig.contact_of(ids[4]));
+    let known = json!({"contact_id": rig.contact_of(ids[5]), "labels": ["bib"], "assignee_id": 5});
+    let talk = rig.sim.plant(Resource::Conversation, known).unwrap();
+    rig.sim.message(talk.id, Author::Contact, "canary").unwrap();
+    let new = json!({"name": "Sipho van Wyk", "email": "sipho@there.example"});
+    let sipho = rig.sim.plant(Resource::Contact, new).unwrap().id;
+    rig.sim
+        .plant(Resource::Contact, json!({"name": "Anonymous", "email": "anon@there.example"}))
+        .unwrap();
+    rig.sim
+        .plant(Resource::Conversation, json!({"contact_id": sipho, "status": "resolved"}))
+        .unwrap();
+    rig.taken_in().await;
+
+    let person = async |id: i64| {
+        rig.text(&format!("select concat_ws('/', first_name, last_name, phone, city, country) from ems.person where id = {id}")).await
+    };
+    assert_eq!(person(ids[0]).await, format!("Runner/Married {}/Durban/ZA", ids[0]));
+    assert_eq!(person(ids[1]).await, format!("Runner/No {}/+27821234567/Durban/ZA", ids[1]));
+    assert_eq!(person(ids[2]).await, format!("Runner/No {}/Windhoek/NA", ids[2]));
+    assert_eq!(
+        person(ids[4]).await,
+        format!("Runner/No {}/Durban/ZA", ids[4]),
+        "a contact that goes takes nobody along"
+    );
+    let preferences = "select concat_ws('/', channel, opted_in, reason) from ems.contact_preference order by channel";
+    assert_eq!(
+        rig.text(preferences).await,
+        "EMAIL/f/chatwoot: blocked PHONE/f/chatwoot: blocked SMS/f/chatwoot: blocked"
+    );
+    let made = "select concat_ws('/', first_name, last_name) from ems.person where email like '%there.example'";
+    assert_eq!(rig.text(made).await, "Sipho/van Wyk", "and nobody without a last name");
+    let talks = "select concat_ws('/', p.email, c.status, c.inbox, c.labels, c.assignee) from ems.conversation c
+                 left join ems.person p on p.id = c.person_id order by c.status";
+    let runner = format!("runner{}@ems.example", ids[5]);
+    assert_eq!(
+        rig.text(talks).await,
+        format!("{runner}/open/1/{{bib}}/agent 5 sipho@there.example/resolved/1/{{}}")
+    );
+    let canary =
+        "select concat((select count(*) from ems.conversation c where c::text like '%canary%'),
+                                (select count(*) from sync.inbox i where i::text like '%canary%'))";
+    assert_eq!(rig.text(canary).await, "00", "no message is kept anywhere");
+
+    // Of all that only the new person was written there: that it is known by now.
+    assert_eq!(rig.writes(), writes + 1);
+    assert!(rig.sim.row_by_id(Resource::Contact, sipho).unwrap().external_id.is_some());
+    let stamps = rig.text(STAMPS).await;
+    rig.taken_in().await;
+    assert_eq!((rig.text(STAMPS).await, rig.writes()), (stamps, writes + 1), "once more, nothing");
+    let gone = format!(
+        "select coalesce(remote_id, 'none') from sync.record where target = 'chatwoot' and entity_type = 'person' and entity_id = {}",
+        ids[4]
+    );
+    assert_eq!(rig.text(&gone).await, "none");
+    assert_eq!(rig.sim.violations(), []);
+    running.stop().await;
+}
+
+/// The edit of an agent is met by the push of another one that the EMS has made: the EMS wins, and what lost is kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_that_a_push_meets_is_kept_before_it_is_written_over() {
+    let rig = Rig::new().await;
+    ems::populate(&rig.ems, 5).await;
+    let id: i64 = rig.count("select min(id) from ems.person where email is not null").await;
+    let running = rig.start();
+    rig.settled().await;
+    rig.edit(id, json!({"name": "Agents Choice"}));
+    rig.exec(&format!(
+        "update ems.person set city = 'Pretoria', first_name = 'EMS' where id = {id}"
+    ))
+    .await;
+    rig.settled().await;
+    rig.until("select 1 - count(*) from sync.conflict where closed_on is null").await;
+    rig.settled().await;
+    let contact = rig.sim.contact(&id.to_string()).unwrap().body;
+    assert!(contact["name"].as_str().unwrap().starts_with("EMS "), "{contact}");
+    assert_eq!(contact["additional_attributes"]["city"], "Pretoria");
+    let lost = "select string_agg(f ->> 'remote_value', ' ') from sync.conflict, jsonb_array_elements(fields) f where f ->> 'field' = 'name'";
+    assert_eq!(rig.text(lost).await, "Agents Choice");
+    assert_eq!(rig.sim.violations(), []);
+    running.stop().await;
+}
