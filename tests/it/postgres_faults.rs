@@ -1,6 +1,8 @@
 //! Postgres restarts, crashes, hangs, is cut off or only reads: the process heals by itself, `/readyz` tells the truth
 //! meanwhile, and nothing is lost.
 
+use std::time::Duration;
+
 use tokio::process::Command;
 
 use crate::support::binary;
@@ -73,6 +75,24 @@ async fn pids(rig: &Rig, sql: &str) -> Vec<i32> {
     rig.ems.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
+/// Stops the backends that `which` finds, each while it waits for its client: one that is stopped within a statement may hold a lock of
+/// the server's own, and then the server hangs, with all who use it.
+async fn hang(rig: &Rig, which: &str) -> Vec<i32> {
+    loop {
+        let all = pids(rig, which).await;
+        assert!(!all.is_empty());
+        signal(&all, "STOP").await;
+        let busy = format!(
+            "select pid from pg_stat_activity where pid = any(array{all:?}) and wait_event is distinct from 'ClientRead'"
+        );
+        let busy = tokio::time::timeout(Duration::from_secs(2), pids(rig, &busy)).await;
+        if busy.is_ok_and(|busy| busy.is_empty()) {
+            return all;
+        }
+        signal(&all, "CONT").await;
+    }
+}
+
 /// Their sockets live and nothing comes: only a deadline of ours tells. They hang to the end, so whoever used them
 /// must have let go of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,13 +100,12 @@ async fn backends_that_hang_hold_up_nobody_for_longer_than_the_deadline() {
     let mut rig = Rig::new().await;
     let under_load = UnderLoad::start(&mut rig).await;
     under_load.load.commits(20).await;
-    let stopped = pids(&rig, POOLED).await;
-    assert!(!stopped.is_empty());
-    signal(&stopped, "STOP").await;
+    let stopped = hang(&rig, POOLED).await;
     under_load.moves(&rig).await;
     under_load.turns(200).await;
-    let hang = format!("select count(*) from pg_stat_activity where pid = any(array{stopped:?})");
-    assert_eq!(rig.count(&hang).await as usize, stopped.len(), "they hang still");
+    let hanging =
+        format!("select count(*) from pg_stat_activity where pid = any(array{stopped:?})");
+    assert_eq!(rig.count(&hanging).await as usize, stopped.len(), "they hang still");
     // Rows that they have locked are free again, and their sockets are found closed.
     signal(&stopped, "CONT").await;
     under_load.all_arrives(&mut rig).await;
@@ -97,8 +116,7 @@ async fn a_listener_whose_backend_hangs_is_replaced() {
     let mut rig = Rig::new().await;
     let under_load = UnderLoad::start(&mut rig).await;
     rig.until(&format!("select 1 - count(*) from ({LISTENER}) l"), "led").await;
-    let listener = pids(&rig, LISTENER).await;
-    signal(&listener, "STOP").await;
+    let listener = hang(&rig, LISTENER).await;
     // It keeps the leader's lock, so its successor stands by, and drains what grows old.
     let replaced = format!(
         "select 1 - count(*) from pg_stat_activity where datname = current_database() and pid <> {}
