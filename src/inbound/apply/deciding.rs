@@ -17,7 +17,6 @@ use crate::inbound::decision::{
     self, Decision, Ems, Input, Known, Mapping, Pushing, Reason, SkipReason,
 };
 use crate::inbound::merge;
-use crate::limits;
 use crate::remote::{Remote, Standing as StandsThere, Wire};
 use crate::store::inbound::{
     Inbound, InboundRecord, InboxRow, Outcome, RecordOutcome, RowOutcome, Standing, Taken,

@@ -143,7 +143,7 @@ async fn re_insert_a_person_that_is_entered_anew_is_another_one() {
     // The same id again: it is there, so the EMS wins with what it has now.
     bench.exec(&format!("delete from ems.person; insert into ems.person (id, first_name, last_name, email) overriding system value
         values ({old}, 'Thandi', 'Anew', 'thandi@example.org')")).await;
-    let there = bench.changed(old, json!({"city": "Umlazi"})).await;
+    let there = bench.changed(old, json!({"city": "Pinetown"})).await;
     bench.comes_back("17", there).await;
     assert_eq!(bench.open_conflicts().await[0].reason, "unpushed");
     assert_eq!(bench.text("select last_name from ems.person").await.as_deref(), Some("Anew"));
