@@ -22,10 +22,11 @@ begin
     return query
     with given as (
         select distinct on (x.entity_type, x.remote_id) x.*, decode(x.hash, 'hex') as digest
-        from jsonb_to_recordset(p_rows) with ordinality as x (
+        from jsonb_array_elements(p_rows) with ordinality as e (element, nr)
+        cross join lateral jsonb_to_record(e.element) as x (
             entity_type text, remote_id text, entity_id bigint, shape text, body jsonb, extra jsonb, parents jsonb, hash text,
-            reason text, successor text, modified_on timestamptz, nr bigint)
-        order by x.entity_type, x.remote_id, x.nr desc
+            reason text, successor text, modified_on timestamptz)
+        order by x.entity_type, x.remote_id, e.nr desc
     ), known as (
         select g.*,
                r.entity_id is not null as mapped,

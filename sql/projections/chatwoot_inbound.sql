@@ -3,7 +3,8 @@
 -- sync.take_consents (a blocked contact) these functions are all that writes to the EMS for Chatwoot; an EMS with other tables
 -- replaces them.
 --
--- p_fields: {field: text or null} of the contact or conversation. A field that is absent is left as it is, null clears.
+-- p_fields: {field: text or null} of the contact or conversation. A field that is absent is left as it is, null clears. An attribute
+-- of a contact that is no text is shown as false: nothing is taken from it.
 
 -- A text in the form in which two of them are compared: NFC, blanks folded, without blanks around it.
 create or replace function sync.chatwoot_plain(p_text text) returns text
@@ -130,8 +131,12 @@ declare
     wanted ems.person;
     given_email text := nullif(btrim(p_fields ->> 'email'), '');
     given_phone text := nullif(btrim(p_fields ->> 'phone_number'), '');
-    given_city  text := nullif(sync.chatwoot_plain(p_fields ->> 'city'), '');
+    given_city  text;
 begin
+    if p_fields -> 'city' = 'false' then
+        p_fields := p_fields - 'city';
+    end if;
+    given_city := nullif(sync.chatwoot_plain(p_fields ->> 'city'), '');
     if p_id is null then
         select n.first_name, n.last_name into wanted.first_name, wanted.last_name
         from sync.chatwoot_names(p_fields ->> 'name', '', '') n;

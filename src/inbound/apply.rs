@@ -6,6 +6,7 @@
 
 mod deciding;
 mod taking;
+mod unknown;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,19 +5,20 @@ use std::panic::AssertUnwindSafe;
 
 use serde_json::{Map, Value, json};
 
-use super::taking::{self, Showing, Taking};
+use super::taking::{
+    self, Showing, Taking, decided, forgotten_there, later, moved, rejected, waits_for_parent,
+};
 use super::{Applier, Done, Step};
 use crate::config::MergeMode;
 use crate::entity::EntityRef;
 use crate::failpoint;
 use crate::hash::ContentHash;
 use crate::inbound::decision::{
-    self, Candidate, Decision, Ems, Found, Input, Known, Mapping, Pushing, Reason, SkipReason,
-    Unknown,
+    self, Decision, Ems, Input, Known, Mapping, Pushing, Reason, SkipReason,
 };
 use crate::inbound::merge;
 use crate::limits;
-use crate::remote::{Remote, Wire};
+use crate::remote::{Remote, Standing as StandsThere, Wire};
 use crate::store::inbound::{
     Inbound, InboundRecord, InboxRow, Outcome, RecordOutcome, RowOutcome, Standing, Taken,
 };
@@ -91,7 +92,7 @@ impl<R: Remote> Applier<R> {
     }
 
     /// What is known of an entity is locked, in the order in which everybody locks: EMS rows, then the record.
-    async fn locked(
+    pub(super) async fn locked(
         &self,
         inbound: &Inbound<'_>,
         row: &InboxRow,
@@ -103,7 +104,11 @@ impl<R: Remote> Applier<R> {
     }
 
     /// What the EMS shows of an entity to the target, within the transaction.
-    async fn show(&self, inbound: &Inbound<'_>, entity: EntityRef) -> Result<Showing, StoreError> {
+    pub(super) async fn show(
+        &self,
+        inbound: &Inbound<'_>,
+        entity: EntityRef,
+    ) -> Result<Showing, StoreError> {
         if !self.remote.target().covers(entity.entity_type) {
             return Ok(Showing { is_covered: false, projection: None, wire: None });
         }
@@ -159,12 +164,19 @@ impl<R: Remote> Applier<R> {
                     merge::Merged { losing, ..merge::Merged::default() }
                 };
                 let taking = Taking { reason, takes_all: false, ..Taking::of(merged) };
-                let outcome = if taking.taken.is_empty() {
+                let mut outcome = if taking.taken.is_empty() {
                     taking::lost(target, row, entity, content, &record, &showing, taking)
                 } else {
                     self.take(inbound, row, entity, content, Some(&record), &showing, taking)
                         .await?
                 };
+                if self.remote.standing(row.entity_type) == StandsThere::Pulled {
+                    // Nothing is pushed there, so that this is settled: a later change there is taken again.
+                    outcome.reassert = false;
+                    if let Some(record) = &mut outcome.record {
+                        record.projection = showing.kept();
+                    }
+                }
                 verdict(reason.name(), outcome)
             }
             (Decision::Apply, Some(_)) if row.lacks_parent => {
@@ -225,164 +237,9 @@ impl<R: Remote> Applier<R> {
         }
     }
 
-    /// The record was that of an entity that the EMS has deleted.
-    async fn forgotten(
-        &self,
-        inbound: &Inbound<'_>,
-        row: &InboxRow,
-        id: i64,
-    ) -> Result<Option<Verdict>, StoreError> {
-        let entity = EntityRef::new(row.entity_type, id);
-        let record = inbound.record(entity, row.requested_on).await?;
-        let input = Input {
-            mapping: Mapping::Forgotten(record.as_ref().map_or(Pushing::Quiet, pushing)),
-            snapshot: match &row.shape {
-                Standing::Stands { hash, .. } => {
-                    decision::Snapshot::Stands { hash: *hash, modified_on: row.modified_on }
-                }
-                Standing::Removed { .. } => decision::Snapshot::Removed { has_successor: false },
-                Standing::Gone => decision::Snapshot::Gone,
-            },
-            ems: Ems::Nothing,
-            precision: self.remote.clock_precision(),
-        };
-        Ok(match (decision::decide(&input), &row.shape) {
-            (Decision::Reread, _) => None,
-            (Decision::Later, _) => {
-                Some(Verdict { decision: "later", name: "pushed_now", outcome: later(entity) })
-            }
-            (Decision::Conflict(reason), Standing::Stands { body, extra, hash }) => {
-                let content = Content { body, extra, hash: *hash };
-                let outcome =
-                    taking::of_nobody(self.remote.target(), row, content, reason, Some(id));
-                Some(Verdict { decision: "conflict", name: reason.name(), outcome })
-            }
-            _ => Some(not_ours("deleted")),
-        })
-    }
-
-    /// A record that nobody knows: it is found out whose it is, and it becomes theirs, or something new.
-    async fn unknown(
-        &self,
-        inbound: &Inbound<'_>,
-        row: &InboxRow,
-        content: Content<'_>,
-    ) -> Result<Verdict, StoreError> {
-        let verdict = |name, outcome| Verdict { decision: "match", name, outcome };
-        if row.lacks_parent {
-            return Ok(verdict("waiting_for_parent", waits_for_parent(None)));
-        }
-        let target = self.remote.target();
-        let mut fields = taking::all_fields(row, content);
-        let whose = self.whose(inbound, row, &mut fields).await?;
-        let entity = match whose {
-            Whose::Several(candidates) => {
-                let outcome = taking::ambiguous(target, row, content, candidates);
-                return Ok(verdict("ambiguous", outcome));
-            }
-            Whose::Nobody => {
-                return self.create(inbound, row, content, fields).await;
-            }
-            Whose::Of(entity) => entity,
-        };
-        let (record, showing) = self.locked(inbound, row, entity).await?;
-        let candidate = candidate(row, record.as_ref(), &showing);
-        let found = decision::unknown(Found::One(candidate));
-        let taking = match found {
-            Unknown::Later => return Ok(verdict("pushed_now", later(entity))),
-            Unknown::Wait => {
-                let reason = Some("waiting_for_removal");
-                return Ok(verdict("waiting_for_removal", waits(Some(entity), reason)));
-            }
-            Unknown::Tombstone => {
-                let reason = Reason::Tombstone;
-                let outcome = taking::of_nobody(target, row, content, reason, Some(entity.id));
-                return Ok(verdict(reason.name(), outcome));
-            }
-            Unknown::Ambiguous => {
-                let outcome = taking::ambiguous(target, row, content, vec![entity]);
-                return Ok(verdict("ambiguous", outcome));
-            }
-            Unknown::Adopt => Taking {
-                reason: Reason::Unpushed,
-                takes_all: false,
-                is_new: true,
-                ..Taking::of(merge::fill(showing.body().unwrap_or(&Value::Null), content.body))
-            },
-            Unknown::AdoptWhole | Unknown::Create => {
-                Taking { is_new: true, ..Taking::whole(content) }
-            }
-        };
-        let outcome =
-            self.take(inbound, row, entity, content, record.as_ref(), &showing, taking).await?;
-        Ok(verdict("adopted", outcome))
-    }
-
-    async fn create(
-        &self,
-        inbound: &Inbound<'_>,
-        row: &InboxRow,
-        content: Content<'_>,
-        fields: Map<String, Value>,
-    ) -> Result<Verdict, StoreError> {
-        let target = self.remote.target();
-        let verdict = |name, outcome| Verdict { decision: "match", name, outcome };
-        let taken = inbound.apply(row.entity_type, None, &Value::Object(fields), None).await?;
-        let id = match taken {
-            Taken::As(id) => id,
-            Taken::Nothing => return Ok(not_ours("done")),
-            Taken::Refused(why) => {
-                let mut outcome = taking::of_nobody(target, row, content, Reason::Refused, None);
-                outcome.row = rejected(why);
-                return Ok(verdict(Reason::Refused.name(), outcome));
-            }
-        };
-        let entity = EntityRef::new(row.entity_type, id);
-        let showing = self.show(inbound, entity).await?;
-        let taking = Taking { is_new: true, ..Taking::whole(content) };
-        let outcome = taking::taken(target, row, entity, content, None, &showing, taking);
-        Ok(verdict("created", outcome))
-    }
-
-    /// Whose it may be: as it says itself, as a person said, or as the EMS's rules find.
-    async fn whose(
-        &self,
-        inbound: &Inbound<'_>,
-        row: &InboxRow,
-        fields: &mut Map<String, Value>,
-    ) -> Result<Whose, StoreError> {
-        if let Some(id) = row.carried {
-            return Ok(Whose::Of(EntityRef::new(row.entity_type, id)));
-        }
-        let of = Value::Object(fields.clone());
-        let found = inbound.matches(row.entity_type, &of, limits::INBOUND_CANDIDATES_MAX).await?;
-        let (itself, others): (Vec<_>, Vec<_>) =
-            found.into_iter().partition(|entity| entity.entity_type == row.entity_type);
-        match itself.as_slice() {
-            [] => {}
-            [entity] => return Ok(Whose::Of(*entity)),
-            _ => return Ok(Whose::Several(itself)),
-        }
-        for other in &others {
-            if row.chosen.contains_key(other.entity_type.name()) {
-                continue;
-            }
-            let same: Vec<EntityRef> = others
-                .iter()
-                .filter(|entity| entity.entity_type == other.entity_type)
-                .copied()
-                .collect();
-            if same.len() > 1 {
-                return Ok(Whose::Several(same));
-            }
-            fields.insert(other.entity_type.name().to_owned(), json!(other.id));
-        }
-        Ok(Whose::Nobody)
-    }
-
     /// The EMS takes what it is to take, and what came of it is written down.
     #[expect(clippy::too_many_arguments, reason = "all that is known of one row")]
-    async fn take(
+    pub(super) async fn take(
         &self,
         inbound: &Inbound<'_>,
         row: &InboxRow,
@@ -478,17 +335,10 @@ impl<R: Remote> Applier<R> {
     }
 }
 
-/// Whose a record is.
-enum Whose {
-    Nobody,
-    Of(EntityRef),
-    Several(Vec<EntityRef>),
-}
-
 /// The SQLSTATE of what is there already.
 const UNIQUE_VIOLATION: &str = "SQLSTATE 23505";
 
-const fn pushing(record: &InboundRecord) -> Pushing {
+pub(super) const fn pushing(record: &InboundRecord) -> Pushing {
     if record.pushed_now {
         Pushing::Now
     } else if record.pushed_since {
@@ -498,35 +348,7 @@ const fn pushing(record: &InboundRecord) -> Pushing {
     }
 }
 
-fn candidate(row: &InboxRow, record: Option<&InboundRecord>, showing: &Showing) -> Candidate {
-    let is_hidden = showing.is_covered && showing.projection.is_none();
-    Candidate {
-        pushed_now: record.is_some_and(|record| record.pushed_now),
-        has_another: record.is_some_and(|record| record.remote_id.is_some()),
-        waited_long: row.age >= limits::SECOND_RECORD_WAITS.as_secs_f64(),
-        // It carries the id of something that the EMS does not have, or has deleted.
-        tombstone: is_hidden && record.map_or(row.carried.is_some(), |record| record.tombstoned),
-        chosen: !row.chosen.is_empty(),
-        shown: showing.wire.is_some(),
-    }
-}
-
-pub(super) const fn decided(entity: EntityRef, row: RowOutcome) -> Outcome {
-    Outcome {
-        entity_id: Some(entity.id),
-        row,
-        record: None,
-        agreed: None,
-        conflict: None,
-        reassert: false,
-    }
-}
-
-pub(super) fn rejected(why: String) -> RowOutcome {
-    RowOutcome { error: Some(why), ..RowOutcome::of("rejected", Some("refused")) }
-}
-
-fn not_ours(state: &'static str) -> Verdict {
+pub(super) fn not_ours(state: &'static str) -> Verdict {
     let row = RowOutcome::of(state, Some(SkipReason::NotOurs.name()));
     let outcome = Outcome {
         entity_id: None,
@@ -537,54 +359,4 @@ fn not_ours(state: &'static str) -> Verdict {
         reassert: false,
     };
     Verdict { decision: "skip", name: SkipReason::NotOurs.name(), outcome }
-}
-
-/// Its push's end makes it due.
-fn later(entity: EntityRef) -> Outcome {
-    let row = RowOutcome {
-        due_ms: millis(limits::INBOUND_LATER_AFTER),
-        waits_for: Some(entity.to_string()),
-        ..RowOutcome::of("pending", Some("pushed_now"))
-    };
-    decided(entity, row)
-}
-
-fn waits(entity: Option<EntityRef>, reason: Option<&'static str>) -> Outcome {
-    let row = RowOutcome {
-        due_ms: millis(limits::WAITING_LOOKS_AGAIN_AFTER),
-        waits_for: entity.map(|entity| entity.to_string()),
-        ..RowOutcome::of("waiting", reason)
-    };
-    Outcome {
-        entity_id: entity.map(|entity| entity.id),
-        row,
-        record: None,
-        agreed: None,
-        conflict: None,
-        reassert: false,
-    }
-}
-
-fn waits_for_parent(id: Option<i64>) -> Outcome {
-    Outcome { entity_id: id, ..waits(None, Some("waiting_for_parent")) }
-}
-
-/// The entity has the successor's record from now on; what that one holds is taken as a change.
-fn moved(row: &InboxRow, entity: EntityRef) -> Outcome {
-    let mut outcome = decided(entity, RowOutcome::of("deleted", None));
-    if let Standing::Removed { successor, .. } = &row.shape {
-        outcome.record =
-            Some(RecordOutcome { remote_id: successor.clone(), ..RecordOutcome::default() });
-    }
-    outcome
-}
-
-fn forgotten_there(entity: EntityRef) -> Outcome {
-    let mut outcome = decided(entity, RowOutcome::of("deleted", None));
-    outcome.record = Some(RecordOutcome { ending: Some("gone"), ..RecordOutcome::default() });
-    outcome
-}
-
-fn millis(duration: std::time::Duration) -> u64 {
-    duration.as_millis().try_into().unwrap_or(u64::MAX)
 }

@@ -2,16 +2,17 @@
 
 use serde_json::{Map, Value, json};
 
-use super::deciding::{Content, decided, rejected};
+use super::deciding::Content;
 use crate::entity::EntityRef;
 use crate::hash::ContentHash;
 use crate::inbound::decision::Reason;
 use crate::inbound::merge::{self, Agreed, LosingField, Merged};
+use crate::limits;
 use crate::remote::Wire;
 use crate::store::Projection;
 use crate::store::inbound::{
     AgreedOutcome, ConflictOutcome, InboundRecord, InboxRow, Outcome, RecordOutcome, RowOutcome,
-    Shown,
+    Shown, Standing,
 };
 use crate::target::Target;
 
@@ -276,4 +277,69 @@ fn differing(ems: &Value, wanted: &Map<String, Value>) -> Vec<LosingField> {
             remote_value: value.clone(),
         })
         .collect()
+}
+
+pub(super) const fn decided(entity: EntityRef, row: RowOutcome) -> Outcome {
+    Outcome {
+        entity_id: Some(entity.id),
+        row,
+        record: None,
+        agreed: None,
+        conflict: None,
+        reassert: false,
+    }
+}
+
+pub(super) fn rejected(why: String) -> RowOutcome {
+    RowOutcome { error: Some(why), ..RowOutcome::of("rejected", Some("refused")) }
+}
+
+/// Its push's end makes it due.
+pub(super) fn later(entity: EntityRef) -> Outcome {
+    let row = RowOutcome {
+        due_ms: millis(limits::INBOUND_LATER_AFTER),
+        waits_for: Some(entity.to_string()),
+        ..RowOutcome::of("pending", Some("pushed_now"))
+    };
+    decided(entity, row)
+}
+
+pub(super) fn waits(entity: Option<EntityRef>, reason: Option<&'static str>) -> Outcome {
+    let row = RowOutcome {
+        due_ms: millis(limits::WAITING_LOOKS_AGAIN_AFTER),
+        waits_for: entity.map(|entity| entity.to_string()),
+        ..RowOutcome::of("waiting", reason)
+    };
+    Outcome {
+        entity_id: entity.map(|entity| entity.id),
+        row,
+        record: None,
+        agreed: None,
+        conflict: None,
+        reassert: false,
+    }
+}
+
+pub(super) fn waits_for_parent(id: Option<i64>) -> Outcome {
+    Outcome { entity_id: id, ..waits(None, Some("waiting_for_parent")) }
+}
+
+/// The entity has the successor's record from now on; what that one holds is taken as a change.
+pub(super) fn moved(row: &InboxRow, entity: EntityRef) -> Outcome {
+    let mut outcome = decided(entity, RowOutcome::of("deleted", None));
+    if let Standing::Removed { successor, .. } = &row.shape {
+        outcome.record =
+            Some(RecordOutcome { remote_id: successor.clone(), ..RecordOutcome::default() });
+    }
+    outcome
+}
+
+pub(super) fn forgotten_there(entity: EntityRef) -> Outcome {
+    let mut outcome = decided(entity, RowOutcome::of("deleted", None));
+    outcome.record = Some(RecordOutcome { ending: Some("gone"), ..RecordOutcome::default() });
+    outcome
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
 }

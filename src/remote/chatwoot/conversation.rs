@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::contact::Contact;
 use crate::entity::EntityType;
 use crate::limits;
 use crate::remote::Wire;
@@ -32,7 +33,9 @@ impl Conversation {
         let fields = value.as_object()?;
         let uuid = text(fields.get("uuid")?)?;
         let meta = fields.get("meta").unwrap_or(&Value::Null);
-        let contact = meta.get("sender").and_then(|sender| sender.get("id")?.as_i64());
+        let sender = meta.get("sender").unwrap_or(&Value::Null);
+        let contact = sender.get("id").and_then(Value::as_i64);
+        let person = Contact::read(sender).and_then(|contact| contact.person());
         let body = json!({
             "source": Target::Chatwoot.name(),
             "external_id": uuid,
@@ -41,8 +44,9 @@ impl Conversation {
             "labels": labels(fields),
             "assignee": assignee(meta),
             "last_activity_at": instant(fields, "last_activity_at").map(|at| at.to_string()),
-            // A merge gives it to another contact: that must be seen as a change.
+            // That a merge gave it to another contact, or that it is known by now whose the contact is, must be seen as a change.
             "contact": contact.map(|id| id.to_string()),
+            "ems_person_id": person.map(|id| id.to_string()),
         });
         let wire = Wire::new(Target::Chatwoot, MAPPING_VERSION, body);
         Some(Self { uuid, contact, updated_at: instant(fields, "updated_at"), wire })
@@ -119,7 +123,7 @@ mod tests {
         json!({"id": 7, "uuid": "5b6ed9ad-6a3f-4a0b-9e61-7b1c0b2f5d11", "inbox_id": 3, "status": "open",
             "labels": ["vip", "bib", "vip"], "last_activity_at": 1_700_000_000, "updated_at": 1_700_000_001.234_567,
             "custom_attributes": {"shoe": "42"}, "additional_attributes": {"mail_subject": "My knee"},
-            "meta": {"sender": {"id": 42, "name": "Thandi"}, "assignee": {"id": 5, "name": "Agnes"},
+            "meta": {"sender": {"id": 42, "name": "Thandi", "identifier": "ems-person-7"}, "assignee": {"id": 5, "name": "Agnes"},
                      "assignee_type": "User", "channel": "Channel::Email"},
             "messages": [{"content": "My knee hurts"}], "last_non_activity_message": {"content": "My knee hurts"}})
     }
@@ -132,7 +136,7 @@ mod tests {
             wire.body,
             json!({"source": "chatwoot", "external_id": "5b6ed9ad-6a3f-4a0b-9e61-7b1c0b2f5d11", "status": "open",
                    "inbox": "3", "labels": ["bib", "vip"], "assignee": "agent 5",
-                   "last_activity_at": "2023-11-14T22:13:20Z", "contact": "42"})
+                   "last_activity_at": "2023-11-14T22:13:20Z", "contact": "42", "ems_person_id": "7"})
         );
         assert!(extra.is_empty());
         assert_eq!(snapshot.modified_on, Some("2023-11-14T22:13:21.234567Z".parse().unwrap()));

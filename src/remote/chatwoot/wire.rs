@@ -32,6 +32,10 @@ pub(super) const IDENTIFIER: &str = "identifier";
 pub(super) const EMAIL: &str = "email";
 pub(super) const PHONE: &str = "phone_number";
 
+/// Both hold the code of the country.
+const COUNTRY: &str = "country";
+const COUNTRY_CODE: &str = "country_code";
+
 /// Where a field stands in a contact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -73,8 +77,8 @@ static FIELDS: [Field; 8] = [
     field(IDENTIFIER, Place::Column, Form::Text),
     field(ATTRIBUTE, Place::Custom, Form::Text),
     field("city", Place::Additional, Form::ShortText),
-    field("country", Place::Additional, Form::Text),
-    field("country_code", Place::Additional, Form::Text),
+    field(COUNTRY, Place::Additional, Form::Text),
+    field(COUNTRY_CODE, Place::Additional, Form::Text),
 ];
 
 /// The field of this name, as we call it.
@@ -140,16 +144,30 @@ pub(super) fn from_contact(contact: &Map<String, Value>) -> Option<Wire> {
     Some(wire_of(body))
 }
 
-/// What the EMS may take of what a contact holds: bounded texts. What is no text is left out, as if nothing had been said. The
-/// hash is that of the whole content, and so comparable.
+/// What the EMS may take of what a contact holds: bounded texts. What is no text is shown as `false`, which it takes nothing from;
+/// a null would clear. The hash is that of the whole content, and so comparable.
+///
+/// Chatwoot's pages write a country's name into one field and its code into the other: then the code stands for both.
 pub(super) fn taken_in(held: &Wire) -> Wire {
     let fields = held.body.as_object().into_iter().flatten();
-    let body = fields.filter_map(|(name, value)| match value {
-        Value::String(text) => Some((name.clone(), Value::String(inbound::bounded(text)))),
-        Value::Null => Some((name.clone(), Value::Null)),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
-    });
-    Wire { body: Value::Object(body.collect()), ..held.clone() }
+    let text = |value: &Value| match value {
+        Value::String(text) => Value::String(inbound::bounded(text)),
+        Value::Null => Value::Null,
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            Value::Bool(false)
+        }
+    };
+    let mut body: Map<String, Value> =
+        fields.map(|(name, value)| (name.clone(), text(value))).collect();
+    let is_code = |value: &&Value| {
+        let code = value.as_str().unwrap_or_default();
+        code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_alphabetic())
+    };
+    let code = body.get(COUNTRY_CODE).filter(is_code).cloned();
+    if let Some(code) = code.filter(|_| body.get(COUNTRY).is_some_and(|name| !is_code(&name))) {
+        body.insert(COUNTRY.to_owned(), code);
+    }
+    Wire { body: Value::Object(body), ..held.clone() }
 }
 
 fn wire_of(body: Map<String, Value>) -> Wire {

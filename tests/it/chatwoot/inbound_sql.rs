@@ -165,6 +165,9 @@ async fn null_clears_absent_leaves_and_a_name_is_never_cleared() {
         ems.changes(id, json!({"country": "NA", "country_code": "KE"})).await,
         json!({"country": "NA"})
     );
+    for nothing in [json!({"city": false}), json!({"country": false, "country_code": null})] {
+        assert_eq!(ems.changes(id, nothing.clone()).await, json!({}), "{nothing}");
+    }
     for no_code in ["Kenya", "", "K1", "ken"] {
         let fields = json!({"country": no_code, "country_code": no_code});
         assert_eq!(ems.changes(id, fields).await, json!({}), "{no_code}");

@@ -445,6 +445,20 @@ async fn a_merge_that_moves_a_conversation_is_a_change_of_it() {
     assert_eq!(after.shown[&name].parents[0].remote_id, ids[0].to_string());
 }
 
+/// The contact is adopted, which does not touch the conversation: a walk over everything tells.
+#[tokio::test]
+async fn that_it_is_known_whose_a_conversation_is_is_a_change_of_it() {
+    let bench = Bench::new().await;
+    let contact = bench.plant(json!({"name": "Thandi Nkosi", "email": "thandi@example.org"}));
+    let (_, name) = plant_conversation(&bench, json!({"contact_id": contact}));
+    let before = conversations(&bench, None).await;
+    assert_eq!(remote_id(&bench.one(bench.create(42, thandi())).await), contact);
+    let after = conversations(&bench, None).await;
+    assert_ne!(wire(&before.shown[&name]).hash, wire(&after.shown[&name]).hash);
+    assert_eq!(wire(&after.shown[&name]).body["ems_person_id"], "42");
+    assert_eq!(before.shown[&name].parents, after.shown[&name].parents);
+}
+
 #[tokio::test]
 async fn a_pause_is_told_and_the_walk_goes_on_where_it_was() {
     let bench = Bench::new().await;
@@ -543,5 +557,5 @@ async fn hostile_values_are_data() {
     let text = serde_json::to_string(body).unwrap();
     assert!(!text.contains("\\u0000") && !text.contains("\\r") && !text.contains("\\n"), "{text}");
     assert!(body["name"].as_str().unwrap().chars().count() <= 255);
-    assert!(body.get("country").is_none(), "what is no text is not taken");
+    assert_eq!(body["country"], json!(false), "what is no text is not taken, and clears nothing");
 }

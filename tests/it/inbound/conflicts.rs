@@ -5,7 +5,7 @@ use ems_sync::remote::inbound::Snapshot;
 use ems_sync::store::{Adopted, ConflictFilter};
 use serde_json::json;
 
-use super::bench::{Bench, person, snapshot};
+use super::bench::{Bench, person, snapshot, with};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_ems_change_that_is_not_pushed_wins_and_what_lost_is_kept() {
@@ -103,8 +103,9 @@ async fn with_merge_of_fields_only_what_both_changed_loses() {
 async fn a_conflict_is_taken_over_or_dismissed_and_a_newer_one_supersedes_it() {
     let bench = Bench::new().await;
     let id = bench.synced("Thandi", "17").await;
+    let then = bench.wire(id).await.body;
     for city in ["Umlazi", "Pinetown"] {
-        let there = bench.changed(id, json!({"city": city})).await;
+        let there = with(then.clone(), json!({"city": city}));
         bench.exec("update ems.person set last_name = last_name || 'x'").await;
         bench.comes_back("17", there).await;
     }

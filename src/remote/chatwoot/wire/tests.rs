@@ -154,10 +154,32 @@ fn of_what_a_contact_holds_bounded_texts_are_taken_in_and_the_hash_is_that_of_th
     let taken = taken_in(&held);
     assert_eq!(
         taken.body,
-        json!({"name": "Thandi  Nkosi", "email": null, "phone_number": null, "identifier": null,
-               "country": "x".repeat(1_000), "country_code": null})
+        json!({"name": "Thandi  Nkosi", "email": null, "phone_number": null, "identifier": null, "ems_person_id": false,
+               "city": false, "country": "x".repeat(1_000), "country_code": null})
     );
     assert_eq!(taken.hash, held.hash);
+}
+
+#[test]
+fn where_the_pages_write_a_countrys_name_the_code_stands_for_both() {
+    let country = |country: Value, code: Value| {
+        let held = contact(
+            &json!({"name": "A", "additional_attributes": {"country": country, "country_code": code}}),
+        );
+        let body = taken_in(&held.unwrap()).body;
+        (body["country"].clone(), body["country_code"].clone())
+    };
+    let table = [
+        (json!("Namibia"), json!("NA"), (json!("NA"), json!("NA"))),
+        (json!(null), json!("NA"), (json!("NA"), json!("NA"))),
+        (json!("KE"), json!("NA"), (json!("KE"), json!("NA"))),
+        (json!("Namibia"), json!("Namibia"), (json!("Namibia"), json!("Namibia"))),
+        (json!("KE"), json!(null), (json!("KE"), json!(null))),
+        (json!(null), json!(null), (json!(null), json!(null))),
+    ];
+    for (name, code, both) in table {
+        assert_eq!(country(name.clone(), code.clone()), both, "{name} {code}");
+    }
 }
 
 #[test]
@@ -241,9 +263,12 @@ proptest! {
         if let Some(held) = from_contact(contact.as_object().unwrap()) {
             let taken = taken_in(&held);
             prop_assert_eq!(taken.hash, held.hash);
-            for text in taken.body.as_object().unwrap().values().filter(|value| !value.is_null()) {
-                let text = text.as_str().expect("a text, or nothing");
-                prop_assert!(!text.contains(char::is_control), "{:?}", text);
+            prop_assert_eq!(taken.body.as_object().unwrap().len(), FIELDS.len());
+            for value in taken.body.as_object().unwrap().values() {
+                match value {
+                    Value::String(text) => prop_assert!(!text.contains(char::is_control), "{:?}", text),
+                    value => prop_assert!(value.is_null() || *value == json!(false), "{}", value),
+                }
             }
         }
     }

@@ -1,0 +1,194 @@
+//! Remote records that nobody knows, or that were those of entities that the EMS has deleted: whose they are, and what becomes of
+//! them.
+
+use serde_json::{Map, Value, json};
+
+use super::Applier;
+use super::deciding::{Content, Verdict, not_ours, pushing};
+use super::taking::{self, Showing, Taking, later, rejected, waits, waits_for_parent};
+use crate::entity::EntityRef;
+use crate::inbound::decision::{
+    self, Candidate, Decision, Ems, Found, Input, Mapping, Pushing, Reason, Unknown,
+};
+use crate::inbound::merge;
+use crate::limits;
+use crate::remote::Remote;
+use crate::store::StoreError;
+use crate::store::inbound::{Inbound, InboundRecord, InboxRow, Standing, Taken};
+
+impl<R: Remote> Applier<R> {
+    /// The record was that of an entity that the EMS has deleted.
+    pub(super) async fn forgotten(
+        &self,
+        inbound: &Inbound<'_>,
+        row: &InboxRow,
+        id: i64,
+    ) -> Result<Option<Verdict>, StoreError> {
+        let entity = EntityRef::new(row.entity_type, id);
+        let record = inbound.record(entity, row.requested_on).await?;
+        let input = Input {
+            mapping: Mapping::Forgotten(record.as_ref().map_or(Pushing::Quiet, pushing)),
+            snapshot: match &row.shape {
+                Standing::Stands { hash, .. } => {
+                    decision::Snapshot::Stands { hash: *hash, modified_on: row.modified_on }
+                }
+                Standing::Removed { .. } => decision::Snapshot::Removed { has_successor: false },
+                Standing::Gone => decision::Snapshot::Gone,
+            },
+            ems: Ems::Nothing,
+            precision: self.remote.clock_precision(),
+        };
+        Ok(match (decision::decide(&input), &row.shape) {
+            (Decision::Reread, _) => None,
+            (Decision::Later, _) => {
+                Some(Verdict { decision: "later", name: "pushed_now", outcome: later(entity) })
+            }
+            (Decision::Conflict(reason), Standing::Stands { body, extra, hash }) => {
+                let content = Content { body, extra, hash: *hash };
+                let outcome =
+                    taking::of_nobody(self.remote.target(), row, content, reason, Some(id));
+                Some(Verdict { decision: "conflict", name: reason.name(), outcome })
+            }
+            _ => Some(not_ours("deleted")),
+        })
+    }
+
+    /// A record that nobody knows: it is found out whose it is, and it becomes theirs, or something new.
+    pub(super) async fn unknown(
+        &self,
+        inbound: &Inbound<'_>,
+        row: &InboxRow,
+        content: Content<'_>,
+    ) -> Result<Verdict, StoreError> {
+        let verdict = |name, outcome| Verdict { decision: "match", name, outcome };
+        if row.lacks_parent {
+            return Ok(verdict("waiting_for_parent", waits_for_parent(None)));
+        }
+        let target = self.remote.target();
+        let mut fields = taking::all_fields(row, content);
+        let whose = self.whose(inbound, row, &mut fields).await?;
+        let entity = match whose {
+            Whose::Several(candidates) => {
+                let outcome = taking::ambiguous(target, row, content, candidates);
+                return Ok(verdict("ambiguous", outcome));
+            }
+            Whose::Nobody => {
+                return self.create(inbound, row, content, fields).await;
+            }
+            Whose::Of(entity) => entity,
+        };
+        let (record, showing) = self.locked(inbound, row, entity).await?;
+        let candidate = candidate(row, record.as_ref(), &showing);
+        let found = decision::unknown(Found::One(candidate));
+        let taking = match found {
+            Unknown::Later => return Ok(verdict("pushed_now", later(entity))),
+            Unknown::Wait => {
+                let reason = Some("waiting_for_removal");
+                return Ok(verdict("waiting_for_removal", waits(Some(entity), reason)));
+            }
+            Unknown::Tombstone => {
+                let reason = Reason::Tombstone;
+                let outcome = taking::of_nobody(target, row, content, reason, Some(entity.id));
+                return Ok(verdict(reason.name(), outcome));
+            }
+            Unknown::Ambiguous => {
+                let outcome = taking::ambiguous(target, row, content, vec![entity]);
+                return Ok(verdict("ambiguous", outcome));
+            }
+            Unknown::Adopt => Taking {
+                reason: Reason::Unpushed,
+                takes_all: false,
+                is_new: true,
+                ..Taking::of(merge::fill(showing.body().unwrap_or(&Value::Null), content.body))
+            },
+            Unknown::AdoptWhole | Unknown::Create => {
+                Taking { is_new: true, ..Taking::whole(content) }
+            }
+        };
+        let outcome =
+            self.take(inbound, row, entity, content, record.as_ref(), &showing, taking).await?;
+        Ok(verdict("adopted", outcome))
+    }
+
+    async fn create(
+        &self,
+        inbound: &Inbound<'_>,
+        row: &InboxRow,
+        content: Content<'_>,
+        fields: Map<String, Value>,
+    ) -> Result<Verdict, StoreError> {
+        let target = self.remote.target();
+        let verdict = |name, outcome| Verdict { decision: "match", name, outcome };
+        let taken = inbound.apply(row.entity_type, None, &Value::Object(fields), None).await?;
+        let id = match taken {
+            Taken::As(id) => id,
+            Taken::Nothing => return Ok(not_ours("done")),
+            Taken::Refused(why) => {
+                let mut outcome = taking::of_nobody(target, row, content, Reason::Refused, None);
+                outcome.row = rejected(why);
+                return Ok(verdict(Reason::Refused.name(), outcome));
+            }
+        };
+        let entity = EntityRef::new(row.entity_type, id);
+        let showing = self.show(inbound, entity).await?;
+        let taking = Taking { is_new: true, ..Taking::whole(content) };
+        let outcome = taking::taken(target, row, entity, content, None, &showing, taking);
+        Ok(verdict("created", outcome))
+    }
+
+    /// Whose it may be: as it says itself, as a person said, or as the EMS's rules find.
+    async fn whose(
+        &self,
+        inbound: &Inbound<'_>,
+        row: &InboxRow,
+        fields: &mut Map<String, Value>,
+    ) -> Result<Whose, StoreError> {
+        if let Some(id) = row.carried {
+            return Ok(Whose::Of(EntityRef::new(row.entity_type, id)));
+        }
+        let of = Value::Object(fields.clone());
+        let found = inbound.matches(row.entity_type, &of, limits::INBOUND_CANDIDATES_MAX).await?;
+        let (itself, others): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|entity| entity.entity_type == row.entity_type);
+        match itself.as_slice() {
+            [] => {}
+            [entity] => return Ok(Whose::Of(*entity)),
+            _ => return Ok(Whose::Several(itself)),
+        }
+        for other in &others {
+            if row.chosen.contains_key(other.entity_type.name()) {
+                continue;
+            }
+            let same: Vec<EntityRef> = others
+                .iter()
+                .filter(|entity| entity.entity_type == other.entity_type)
+                .copied()
+                .collect();
+            if same.len() > 1 {
+                return Ok(Whose::Several(same));
+            }
+            fields.insert(other.entity_type.name().to_owned(), json!(other.id));
+        }
+        Ok(Whose::Nobody)
+    }
+}
+
+/// Whose a record is.
+enum Whose {
+    Nobody,
+    Of(EntityRef),
+    Several(Vec<EntityRef>),
+}
+
+fn candidate(row: &InboxRow, record: Option<&InboundRecord>, showing: &Showing) -> Candidate {
+    let is_hidden = showing.is_covered && showing.projection.is_none();
+    Candidate {
+        pushed_now: record.is_some_and(|record| record.pushed_now),
+        has_another: record.is_some_and(|record| record.remote_id.is_some()),
+        waited_long: row.age >= limits::SECOND_RECORD_WAITS.as_secs_f64(),
+        // It carries the id of something that the EMS does not have, or has deleted.
+        tombstone: is_hidden && record.map_or(row.carried.is_some(), |record| record.tombstoned),
+        chosen: !row.chosen.is_empty(),
+        shown: showing.wire.is_some(),
+    }
+}
