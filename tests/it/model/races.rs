@@ -330,7 +330,7 @@ async fn a_loser_of_its_lease_writes_nothing_but_a_read_back() {
     heir.finish(&held(&claims[..1])).await;
     // The first has been finished by the heir, the second is still pushed.
     let columns = "
-        select jsonb_agg(to_jsonb(r) - array['read_back_on', 'read_back_step', 'in_doubt', 'doubts'] order by entity_id)
+        select jsonb_agg(to_jsonb(r) - array['read_back_on', 'read_back_step', 'in_doubt', 'doubts', 'sent_on'] order by entity_id)
         from sync.record r";
     let before: serde_json::Value = bench.ems.query_one(columns, &[]).await.unwrap().get(0);
     let late: Vec<_> = believed
@@ -341,7 +341,7 @@ async fn a_loser_of_its_lease_writes_nothing_but_a_read_back() {
     assert_eq!(report.fenced.iter().copied().collect::<BTreeSet<_>>(), set(&believed));
     let after: serde_json::Value = bench.ems.query_one(columns, &[]).await.unwrap().get(0);
     assert_eq!(before, after);
-    let looked_at = "select count(*) from sync.record where in_doubt and read_back_on is not null and read_back_step = 0";
+    let looked_at = "select count(*) from sync.record where in_doubt and read_back_on is not null and read_back_step = 0 and sent_on is not null";
     assert_eq!(bench.count(looked_at).await, 2);
     // The heir's success does not prove that the zombie's request has not landed after it.
     heir.finish(&held(&claims[1..])).await;
