@@ -60,10 +60,16 @@ begin
     select coalesce(array_agg(distinct k.key) filter (where k.key is not null), '{}')
     into v_keys
     from jsonb_to_recordset(p_rows) as x
-         (entity_type text, entity_id bigint, remote_id text, remote_changed boolean, confirmed boolean, match_key text)
+         (entity_type text, entity_id bigint, remote_id text, remote_changed boolean, confirmed boolean, match_key text,
+          in_doubt boolean)
     join sync.record r on r.target = p_target and r.entity_type = x.entity_type and r.entity_id = x.entity_id
-    cross join lateral (values (r.match_key), (case when x.confirmed then decode(x.match_key, 'hex') else r.wanted_key end)) as k (key)
-    where x.remote_changed or x.confirmed and r.match_key is distinct from decode(x.match_key, 'hex');
+    cross join lateral (
+        select v.key
+        from (values (r.match_key), (case when x.confirmed then decode(x.match_key, 'hex') else r.wanted_key end)) as v (key)
+        where x.remote_changed or x.confirmed and r.match_key is distinct from decode(x.match_key, 'hex')
+        union all
+        select unnest(r.may_hold) where not x.in_doubt
+    ) as k;
 
     -- 0. Ours, what we wait for, who waits for us, and the children of those whose remote id changes.
     perform 1
@@ -124,6 +130,7 @@ begin
             remote_id          = case when o.state = 'skipped' and not o.remote_changed then r.remote_id else o.remote_id end,
             match_key          = case when o.remote_id is null then null
                                       when o.confirmed then decode(o.match_key, 'hex') else r.match_key end,
+            may_hold           = case when o.in_doubt or coalesce(r.doubts > o.doubts, false) then r.may_hold else '{}' end,
             done_gen           = case when o.settled then o.gen else r.done_gen end,
             owed_on            = case when not o.settled then r.owed_on
                                       when r.owed_gen > o.gen then r.last_owed_on end,

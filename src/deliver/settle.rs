@@ -329,7 +329,7 @@ fn after_failure(claim: &Claim, seen: &Seen, failure: &Failure, times: Times) ->
         Some(found) => Finish {
             remote_changed: claim.remote_id.as_ref() != Some(found),
             remote_id: Some(found.clone()),
-            intent_on: None,
+            intent_on: if failure.more { open_intent(claim, failure.class, times) } else { None },
             in_doubt: true,
             // It may still stand there under the parents that it had.
             parents: None,
@@ -449,16 +449,12 @@ pub fn intent_is_settled(intent_on: Option<Timestamp>, times: Times) -> bool {
 }
 
 /// The claim as it is to be judged when its last holder fell silent: a create that it sent late, with the lease almost
-/// over, settles from then on.
+/// over, settles from then on. Where a remote id is known, too: an entity may have several records.
 #[must_use]
 pub fn taken_over(claim: Claim, times: Times) -> Claim {
     let sent_until =
         claim.lost_until.and_then(|until| until.checked_sub(times.request_timeout).ok());
-    let intent_on = match claim.remote_id {
-        None => claim.intent_on.max(sent_until),
-        Some(_) => claim.intent_on,
-    };
-    Claim { intent_on, ..claim }
+    Claim { intent_on: claim.intent_on.max(sent_until), ..claim }
 }
 
 /// The intent that a create leaves which was answered, but not with a success.
@@ -466,6 +462,25 @@ fn answered_intent(claim: &Claim, times: Times) -> Option<Timestamp> {
     match claim.remote_id {
         Some(_) => claim.intent_on,
         None => Some(claim.intent_on.unwrap_or_else(|| settled_long_ago(times))),
+    }
+}
+
+/// The intent that stays with an id that was found, where the entity may have another record besides.
+fn open_intent(claim: &Claim, class: FailureClass, times: Times) -> Option<Timestamp> {
+    match class {
+        // It may still land.
+        FailureClass::Ambiguous => Some(times.now),
+        FailureClass::Transient
+        | FailureClass::Throttled
+        | FailureClass::Postponed
+        | FailureClass::Authentication
+        | FailureClass::Configuration
+        | FailureClass::Rejected
+        | FailureClass::StaleMapping
+        | FailureClass::MissingParent
+        | FailureClass::OurFault => {
+            Some(claim.intent_on.unwrap_or_else(|| settled_long_ago(times)))
+        }
     }
 }
 

@@ -240,7 +240,7 @@ pub(super) fn in_time() -> SendBefore {
 }
 
 pub(super) fn push(entity: EntityRef, action: Action) -> Push {
-    Push { entity, action, by_itself: false, send_before: in_time() }
+    Push { entity, action, besides: Look::IfRefused, by_itself: false, send_before: in_time() }
 }
 
 pub(super) fn delete(id: i64, remote_id: i64) -> Push {
