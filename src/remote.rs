@@ -313,6 +313,9 @@ pub enum PushResult {
         written: bool,
         /// Entities that exist at the remote only within this one ([`Standing::Carried`]), with their ids there.
         carried: Vec<(EntityRef, String)>,
+        /// The remote id of a record that has something which this one should hold and can't have besides: it is left out, and
+        /// tried again when that record has changed.
+        left_to: Option<String>,
     },
     /// The remote has no such record (any more).
     Gone,

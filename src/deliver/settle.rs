@@ -135,7 +135,7 @@ pub fn after_push(
     policy: RetryPolicy,
 ) -> Settled {
     match result {
-        PushResult::Held { remote_id, remote_hash, written, carried } => {
+        PushResult::Held { remote_id, remote_hash, written, carried, left_to } => {
             let finish = Finish {
                 settled: true,
                 sent: true,
@@ -146,6 +146,8 @@ pub fn after_push(
                 remote_id: Some(remote_id),
                 data_hash: seen.hash,
                 remote_hash: Some(remote_hash),
+                looked_on: left_to.is_some().then_some(times.decided),
+                left_to,
                 ..clean(claim, seen)
             };
             let outcome = if written { "pushed" } else { "adopted" };
@@ -548,6 +550,8 @@ fn base(claim: &Claim, seen: &Seen) -> Finish {
         remote_changed: false,
         data_hash: None,
         remote_hash: None,
+        left_to: None,
+        looked_on: None,
         rejected_hash: None,
         modified_on: seen.modified_on,
         match_key: seen.match_key,
@@ -668,6 +672,7 @@ mod tests {
             remote_hash: seen().hash.unwrap(),
             written: true,
             carried: Vec::new(),
+            left_to: None,
         };
         assert!(!push(&doubtful, held).finish.in_doubt);
         assert!(push(&doubtful, PushResult::NotSent).finish.in_doubt);
@@ -758,6 +763,7 @@ mod tests {
             remote_hash: seen().hash.unwrap(),
             written: true,
             carried: Vec::new(),
+            left_to: None,
         };
         assert_eq!(push(&moving, held).finish.parents, Some(seen().parents));
         // Who is not at the remote yet holds nobody up there.
@@ -861,6 +867,7 @@ mod tests {
             remote_hash: seen().hash.unwrap(),
             written: true,
             carried: Vec::new(),
+            left_to: None,
         };
         assert!(push(&heir, held).finish.read_back_millis.is_some());
     }
@@ -891,6 +898,21 @@ mod tests {
         assert!(finish.data_hash.is_none() && !finish.settled);
         // Found by the simulation: the old parent's delete was sent, and refused for as long as the child stood there.
         assert_eq!(finish.parents, None);
+    }
+
+    /// An entity with several records: one is known, the answer to another one's create was lost.
+    #[test]
+    fn what_was_lost_besides_what_was_found_stays_an_intent() {
+        let lost = |class| Failure { more: true, ..Failure::new(class, "test").with_found("a") };
+        let intent =
+            |claim: &Claim, class| push(claim, PushResult::Failed(lost(class))).finish.intent_on;
+        assert_eq!(intent(&claim(), FailureClass::Ambiguous), Some(now()), "it may still land");
+        let known = Claim { remote_id: Some("a".into()), ..claim() };
+        assert_eq!(intent(&known, FailureClass::Ambiguous), Some(now()));
+        let answered = intent(&claim(), FailureClass::Transient);
+        assert!(answered.is_some() && intent_is_settled(answered, times()));
+        let before = Claim { intent_on: Some(now()), ..known };
+        assert_eq!(intent(&before, FailureClass::Rejected), Some(now()), "it is not forgotten");
     }
 
     /// An entity with several records: one list holds the new content, another one has refused it.

@@ -112,6 +112,7 @@ impl Person<'_> {
             remote_hash: wire::wire_of(there).hash,
             written: self.calls.has_written(),
             carried: Vec::new(),
+            left_to: None,
         }
     }
 

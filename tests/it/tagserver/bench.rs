@@ -171,7 +171,13 @@ pub(crate) fn in_time() -> SendBefore {
 }
 
 pub(crate) fn push(id: i64, action: Action) -> Push {
-    Push { entity: organisation(id), action, besides: Look::IfRefused, by_itself: false, send_before: in_time() }
+    Push {
+        entity: organisation(id),
+        action,
+        besides: Look::IfRefused,
+        by_itself: false,
+        send_before: in_time(),
+    }
 }
 
 pub(crate) fn delete(id: i64, remote_id: i64) -> Push {

@@ -19,6 +19,7 @@ async fn a_create_is_one_request_and_names_the_record_that_it_made() {
         remote_hash,
         written: true,
         carried: Vec::new(),
+        left_to: None,
     };
     assert_eq!(result, expected);
     assert_eq!(bench.operations(), [Operation::Create], "no look-up before a first create");
@@ -76,7 +77,13 @@ async fn all_eight_resources_come_back_with_the_hash_that_was_sent() {
                 None => Action::Create { wire: wire.clone(), look: Look::IfRefused },
                 Some(id) => Action::Update { remote_id: id.clone(), wire: wire.clone() },
             };
-            let push = Push { entity, action, besides: Look::IfRefused, by_itself: false, send_before: in_time() };
+            let push = Push {
+                entity,
+                action,
+                besides: Look::IfRefused,
+                by_itself: false,
+                send_before: in_time(),
+            };
             let result = bench.one(push).await;
             let PushResult::Held { remote_id, remote_hash, .. } = result else {
                 panic!("{round} {entity_type}: {result:?}")
@@ -204,7 +211,13 @@ async fn a_relation_that_the_server_does_not_have_is_a_missing_parent() {
             let fields = json!({"number": "T1", "person_id": 1});
             let wire = bench.wire_of(entity(id), fields, &parents);
             let action = Action::Create { wire, look: Look::IfRefused };
-            Push { entity: entity(id), action, besides: Look::IfRefused, by_itself: false, send_before: in_time() }
+            Push {
+                entity: entity(id),
+                action,
+                besides: Look::IfRefused,
+                by_itself: false,
+                send_before: in_time(),
+            }
         };
         assert_eq!(word(&bench.one(push(1)).await), "missing_parent", "{how:?}");
         for (_, result) in bench.many(vec![push(1), push(2)]).await {
