@@ -306,10 +306,12 @@ pub const VERIFY_REPAIR_ROWS: i64 = 1_000;
 pub const CHANGED_THERE_LOOKS_AGAIN_AFTER: Duration = Duration::from_secs(4);
 /// Rows of the inbox that one batch decides at once, each in a transaction of its own: some of the pool's connections are left.
 pub const INBOUND_AT_ONCE: usize = 4;
-/// A row of the inbox that fails for a reason of its own is left to a person after this many attempts.
+/// A row of the inbox whose values the EMS can't take is left to a person after this many attempts.
 pub const INBOUND_ATTEMPTS_MAX: i32 = 8;
 /// A row whose record is being pushed is looked at again after this, should the push's end not make it due.
 pub const INBOUND_LATER_AFTER: Duration = Duration::from_secs(10);
+/// A row that waits for its parent, or that can't be decided, is looked at ever later, but at least this often.
+pub const INBOUND_WAITS_MAX: Duration = Duration::from_secs(60 * 60);
 /// How often a row is read anew, since a push has ended meanwhile, before it is put aside for a while.
 pub const INBOUND_REREADS_MAX: u32 = 3;
 /// Candidates that are looked for, and kept for a person, of a remote record that nobody knows.

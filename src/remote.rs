@@ -436,6 +436,12 @@ pub trait Remote: Send + Sync + 'static {
         Standing::Pushed
     }
 
+    /// The field of a record's content that names this parent of it; `None` where none does. What is changed in a record is taken
+    /// field by field, and the parent with its field.
+    fn parent_field(&self, _entity_type: EntityType, _parent: EntityType) -> Option<&'static str> {
+        None
+    }
+
     /// Whether records of this type are at most one per match key at the target ([`Wire::match_key`]).
     fn has_match_keys(&self, _entity_type: EntityType) -> bool {
         false

@@ -46,7 +46,7 @@ pub use conflicts::{Adopted, Conflict, ConflictFilter};
 pub use dead_letters::{DeadLetter, Filter, OddMessage, Replayed};
 pub use duty::{Duty, DutyLease};
 pub use guard::{DeleteVerdict, Guarded, Weighed};
-pub use inbox::InboxRef;
+pub use inbox::{InboxRef, PutOff, Stand};
 pub use keys::{MatchKey, MatchKeys};
 pub use listen::{Listener, Wake};
 pub use migrate::Migrated;
@@ -127,6 +127,15 @@ impl StoreError {
             SqlState::LOCK_NOT_AVAILABLE,
         ];
         matches!(self, Self::Database { code, .. } if codes.iter().any(|c| c.code() == code))
+    }
+
+    /// Whether values could not be taken: data exceptions (22), violated constraints (23), or a function that says so (P0001).
+    /// Anything else is no fault of what was to be written.
+    #[must_use]
+    pub fn is_of_values(&self) -> bool {
+        let of_values =
+            |code: &str| code.starts_with("22") || code.starts_with("23") || code == "P0001";
+        matches!(self, Self::Database { code, .. } if of_values(code))
     }
 
     /// Whether the server is away, starting, stopping or a standby, so that the same may succeed later without

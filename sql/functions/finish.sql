@@ -294,7 +294,17 @@ begin
     with waiters as (
         select i.inbox_id
         from sync.inbox i
-        where i.target = p_target and i.waits_for = any (v_finished) and i.state in ('pending', 'waiting')
+        where i.inbox_id = any (array(
+                select w.inbox_id from sync.inbox w where w.target = p_target and w.waits_for = any (v_finished)
+                union
+                -- What belongs to a record whose id has become known.
+                select w.inbox_id
+                from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint, remote_id text, remote_changed boolean)
+                join sync.inbox w on w.target = p_target and w.state = 'waiting'
+                                 and w.parents @> jsonb_build_array(jsonb_build_object(
+                                     'entity_type', x.entity_type, 'remote_id', x.remote_id))
+                where x.remote_changed and x.remote_id is not null and x.entity_type || ':' || x.entity_id = any (v_finished)))
+          and i.state in ('pending', 'waiting')
         order by i.inbox_id
         for update of i skip locked
     ), due as (

@@ -49,6 +49,7 @@ begin
         from known k
         join sync.record r on r.target = p_target and r.entity_type = k.entity_type and r.remote_id = k.remote_id
         where k.is_seen and k.shape = 'stands' and k.digest = r.data_hash and k.digest is distinct from r.remote_hash
+          and r.lease_owner is null
         order by r.entity_type, r.entity_id
         for update of r skip locked
     ), said as (
@@ -67,7 +68,17 @@ begin
         entity_id = excluded.entity_id, shape = excluded.shape, body = excluded.body, extra = excluded.extra,
         parents = excluded.parents, hash = excluded.hash, reason = excluded.reason, successor = excluded.successor,
         modified_on = excluded.modified_on, requested_on = excluded.requested_on, seen_gen = i.seen_gen + 1,
-        state = 'pending', state_reason = null, last_error = null, attempts = 0, due_on = clock_timestamp(), waits_for = null
+        -- Something new after a decision; else it has waited since it was first seen.
+        created_on = case when i.state in ('done', 'held', 'rejected') then clock_timestamp() else i.created_on end,
+        -- What says the same as before goes on waiting for what it waits for.
+        (state, state_reason, last_error, attempts, due_on, waits_for) = (
+            select case when s.same then i.state else 'pending' end, case when s.same then i.state_reason end,
+                   case when s.same then i.last_error end, case when s.same then i.attempts else 0 end,
+                   case when s.same then i.due_on else clock_timestamp() end, case when s.same then i.waits_for end
+            from (select i.state in ('pending', 'waiting')
+                         and (i.shape, i.parents) = (excluded.shape, excluded.parents)
+                         and (i.hash, i.extra, i.successor, i.entity_id)
+                             is not distinct from (excluded.hash, excluded.extra, excluded.successor, excluded.entity_id) as same) s)
     where i.requested_on <= excluded.requested_on
       -- What was decided with this content, or waits for a person with it, is not decided again.
       and not (i.state in ('done', 'held', 'rejected') and i.shape = excluded.shape and i.hash is not distinct from excluded.hash)
@@ -82,16 +93,19 @@ comment on function sync.take_in is 'Takes in what was read from a remote, as fa
 -- by SQLSTATE and the names of constraint and column, never by a message: a message may quote a value.
 -- ---------------------------------------------------------------------------------------------------------------------
 
--- Locks the EMS rows that an apply writes.
-create or replace function sync.inbound_lock(p_target text, p_entity_type text, p_id bigint) returns void
+-- Locks the EMS rows that an apply writes. Whether the EMS has the entity.
+create or replace function sync.inbound_lock(p_target text, p_entity_type text, p_id bigint) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $body$
+declare
+    v_is_there boolean;
 begin
-    execute format('select sync.%I($1)', p_target || '_lock_' || p_entity_type) using p_id;
+    execute format('select sync.%I($1)', p_target || '_lock_' || p_entity_type) into v_is_there using p_id;
+    return coalesce(v_is_there, false);
 end
 $body$;
-comment on function sync.inbound_lock is 'Locks the EMS rows that taking in a change of this entity writes.';
+comment on function sync.inbound_lock is 'Locks the EMS rows that taking in a change of this entity writes, and tells whether there are any.';
 
 -- Whose a remote record may be that nobody knows: at most p_limit candidates.
 create or replace function sync.inbound_match(p_target text, p_entity_type text, p_fields jsonb, p_limit bigint)
@@ -138,6 +152,97 @@ end
 $body$;
 comment on function sync.inbound_apply is 'Has the EMS take what people changed at a remote.';
 
+-- Keeps a conflict (p_conflict: see took_in). Open ones of the same record or entity are superseded. What lost in those and is not
+-- named by this one loses still, unless the EMS has that value by now: it is carried over, so that no loss is hidden.
+create or replace function sync.keep_conflict(
+    p_target text, p_entity_type text, p_entity_id bigint, p_remote_id text, p_conflict jsonb
+) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $body$
+declare
+    v_named  jsonb := coalesce(nullif(p_conflict -> 'fields', 'null'), '[]');
+    v_ems    jsonb := nullif(p_conflict -> 'ems', 'null');
+    v_older  jsonb;
+begin
+    with superseded as (
+        update sync.conflict c set closed_on = clock_timestamp(), closed_by = 'ems-sync', outcome = 'superseded'
+        where c.target = p_target and c.entity_type = p_entity_type and c.closed_on is null
+          and (c.remote_id = p_remote_id or c.entity_id = p_entity_id)
+        returning c.conflict_id, c.entity_id, c.fields
+    ), older as (
+        select distinct on (e.field ->> 'field') e.field ->> 'field' as name, e.field
+        from superseded s cross join lateral jsonb_array_elements(s.fields) as e (field)
+        where s.entity_id = p_entity_id
+          and not exists (select from jsonb_array_elements(v_named) as n (field) where n.field ->> 'field' = e.field ->> 'field')
+          and (v_ems is null
+               or coalesce(v_ems -> (e.field ->> 'field'), 'null') is distinct from coalesce(e.field -> 'remote_value', 'null'))
+        order by e.field ->> 'field', s.conflict_id desc
+    )
+    select jsonb_agg(case when v_ems is null then o.field
+                          else o.field || jsonb_build_object('ems_value', coalesce(v_ems -> o.name, 'null')) end order by o.name)
+    into v_older
+    from older o;
+
+    insert into sync.conflict
+        (target, entity_type, entity_id, remote_id, reason, fields, candidates, candidate_type, remote_hash,
+         ems_modified_on, remote_modified_on)
+    select p_target, p_entity_type, p_entity_id, p_remote_id, p_conflict ->> 'reason', v_named || coalesce(v_older, '[]'),
+           array(select jsonb_array_elements_text(coalesce(nullif(p_conflict -> 'candidates', 'null'), '[]'))::bigint),
+           p_conflict ->> 'candidate_type', decode(p_conflict ->> 'remote_hash', 'hex'),
+           (p_conflict ->> 'ems_modified_on')::timestamptz, (p_conflict ->> 'remote_modified_on')::timestamptz;
+end
+$body$;
+comment on function sync.keep_conflict is 'Keeps what lost, with what lost before and still differs.';
+
+-- Rows that could not be decided are looked at again after a while that grows with their age, between p_least and p_most. p_error:
+-- why, without anything personal. p_is_attempt: it is the row's own fault; after p_attempts of these it is left to a person, as a
+-- conflict `refused` with all that the remote held.
+create or replace function sync.put_off(
+    p_target text, p_rows bigint[], p_error text, p_is_attempt boolean, p_attempts integer, p_least interval, p_most interval
+) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $body$
+declare
+    v_row sync.inbox;
+begin
+    for v_row in
+        with rows as (
+            select i.inbox_id from sync.inbox i
+            where i.target = p_target and i.inbox_id = any (p_rows) and i.state in ('pending', 'waiting')
+            order by i.inbox_id
+            for update of i
+        )
+        update sync.inbox i set
+            attempts     = i.attempts + p_is_attempt::int,
+            state        = case when p_is_attempt and i.attempts + 1 >= p_attempts then 'rejected' else i.state end,
+            state_reason = 'failed',
+            last_error   = p_error,
+            decided_on   = case when p_is_attempt and i.attempts + 1 >= p_attempts then clock_timestamp() end,
+            due_on       = clock_timestamp() + least(p_most, greatest(p_least, clock_timestamp() - i.created_on))
+        from rows r
+        where i.inbox_id = r.inbox_id
+        returning i.*
+    loop
+        if v_row.state = 'rejected' then
+            perform sync.keep_conflict(
+                p_target, v_row.entity_type,
+                (select r.entity_id from sync.record r
+                 where r.target = p_target and r.entity_type = v_row.entity_type and r.remote_id = v_row.remote_id
+                 order by r.tombstoned_on nulls first, r.entity_id limit 1),
+                v_row.remote_id,
+                jsonb_build_object(
+                    'reason', 'refused', 'remote_hash', encode(v_row.hash, 'hex'), 'remote_modified_on', v_row.modified_on,
+                    'fields', coalesce((
+                        select jsonb_agg(jsonb_build_object('field', f.key, 'ems_value', null, 'remote_value', f.value) order by f.key)
+                        from jsonb_each(v_row.body) f where f.key <> 'ems' and f.value <> 'null'), '[]')));
+        end if;
+    end loop;
+end
+$body$;
+comment on function sync.put_off is 'Looks at rows of the inbox again later, or leaves them to a person.';
+
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Writes down what was decided about a row of the inbox, last of all in its transaction, which holds the row's lock, the EMS
 -- rows' and the record's.
@@ -154,8 +259,8 @@ comment on function sync.inbound_apply is 'Has the EMS take what people changed 
 --                         {data_hash, modified_on, parents, holds, consents, match_key}
 --              taken_on   the version that the EMS has after it took something
 --   agreed     digests of both sides ({ems, remote}); ems null leaves it
---   conflict   what lost: {reason, fields, candidates, candidate_type, remote_hash, ems_modified_on, remote_modified_on}.
---              One that is open for the same record is superseded.
+--   conflict   what lost: {reason, fields, candidates, candidate_type, remote_hash, ems_modified_on, remote_modified_on, ems}; ems: what
+--              the EMS shows now, or null. One that is open for the same record is superseded (sync.keep_conflict).
 --   reassert   the EMS is pushed again, whatever any hash says
 --
 -- Returns ('owed', type, id): to be told to the outbound side; ('inbox', type, number): rows that are due now.
@@ -177,8 +282,10 @@ declare
     v_remote_id  text;
     v_key        text;
     v_former     text;
+    v_asked_on   timestamptz;
 begin
-    select i.entity_type, i.remote_id into strict v_type, v_remote_id from sync.inbox i where i.inbox_id = p_inbox_id;
+    select i.entity_type, i.remote_id, i.requested_on into strict v_type, v_remote_id, v_asked_on
+    from sync.inbox i where i.inbox_id = p_inbox_id;
     v_key := v_type || ':' || v_id;
 
     if v_record is not null then
@@ -187,7 +294,7 @@ begin
 
         insert into sync.record as r
             (target, entity_type, entity_id, remote_id, remote_hash, remote_synced_on, data_hash, entity_modified_on,
-             seen_modified_on, taken_modified_on, parents, holds, consents, match_key, wanted_key, state, due_on)
+             seen_modified_on, taken_modified_on, parents, holds, consents, match_key, wanted_key, sent_on, state, due_on)
         select p_target, v_type, v_id, v_record ->> 'remote_id', decode(v_record ->> 'remote_hash', 'hex'),
                (v_record ->> 'synced_on')::timestamptz, decode(v_projection ->> 'data_hash', 'hex'),
                (v_projection ->> 'modified_on')::timestamptz, (v_projection ->> 'modified_on')::timestamptz,
@@ -195,7 +302,8 @@ begin
                array(select jsonb_array_elements_text(coalesce(v_projection -> 'parents', '[]'))),
                array(select jsonb_array_elements_text(coalesce(v_projection -> 'holds', '[]'))),
                array(select jsonb_array_elements_text(coalesce(v_projection -> 'consents', '[]'))),
-               decode(v_projection ->> 'match_key', 'hex'), decode(v_projection ->> 'match_key', 'hex'), 'synced', 'infinity'
+               decode(v_projection ->> 'match_key', 'hex'), decode(v_projection ->> 'match_key', 'hex'), v_asked_on, 'synced',
+               'infinity'
         on conflict (target, entity_type, entity_id) do update set
             remote_id          = excluded.remote_id,
             former_remote_id   = case when r.remote_id is distinct from excluded.remote_id then coalesce(r.remote_id, r.former_remote_id)
@@ -218,6 +326,8 @@ begin
             -- An id is known now, or there is none: no create is under way that we would have to look for.
             intent_on          = null,
             in_doubt           = r.in_doubt and v_ending is null,
+            -- A snapshot that was asked for before this one says less.
+            sent_on            = greatest(r.sent_on, excluded.sent_on),
             sent_hashes        = case when v_ending is not null then '{}' else r.sent_hashes end,
             -- What was deleted there by people is no delete of ours any more.
             done_gen           = case when v_ending = 'removed' then r.owed_gen else r.done_gen end,
@@ -258,17 +368,7 @@ begin
     end if;
 
     if v_conflict is not null then
-        update sync.conflict c set closed_on = clock_timestamp(), closed_by = 'ems-sync', outcome = 'superseded'
-        where c.target = p_target and c.entity_type = v_type and c.closed_on is null
-          and (c.remote_id = v_remote_id or c.entity_id = v_id);
-
-        insert into sync.conflict
-            (target, entity_type, entity_id, remote_id, reason, fields, candidates, candidate_type, remote_hash,
-             ems_modified_on, remote_modified_on)
-        select p_target, v_type, v_id, v_remote_id, v_conflict ->> 'reason', v_conflict -> 'fields',
-               array(select jsonb_array_elements_text(v_conflict -> 'candidates')::bigint), v_conflict ->> 'candidate_type',
-               decode(v_conflict ->> 'remote_hash', 'hex'), (v_conflict ->> 'ems_modified_on')::timestamptz,
-               (v_conflict ->> 'remote_modified_on')::timestamptz;
+        perform sync.keep_conflict(p_target, v_type, v_id, v_remote_id, v_conflict);
     end if;
 
     if v_row ->> 'state' = 'deleted' then
@@ -298,10 +398,11 @@ begin
             from sync.owe(p_target, v_type, array[v_id], array[clock_timestamp()], array[null::text], 'inbound', 'live', true) as o (id);
     end if;
 
-    -- A push found people's change and waits for this decision.
+    -- A push found people's change and waits for this decision. After a move it waits for that about the successor.
     return query
         update sync.record r set state = 'pending', state_reason = null, due_on = clock_timestamp()
-        where r.target = p_target and r.entity_type = v_type and r.entity_id = v_id
+        where v_row ->> 'state' not in ('pending', 'waiting') and v_row ->> 'reason' is distinct from 'moved'
+          and r.target = p_target and r.entity_type = v_type and r.entity_id = v_id
           and r.state = 'retrying' and r.state_reason = 'changed_there' and r.lease_owner is null
         returning 'owed', r.entity_type, r.entity_id;
 
@@ -312,6 +413,7 @@ begin
                 with waiters as (
                     select r.entity_type, r.entity_id
                     from sync.record r
+                    -- Locked with its own record before (sql/queries/inbox_record.sql).
                     where r.target = p_target and r.waiting_on = v_key and r.state_reason = 'waiting_for_parent'
                     order by r.entity_type, r.entity_id
                     for update of r

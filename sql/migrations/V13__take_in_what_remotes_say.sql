@@ -120,13 +120,14 @@ alter table sync.record
     add column taken_modified_on timestamptz;
 comment on column sync.record.former_remote_id is
     'The remote id that it had last: a snapshot that is older than a delete must not bring the entity back.';
-comment on column sync.record.sent_on is 'When a request of ours about it ended last, whatever came of it: a snapshot that is older is read anew.';
+comment on column sync.record.sent_on is
+    'When a request of ours about it ended last, whatever came of it, or what was taken in was asked for: a snapshot that is older is read anew.';
 comment on column sync.record.sent_hashes is
     'What was sent and is not confirmed: seen in a snapshot, it is our own write. Emptied when nothing of it can land any more.';
 comment on column sync.record.taken_modified_on is
     'The version that the EMS had after it took a change of this target: no change of its own.';
 create index record_former on sync.record (target, entity_type, former_remote_id)
-    where former_remote_id is not null and tombstoned_on is not null;
+    where former_remote_id is not null;
 
 -- What both sides agreed on goes with the record.
 alter table sync.agreed add foreign key (target, entity_type, entity_id) references sync.record on delete cascade;

@@ -3,7 +3,7 @@
 -- sync.take_consents (a blocked contact) these functions are all that writes to the EMS for Chatwoot; an EMS with other tables
 -- replaces them.
 --
--- p_fields: {field: text or null} of the contact or conversation. A field that is absent is left as it is, null clears. An attribute
+-- p_fields: {field: text or null} of the contact or conversation; `completes`: only what is missing is taken. A field that is absent is left as it is, null clears. An attribute
 -- of a contact that is no text is shown as false: nothing is taken from it.
 
 -- A text in the form in which two of them are compared: NFC, blanks folded, without blanks around it.
@@ -94,28 +94,38 @@ $body$;
 comment on function sync.chatwoot_takes_phone is 'Whether Chatwoot could hold this phone number.';
 
 -- Locks what an apply writes.
-create or replace function sync.chatwoot_lock_person(p_id bigint) returns void
-language sql
+create or replace function sync.chatwoot_lock_person(p_id bigint) returns boolean
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $body$
-    select p.id from ems.person p where p.id = p_id for update;
+begin
+    perform from ems.person p where p.id = p_id for update;
+    return found;
+end
 $body$;
-comment on function sync.chatwoot_lock_person is 'Locks the person for an apply.';
+comment on function sync.chatwoot_lock_person is 'Locks the person for an apply. Whether it is there.';
 
--- Whose a contact is that nobody knows: persons with exactly its e-mail address, of the same name. Never by the address alone, which
+-- Whose a contact is that nobody knows: the person whose id it carries (only we write that); else persons with exactly its e-mail
+-- address, of the same name. Never by the address alone, which
 -- families share, nor by the phone number. Which of several, people decide.
 create or replace function sync.chatwoot_match_person(p_fields jsonb) returns table (entity_type text, entity_id bigint)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $body$
+    with carried as (
+        select p.id from ems.person p where p.id = (p_fields ->> 'person')::bigint
+    )
+    select 'person', c.id from carried c
+    union all
     select 'person', p.id
     from ems.person p
-    where lower(p.email) = lower(btrim(p_fields ->> 'email'))
+    where not exists (select from carried)
+      and lower(p.email) = lower(btrim(p_fields ->> 'email'))
       and btrim(p_fields ->> 'email') <> ''
       and lower(sync.chatwoot_plain(p.first_name || ' ' || p.last_name)) = lower(sync.chatwoot_plain(p_fields ->> 'name'))
-    order by p.id;
+    order by 2;
 $body$;
-comment on function sync.chatwoot_match_person is 'Persons that a contact may be: same e-mail address and same name.';
+comment on function sync.chatwoot_match_person is 'Persons that a contact may be: the one whose id it carries, or same e-mail address and same name.';
 
 -- Writes what a contact says to its person; with p_id null makes one, if this EMS wants that.
 --
@@ -182,6 +192,14 @@ begin
         wanted.city := given_city;
     end if;
     wanted.country := sync.chatwoot_country(p_fields, held.country);
+    if (p_fields ->> 'completes')::boolean then
+        wanted.first_name := held.first_name;
+        wanted.last_name := held.last_name;
+        if btrim(held.email) <> '' then wanted.email := held.email; end if;
+        if btrim(held.phone) <> '' then wanted.phone := held.phone; end if;
+        if btrim(held.city) <> '' then wanted.city := held.city; end if;
+        if btrim(held.country) <> '' then wanted.country := held.country; end if;
+    end if;
 
     if wanted is distinct from held then
         update ems.person p
@@ -196,13 +214,16 @@ comment on function sync.chatwoot_apply_person is
     'Writes a contact''s name, e-mail address, phone number, city and country to its person. What is the same is not written.';
 
 -- Locks what an apply writes.
-create or replace function sync.chatwoot_lock_conversation(p_id bigint) returns void
-language sql
+create or replace function sync.chatwoot_lock_conversation(p_id bigint) returns boolean
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $body$
-    select c.id from ems.conversation c where c.id = p_id for update;
+begin
+    perform from ems.conversation c where c.id = p_id for update;
+    return found;
+end
 $body$;
-comment on function sync.chatwoot_lock_conversation is 'Locks the conversation for an apply.';
+comment on function sync.chatwoot_lock_conversation is 'Locks the conversation for an apply. Whether it is there.';
 
 -- The conversation itself, where the EMS has it and the sync does not know that.
 create or replace function sync.chatwoot_match_conversation(p_fields jsonb) returns table (entity_type text, entity_id bigint)

@@ -10,7 +10,8 @@
 --     it was made, and whether it is paid. Nothing else is asked for: no emergency contact, no medical answer, no question but EMS ID.
 --   a person is recognised by the EMS id that the registration carries, or by date of birth and both names; never by e-mail alone.
 --   nothing is deleted: who was taken out there is WITHDRAWN here.
---   a person who was here before is not overwritten when the registration is recognised, only completed.
+--   a person who was here before is not overwritten when the registration is recognised, only completed; nor is a participant
+--     (p_fields.completes), except that who was withdrawn is registered, for the race that the registration is for.
 --
 -- When does an empty field there empty the field here? RunSignup can't hold everything that the EMS has: a bib is a number, a state
 -- has two letters, phones and states of other countries may be refused, and an e-mail address is never changed by us. Then its
@@ -73,9 +74,9 @@ $$;
 
 -- --- Registrations ------------------------------------------------------------------------------
 -- Besides: race (the EMS race), person (the EMS person that it was recognised as, when a participant is created),
--- event_participant (the EMS id that it carries), registered_on, team, shirt_size, paid.
+-- event_participant (the EMS id that it carries), registered_on, team, shirt_size, paid, completes (only what is missing is taken).
 
-create or replace function sync.runsignup_lock_event_participant(p_id bigint) returns void
+create or replace function sync.runsignup_lock_event_participant(p_id bigint) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $body$
@@ -84,9 +85,11 @@ begin
     where p.id = (select ep.person_id from ems.event_participant ep where ep.id = p_id)
     for update;
     perform from ems.event_participant ep where ep.id = p_id for update;
+    return found;
 end
 $body$;
-comment on function sync.runsignup_lock_event_participant is 'Locks a person, then the participant: what an apply writes.';
+comment on function sync.runsignup_lock_event_participant is
+    'Locks a person, then the participant: what an apply writes. Whether the participant is there.';
 
 -- Who a registration is that nobody knows: the participant whose EMS id it carries, if the name or the date of birth bears it out; else
 -- those of the race's event that are the same person; else the persons themselves.
@@ -211,26 +214,34 @@ declare
     given_race  bigint := (p_fields ->> 'race')::bigint;
     given_event bigint := (select r.event_id from ems.race r where r.id = given_race);
     the_person  bigint := (p_fields ->> 'person')::bigint;
+    completes   boolean := coalesce((p_fields ->> 'completes')::boolean, false);
     made        bigint;
 begin
     if p_fields ? 'race' and given_event is null then
         raise exception 'The race of the registration is not there' using errcode = 'foreign_key_violation', column = 'race_id';
     end if;
     if p_id is not null then
-        perform sync.runsignup_apply_person(ep.person_id, p_fields, false) from ems.event_participant ep where ep.id = p_id;
+        perform sync.runsignup_apply_person(ep.person_id, p_fields, completes) from ems.event_participant ep where ep.id = p_id;
         update ems.event_participant ep set
             event_id = n.event_id, race_id = n.race_id, number = n.number, status = n.status, team = n.team,
             shirt_size = n.shirt_size, paid = n.paid
         from (
-            select o.id, coalesce(given_event, o.event_id) as event_id, coalesce(given_race, o.race_id) as race_id,
-                   sync.runsignup_taken(p_fields, 'bib_num', o.number, sync.runsignup_bib(o.number),
-                                        sync.runsignup_bib(o.number) ~ '^[0-9]{1,15}$') as number,
+            select o.id,
+                   case when k.keeps then o.event_id else coalesce(given_event, o.event_id) end as event_id,
+                   case when k.keeps then o.race_id else coalesce(given_race, o.race_id) end as race_id,
+                   case when completes and sync.runsignup_text(o.number) is not null then o.number
+                        else sync.runsignup_taken(p_fields, 'bib_num', o.number, sync.runsignup_bib(o.number),
+                                                  sync.runsignup_bib(o.number) ~ '^[0-9]{1,15}$') end as number,
                    -- Who was taken out and stands again there is registered again.
                    case when o.status = 'WITHDRAWN' then 'REGISTERED' else o.status end as status,
-                   coalesce(p_fields ->> 'team', o.team) as team,
-                   coalesce(p_fields ->> 'shirt_size', o.shirt_size) as shirt_size,
+                   case when completes then coalesce(o.team, p_fields ->> 'team')
+                        else coalesce(p_fields ->> 'team', o.team) end as team,
+                   case when completes then coalesce(o.shirt_size, p_fields ->> 'shirt_size')
+                        else coalesce(p_fields ->> 'shirt_size', o.shirt_size) end as shirt_size,
                    o.paid or coalesce((p_fields ->> 'paid')::boolean, false) as paid
-            from ems.event_participant o where o.id = p_id
+            from ems.event_participant o
+            cross join lateral (select completes and o.race_id is not null and o.status <> 'WITHDRAWN' as keeps) k
+            where o.id = p_id
         ) n
         where ep.id = n.id
           and (ep.event_id, ep.race_id, ep.number, ep.status, ep.team, ep.shirt_size, ep.paid)
@@ -276,15 +287,16 @@ comment on function sync.runsignup_remove_event_participant is
 -- Besides: organisation_id (who owns what is created), day, starts_on, ends_on, contact_url. RunSignup's race is one brand for all
 -- its years, so its name is that of each of them.
 
-create or replace function sync.runsignup_lock_event(p_id bigint) returns void
+create or replace function sync.runsignup_lock_event(p_id bigint) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $body$
 begin
     perform from ems.event e where e.id = p_id for update;
+    return found;
 end
 $body$;
-comment on function sync.runsignup_lock_event is 'Locks an event.';
+comment on function sync.runsignup_lock_event is 'Locks an event. Whether it is there.';
 
 create or replace function sync.runsignup_match_event(p_fields jsonb) returns table (entity_type text, entity_id bigint)
 language plpgsql stable
@@ -369,16 +381,17 @@ comment on function sync.runsignup_remove_event is 'Nothing that goes at RunSign
 -- Besides: event (the EMS event), starts_on (start_time is what a clock there shows), distance_meters, fee, currency.
 
 -- The event may begin with its races.
-create or replace function sync.runsignup_lock_race(p_id bigint) returns void
+create or replace function sync.runsignup_lock_race(p_id bigint) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $body$
 begin
     perform from ems.event e where e.id = (select r.event_id from ems.race r where r.id = p_id) for update;
     perform from ems.race r where r.id = p_id for update;
+    return found;
 end
 $body$;
-comment on function sync.runsignup_lock_race is 'Locks an event, then one of its races.';
+comment on function sync.runsignup_lock_race is 'Locks an event, then one of its races. Whether the race is there.';
 
 create or replace function sync.runsignup_match_race(p_fields jsonb) returns table (entity_type text, entity_id bigint)
 language plpgsql stable

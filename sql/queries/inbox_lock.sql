@@ -8,6 +8,10 @@ select i.*,
         where r.target = i.target and r.entity_type = i.entity_type and r.former_remote_id = i.remote_id
           and r.tombstoned_on is not null
         order by r.entity_id limit 1) as forgotten_id,
+       (select r.entity_id from sync.record r
+        where r.target = i.target and r.entity_type = i.entity_type and r.former_remote_id = i.remote_id
+          and r.tombstoned_on is null
+        order by r.remote_id nulls first, r.entity_id limit 1) as former_id,
        i.successor is not null and not exists (
            select from sync.record r
            where r.target = i.target and r.entity_type = i.entity_type and r.remote_id = i.successor) as has_successor,

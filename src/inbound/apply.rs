@@ -27,7 +27,7 @@ use crate::ops::metrics::Metrics;
 use crate::remote::inbound::Snapshot;
 use crate::remote::{Failure, FailureClass, Remote};
 use crate::store::inbound::Followed;
-use crate::store::{InboxRef, Store, StoreError};
+use crate::store::{InboxRef, PutOff, Store, StoreError};
 use crate::target::Target;
 
 /// What rows of the inbox are applied with. One per bi-directional target and process.
@@ -101,7 +101,7 @@ impl<R: Remote> Applier<R> {
             }
             let due = self.store.inbox_due_of(self.target(), &wanted).await?;
             let steps: Vec<_> = futures_util::stream::iter(due)
-                .map(|(row, is_known)| self.one(row, !is_known))
+                .map(|(row, may_be_new)| self.one(row, may_be_new))
                 .buffer_unordered(limits::INBOUND_AT_ONCE)
                 .collect()
                 .await;
@@ -126,12 +126,14 @@ impl<R: Remote> Applier<R> {
         }
         // Pushes of it end one after another: it makes way for others.
         let error = "It is pushed again and again";
-        self.store.inbox_wait(self.target(), &wanted, error, false).await
+        self.store.inbox_wait(self.target(), &wanted, error, PutOff::Soon).await
     }
 
-    /// What has made us panic is tried again later, and not for ever.
+    /// What has made us panic is tried again, ever later.
     pub(super) async fn put_off(&self, rows: &[i64]) {
-        if let Err(error) = self.store.inbox_wait(self.target(), rows, "It panicked", true).await {
+        if let Err(error) =
+            self.store.inbox_wait(self.target(), rows, "It panicked", PutOff::Later).await
+        {
             tracing::warn!(error = %chain(&error), "It can't be put off: it is tried again when it is due");
         }
     }
@@ -174,12 +176,13 @@ impl<R: Remote> Applier<R> {
                 Err(error) => {
                     // What the database says of it may quote a value.
                     let why = code(&error);
-                    let is_attempt = !error.lost_a_race();
+                    let putting =
+                        if error.is_of_values() { PutOff::Attempt } else { PutOff::Later };
                     tracing::warn!(
                         target.name = %self.target(), inbox.id = row, error = why,
                         "A row of the inbox could not be decided; it is tried again later"
                     );
-                    self.store.inbox_wait(self.target(), &[row], &why, is_attempt).await?;
+                    self.store.inbox_wait(self.target(), &[row], &why, putting).await?;
                     return Ok(Step::Nothing);
                 }
             }
@@ -211,8 +214,9 @@ impl<R: Remote> Applier<R> {
             match (answer, read.for_row) {
                 (Ok(snapshot), _) => snapshots.push(corrected(snapshot, ahead)),
                 (Err(failure), Some(row)) => {
-                    let is_attempt = is_its_own(failure.class);
-                    self.store.inbox_wait(target, &[row], &failure.to_string(), is_attempt).await?;
+                    let putting =
+                        if is_its_own(failure.class) { PutOff::Later } else { PutOff::Soon };
+                    self.store.inbox_wait(target, &[row], &failure.to_string(), putting).await?;
                 }
                 // The next walk shows it.
                 (Err(failure), None) => {

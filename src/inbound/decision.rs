@@ -280,18 +280,30 @@ pub enum Found {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about an entity")]
 pub struct Candidate {
-    /// A push of it is under way, perhaps the very create that made the remote record.
-    pub pushed_now: bool,
+    /// A push of it is under way, perhaps the very create that made the remote record; or has ended since, or something newer is
+    /// known of its records.
+    pub pushing: Pushing,
     /// It has another record there.
     pub has_another: bool,
     /// It has had it for so long that nobody will take that one away.
     pub waited_long: bool,
-    /// The EMS has deleted it, and the target knows.
+    /// The EMS has deleted it.
     pub tombstone: bool,
     /// A person chose it.
     pub chosen: bool,
-    /// The EMS shows something of it, so that both can be compared.
-    pub shown: bool,
+    /// What the EMS shows of it.
+    pub showing: Shows,
+}
+
+/// What the EMS shows of an entity that was there before its record was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shows {
+    /// Something that can be compared with the record.
+    Comparable,
+    /// Nothing now, or nothing that the target's words express.
+    Nothing,
+    /// The target is never told of such entities.
+    Never,
 }
 
 /// What is done with a record that nobody knows.
@@ -299,11 +311,15 @@ pub struct Candidate {
 pub enum Unknown {
     /// A push of the candidate is under way.
     Later,
+    /// It is older than what is known of the candidate's records: it is read anew.
+    Reread,
     /// The entity's other record may be taken out there soon: a transfer shows the new one first.
     Wait,
     /// It becomes the candidate's record; what the EMS leaves blank is taken, else the EMS wins.
     Adopt,
-    /// It becomes the candidate's record, and all of it is taken: the EMS shows nothing to compare it with.
+    /// It becomes the candidate's record. Nothing can be compared, so the EMS itself takes only what it lacks.
+    Complete,
+    /// It becomes the candidate's record, and all of it is taken: the target is the only one to tell.
     AdoptWhole,
     /// It is deleted in the EMS: kept, and nothing else.
     Tombstone,
@@ -320,18 +336,22 @@ pub const fn unknown(found: Found) -> Unknown {
         Found::None => Unknown::Create,
         Found::Several => Unknown::Ambiguous,
         Found::One(candidate) => {
-            if candidate.pushed_now {
+            if matches!(candidate.pushing, Pushing::Now) {
                 Unknown::Later
+            } else if matches!(candidate.pushing, Pushing::Since) {
+                Unknown::Reread
             } else if candidate.tombstone && !candidate.chosen {
                 Unknown::Tombstone
             } else if candidate.has_another && candidate.waited_long {
                 Unknown::Ambiguous
             } else if candidate.has_another {
                 Unknown::Wait
-            } else if candidate.shown {
-                Unknown::Adopt
             } else {
-                Unknown::AdoptWhole
+                match candidate.showing {
+                    Shows::Comparable => Unknown::Adopt,
+                    Shows::Nothing => Unknown::Complete,
+                    Shows::Never => Unknown::AdoptWhole,
+                }
             }
         }
     }

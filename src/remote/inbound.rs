@@ -25,6 +25,7 @@ use serde_json::{Map, Value};
 
 use super::Wire;
 use crate::entity::{EntityRef, EntityType};
+use crate::hash::ContentHash;
 use crate::limits;
 
 /// Something of a remote that is walked by itself, with a cursor of its own.
@@ -101,6 +102,17 @@ pub struct Snapshot {
     pub modified_on: Option<Timestamp>,
     /// The remote records that it belongs to.
     pub parents: Vec<RemoteParent>,
+}
+
+impl Snapshot {
+    /// The hash of what it holds, where it stands.
+    #[must_use]
+    pub const fn hash(&self) -> Option<ContentHash> {
+        match &self.shape {
+            Shape::Stands { wire, .. } => Some(wire.hash),
+            Shape::Removed { .. } | Shape::Gone => None,
+        }
+    }
 }
 
 /// A remote record that another one belongs to. Once it is known what it is in the EMS, its EMS id stands under the name of

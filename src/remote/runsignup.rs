@@ -245,6 +245,11 @@ impl Remote for RunSignup {
         }
     }
 
+    fn parent_field(&self, entity_type: EntityType, parent: EntityType) -> Option<&'static str> {
+        let is_place = (entity_type, parent) == (EntityType::EventParticipant, EntityType::Race);
+        is_place.then_some("event_id")
+    }
+
     fn standing(&self, entity_type: EntityType) -> Standing {
         match entity_type {
             EntityType::Person => Standing::Carried,

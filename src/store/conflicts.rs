@@ -156,9 +156,14 @@ impl Store {
                     Some(id) => self.choose(&conflict, by, Some(id)).await,
                     None => Ok(Adopted::NoCandidate),
                 }
-            } else if conflict.reason == "refused" && conflict.entity_id.is_none() {
-                // Nothing was made of it: that is tried again.
-                self.choose(&conflict, by, None).await
+            } else if conflict.reason == "refused" && conflict.ems_modified_on.is_none() {
+                // Nothing of the EMS was compared with it, or people took it out there: it is decided again.
+                match self.choose(&conflict, by, None).await? {
+                    Adopted::NotOpen if conflict.entity_id.is_some() => {
+                        self.take_over(&conflict, by, anyway).await
+                    }
+                    adopted => Ok(adopted),
+                }
             } else {
                 self.take_over(&conflict, by, anyway).await
             }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub use self::outcome::{
-    AgreedOutcome, ConflictOutcome, Outcome, RecordOutcome, RowOutcome, Shown,
+    AgreedOutcome, ConflictOutcome, Contents, Outcome, RecordOutcome, RowOutcome, Shown,
 };
 pub use self::rows::{InboundRecord, InboxRow, Standing};
 use self::rows::{inbound_record, inbox_row};
@@ -118,16 +118,16 @@ impl Inbound<'_> {
         rows.first().map(inbox_row).transpose()
     }
 
-    /// Locks the EMS rows of an entity.
+    /// Locks the EMS rows of an entity. Whether the EMS has it.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn lock(&self, entity: EntityRef) -> Result<(), StoreError> {
+    pub async fn lock(&self, entity: EntityRef) -> Result<bool, StoreError> {
         let sql = include_str!("../../sql/queries/inbound_lock.sql");
         let query = self.transaction.prepare_cached(sql).await?;
         let (target, entity_type) = (self.target.name(), entity.entity_type.name());
-        self.transaction.query(&query, &[&target, &entity_type, &entity.id]).await?;
-        Ok(())
+        let row = self.transaction.query_one(&query, &[&target, &entity_type, &entity.id]).await?;
+        Ok(row.try_get(0)?)
     }
 
     /// Locks the record of an entity.
@@ -230,6 +230,15 @@ impl Inbound<'_> {
         let rows =
             self.transaction.query(&query, &[&self.target.name(), &inbox_id, &outcome]).await?;
         followed(&rows)
+    }
+
+    /// Ends it without a trace. A transaction that is merely dropped goes on holding its locks for a moment, and whoever tries the
+    /// row again at once takes it for somebody else's.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn roll_back(self) -> Result<(), StoreError> {
+        self.transaction.rollback().await
     }
 
     /// Commits.

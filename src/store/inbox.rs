@@ -1,5 +1,7 @@
 //! The inbox: what was pulled and is not applied yet.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -18,6 +20,30 @@ pub struct InboxRef {
     pub entity_type: EntityType,
     /// Its number.
     pub inbox_id: i64,
+}
+
+/// Why a row of the inbox is put off, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutOff {
+    /// The remote was away, or is busy with it: for a short while.
+    Soon,
+    /// Something is wrong with us, the database or the EMS's functions: ever longer, for ever.
+    Later,
+    /// It was an attempt, with values that can't be taken: ever longer, and after some attempts it is left to a person.
+    Attempt,
+}
+
+/// How a content stands that a push has found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stand {
+    /// What it is in the EMS.
+    pub entity_type: EntityType,
+    /// Its id at the remote.
+    pub remote_id: String,
+    /// Exactly this was decided, with what lost of it kept, or it is our own: it may be written over.
+    pub is_decided: bool,
+    /// It is not decided before this.
+    pub due_in: Duration,
 }
 
 /// Takes snapshots in, within a transaction. `requested_on`: when the request that showed them began, by the database's clock;
@@ -63,7 +89,38 @@ impl Store {
         .await
     }
 
-    /// Which of these rows are due, and whether it is known whose they are.
+    /// How contents stand that a push has found, once they are taken in.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn inbox_standing(
+        &self,
+        target: Target,
+        snapshots: &[Snapshot],
+    ) -> Result<Vec<Stand>, StoreError> {
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/inbox_standing.sql")).await?;
+        let found = |snapshot: &Snapshot| {
+            let hash = snapshot.hash().map(ContentHash::to_hex);
+            json!({"entity_type": snapshot.entity_type.name(), "remote_id": snapshot.remote_id, "hash": hash})
+        };
+        let found = Value::Array(snapshots.iter().map(found).collect());
+        let rows = client.query(&query, &[&target.name(), &found]).await?;
+        let stand = |row: &tokio_postgres::Row| {
+            let due_ms: Option<f64> = row.try_get("due_ms")?;
+            let due_in = Duration::try_from_secs_f64(due_ms.unwrap_or_default() / 1_000.0);
+            Ok(Stand {
+                entity_type: entity_type(row)?,
+                remote_id: row.try_get("remote_id")?,
+                is_decided: row.try_get("is_decided")?,
+                due_in: due_in.unwrap_or_default(),
+            })
+        };
+        rows.iter().map(stand).collect()
+    }
+
+    /// Which of these rows are due, and whether they may become something new in the EMS.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -76,7 +133,7 @@ impl Store {
         let query =
             client.prepare_cached(include_str!("../../sql/queries/inbox_due_of.sql")).await?;
         let rows = client.query(&query, &[&target.name(), &rows]).await?;
-        rows.iter().map(|row| Ok((row.try_get("inbox_id")?, row.try_get("is_known")?))).collect()
+        rows.iter().map(|row| Ok((row.try_get("inbox_id")?, row.try_get("may_be_new")?))).collect()
     }
 
     /// Rows that are due, oldest first, to be published again.
@@ -89,8 +146,7 @@ impl Store {
         client.query(&query, &[&target.name(), &rows]).await?.iter().map(inbox_ref).collect()
     }
 
-    /// Rows that could not be decided are looked at again later: after a while where the remote was away, each time later where
-    /// something is wrong with them (`is_attempt`), and after some attempts by a person.
+    /// Rows that could not be decided are looked at again later: see [`PutOff`].
     ///
     /// # Errors
     /// [`StoreError`].
@@ -99,16 +155,19 @@ impl Store {
         target: Target,
         rows: &[i64],
         error: &str,
-        is_attempt: bool,
+        putting: PutOff,
     ) -> Result<(), StoreError> {
         super::retrying(|| async {
             let client = self.client().await?;
             let query =
                 client.prepare_cached(include_str!("../../sql/queries/inbox_wait.sql")).await?;
-            let seconds = limits::WAITING_LOOKS_AGAIN_AFTER.as_secs_f64();
+            let least = limits::WAITING_LOOKS_AGAIN_AFTER;
+            let longest = if putting == PutOff::Soon { least } else { limits::INBOUND_WAITS_MAX };
+            let (least, longest) = (least.as_secs_f64(), longest.as_secs_f64());
+            let is_attempt = putting == PutOff::Attempt;
             let most = limits::INBOUND_ATTEMPTS_MAX;
-            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-                [&target.name(), &rows, &seconds, &error, &is_attempt, &most];
+            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
+                [&target.name(), &rows, &least, &error, &is_attempt, &most, &longest];
             client.execute(&query, &parameters).await?;
             Ok(())
         })
@@ -129,11 +188,12 @@ impl Store {
 }
 
 pub(super) fn inbox_ref(row: &tokio_postgres::Row) -> Result<InboxRef, StoreError> {
-    let entity_type: &str = row.try_get("entity_type")?;
-    let entity_type = entity_type
-        .parse()
-        .map_err(|_| StoreError::Unexpected("an inbox row has an unknown entity type"))?;
-    Ok(InboxRef { entity_type, inbox_id: row.try_get("inbox_id")? })
+    Ok(InboxRef { entity_type: entity_type(row)?, inbox_id: row.try_get("inbox_id")? })
+}
+
+fn entity_type(row: &tokio_postgres::Row) -> Result<EntityType, StoreError> {
+    let name: &str = row.try_get("entity_type")?;
+    name.parse().map_err(|_| StoreError::Unexpected("an inbox row has an unknown entity type"))
 }
 
 fn row(snapshot: &Snapshot) -> Value {

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::{Leases, Round, Turn, Worker};
 use crate::broker::{Outgoing, Queue};
 use crate::deliver::decision::{Decision, SkipReason};
-use crate::deliver::record::Finish;
+use crate::deliver::record::{Due, Finish};
 use crate::deliver::settle::Settled;
 use crate::deliver::unacked::Unacked;
 use crate::delivery::{Cause, Delivery};
@@ -20,7 +20,7 @@ use crate::inbound::apply::{corrected, message};
 use crate::inbound::merge;
 use crate::remote::Remote;
 use crate::route::Owing;
-use crate::store::{AttemptRecord, InboxRef, StoreError};
+use crate::store::{AttemptRecord, InboxRef, Stand, StoreError};
 use crate::target::Target;
 
 /// Ended leases, and what follows from them.
@@ -57,9 +57,11 @@ impl<R: Remote> Worker<R> {
         let mut due = self.doubt_parents(&settled).await?;
         due.extend(self.owe_carriers(&settled).await?);
         // It waits there for the end of our leases.
-        let mut inbox = self.take_in_changes(&settled, leases).await?;
-        let finishes: Vec<Finish> =
-            settled.iter().map(|(turn, s)| self.with_agreed(turn, s.finish.clone())).collect();
+        let (mut inbox, stands) = self.take_in_changes(&settled, leases).await?;
+        let finishes: Vec<Finish> = settled
+            .iter()
+            .map(|(turn, s)| self.with_agreed(turn, after_changes(s, &stands)))
+            .collect();
         let read_back = self.remote.request_timeout() + self.settle;
         let report = self.finish(&finishes, read_back, leases.until).await?;
         failpoint!("finish.committed");
@@ -80,23 +82,23 @@ impl<R: Remote> Worker<R> {
         Ok(Some(End { settled, dead: report.dead, due, again, inbox }))
     }
 
-    /// What people have made of records that were to be written: the inbound side decides about it. Where nothing is new about it,
-    /// the record is tried again by itself.
+    /// What people have made of records that were to be written: the inbound side decides about it.
     async fn take_in_changes(
         &self,
         settled: &[(Turn, Settled)],
         leases: &Leases,
-    ) -> Result<Vec<InboxRef>, StoreError> {
+    ) -> Result<(Vec<InboxRef>, Vec<Stand>), StoreError> {
         let changed: Vec<_> = settled.iter().filter_map(|(_, s)| s.changed_there.clone()).collect();
         if changed.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Vec::new()));
         }
         let target = self.remote.target();
         let ahead = self.store.clock_ahead(target).await?;
         let snapshots: Vec<_> =
             changed.into_iter().map(|snapshot| corrected(*snapshot, ahead)).collect();
         let nothing = self.remote.nothing();
-        self.store.take_in(target, leases.decided_on, nothing, &snapshots).await
+        let taken = self.store.take_in(target, leases.decided_on, nothing, &snapshots).await?;
+        Ok((taken, self.store.inbox_standing(target, &snapshots).await?))
     }
 
     /// What both sides hold once the target has confirmed what was written.
@@ -195,6 +197,24 @@ impl<R: Remote> Worker<R> {
             }
         }
     }
+}
+
+/// The end of a push that found people's changes. Where exactly these were decided before (the EMS did not take them, and they are kept
+/// in a conflict), or are our own, the EMS wins: the next push writes over them. Else it is not tried before they are decided.
+fn after_changes(settled: &Settled, stands: &[Stand]) -> Finish {
+    let mut finish = settled.finish.clone();
+    let Some(found) = &settled.changed_there else { return finish };
+    let is_it = |stand: &&Stand| {
+        stand.entity_type == found.entity_type && stand.remote_id == found.remote_id
+    };
+    let Some(stand) = stands.iter().find(is_it) else { return finish };
+    if stand.is_decided {
+        finish.remote_hash = found.hash();
+    } else if let Due::InMillis(least) = finish.due {
+        let due_in = stand.due_in.as_millis().try_into().unwrap_or(least);
+        finish.due = Due::InMillis(least.max(due_in));
+    }
+    finish
 }
 
 fn delivery_of(target: Target, turn: &Turn) -> Delivery {

@@ -49,25 +49,38 @@ impl<R: Remote> Applier<R> {
         let target = self.remote.target();
         let mut session = self.store.inbound().await?;
         let inbound = session.begin(target, alone).await?;
-        let Some(row) = inbound.row(row).await? else { return Ok(Step::Locked) };
+        let Some(row) = inbound.row(row).await? else {
+            inbound.roll_back().await?;
+            return Ok(Step::Locked);
+        };
         let verdict = match (row.known, row.forgotten, &row.shape) {
             (Some(id), _, _) => self.known(&inbound, &row, id).await?,
             (None, Some(id), _) if row.chosen.is_empty() => {
                 self.forgotten(&inbound, &row, id).await?
             }
-            (None, _, Standing::Stands { .. }) if !alone => return Ok(Step::Alone),
+            (None, _, Standing::Stands { .. }) if row.lacks_parent => Some(Verdict {
+                decision: "match",
+                name: "waiting_for_parent",
+                outcome: waits_for_parent(&row, None),
+            }),
+            (None, _, Standing::Stands { .. }) if !alone => {
+                inbound.roll_back().await?;
+                return Ok(Step::Alone);
+            }
             (None, _, Standing::Stands { body, extra, hash }) => {
                 let content = Content { body, extra, hash: *hash };
-                Some(self.unknown(&inbound, &row, content).await?)
+                self.unknown(&inbound, &row, content).await?
             }
             (None, _, Standing::Removed { .. } | Standing::Gone) => Some(not_ours("deleted")),
         };
         let Some(Verdict { decision, name, outcome }) = verdict else {
+            inbound.roll_back().await?;
             let row_ref = InboxRef { entity_type: row.entity_type, inbox_id: row.inbox_id };
             return Ok(Step::Reread(row_ref, row.remote_id));
         };
         // Another one may have come in between: with a new look at the database it is found.
         if !is_last && outcome.row.error.as_deref().is_some_and(|e| e.contains(UNIQUE_VIOLATION)) {
+            inbound.roll_back().await?;
             return Ok(Step::Again);
         }
         let followed = inbound.write(row.inbox_id, &outcome).await?;
@@ -97,9 +110,10 @@ impl<R: Remote> Applier<R> {
         row: &InboxRow,
         entity: EntityRef,
     ) -> Result<(Option<InboundRecord>, Showing), StoreError> {
-        inbound.lock(entity).await?;
+        let is_there = inbound.lock(entity).await?;
         let record = inbound.record(entity, row.requested_on).await?;
-        Ok((record, self.show(inbound, entity).await?))
+        let showing = self.show(inbound, entity).await?;
+        Ok((record, Showing { is_there, ..showing }))
     }
 
     /// What the EMS shows of an entity to the target, within the transaction.
@@ -109,7 +123,7 @@ impl<R: Remote> Applier<R> {
         entity: EntityRef,
     ) -> Result<Showing, StoreError> {
         if !self.remote.target().covers(entity.entity_type) {
-            return Ok(Showing { is_covered: false, projection: None, wire: None });
+            return Ok(Showing { is_there: true, is_covered: false, projection: None, wire: None });
         }
         let projection = inbound.projection(entity).await?;
         let wire = match &projection {
@@ -122,7 +136,7 @@ impl<R: Remote> Applier<R> {
             }
             Some(_) | None => None,
         };
-        Ok(Showing { is_covered: true, projection, wire })
+        Ok(Showing { is_there: true, is_covered: true, projection, wire })
     }
 
     /// A record of an entity that is known. `None`: it is to be read again.
@@ -152,7 +166,7 @@ impl<R: Remote> Applier<R> {
             (Decision::Conflict(reason), Some(content)) => {
                 let by_fields = self.merge == MergeMode::Fields && reason != Reason::Tombstone;
                 if by_fields && row.lacks_parent {
-                    return Ok(verdict("waiting_for_parent", waits_for_parent(Some(id))));
+                    return Ok(verdict("waiting_for_parent", waits_for_parent(row, Some(id))));
                 }
                 let target = self.remote.target();
                 let ems = showing.body();
@@ -179,7 +193,7 @@ impl<R: Remote> Applier<R> {
                 verdict(reason.name(), outcome)
             }
             (Decision::Apply, Some(_)) if row.lacks_parent => {
-                verdict("waiting_for_parent", waits_for_parent(Some(id)))
+                verdict("waiting_for_parent", waits_for_parent(row, Some(id)))
             }
             (Decision::Apply, Some(content)) => {
                 let taking = self.changed_there(content, &record, &showing);
@@ -191,7 +205,7 @@ impl<R: Remote> Applier<R> {
             (Decision::Remove, _) => {
                 verdict("removed", self.remove(inbound, row, entity, &record).await?)
             }
-            (Decision::Move, _) => verdict("moved", moved(row, entity)),
+            (Decision::Move, _) => verdict("moved", moved(row, entity, &record)),
             (Decision::Forget, _) => verdict("gone", forgotten_there(entity)),
             (Decision::Match | Decision::Skip(_) | Decision::Conflict(_) | Decision::Apply, _) => {
                 Some(not_ours("deleted"))
@@ -249,7 +263,13 @@ impl<R: Remote> Applier<R> {
         taking: Taking,
     ) -> Result<Outcome, StoreError> {
         let target = self.remote.target();
-        let fields = taking::fields(row, content, &taking);
+        // Where nothing is said of a parent, the EMS's own stays.
+        let said = |parent: &EntityRef| {
+            let field = self.remote.parent_field(row.entity_type, parent.entity_type);
+            field.is_none_or(|field| taking.taken.contains_key(field))
+        };
+        let parents: Vec<EntityRef> = row.parents.iter().copied().filter(said).collect();
+        let fields = taking::fields(row, content, &taking, &parents);
         let taken =
             inbound.apply(row.entity_type, Some(entity.id), &Value::Object(fields), None).await?;
         match taken {

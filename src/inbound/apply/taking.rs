@@ -11,13 +11,15 @@ use crate::limits;
 use crate::remote::Wire;
 use crate::store::Projection;
 use crate::store::inbound::{
-    AgreedOutcome, ConflictOutcome, InboundRecord, InboxRow, Outcome, RecordOutcome, RowOutcome,
-    Shown, Standing,
+    AgreedOutcome, ConflictOutcome, Contents, InboundRecord, InboxRow, Outcome, RecordOutcome,
+    RowOutcome, Shown, Standing,
 };
 use crate::target::Target;
 
 /// What the EMS shows to the target.
 pub(super) struct Showing {
+    /// The EMS has the entity.
+    pub(super) is_there: bool,
     /// The target is told of entities of this type.
     pub(super) is_covered: bool,
     pub(super) projection: Option<Projection>,
@@ -55,37 +57,59 @@ pub(super) struct Taking {
     pub(super) takes_all: bool,
     /// The record was nobody's: what it leaves blank is no value that could be lost.
     pub(super) is_new: bool,
+    /// The entity was there before its record was: only what it lacks is taken.
+    pub(super) completes: bool,
 }
 
 impl Taking {
     pub(super) fn of(merged: Merged) -> Self {
         let Merged { taken, losing } = merged;
-        Self { taken, losing, reason: Reason::Refused, takes_all: true, is_new: false }
+        Self {
+            taken,
+            losing,
+            reason: Reason::Refused,
+            takes_all: true,
+            is_new: false,
+            completes: false,
+        }
     }
 
     /// All of it.
     pub(super) fn whole(content: Content<'_>) -> Self {
         let mut taken = content.body.as_object().cloned().unwrap_or_default();
         taken.remove(Wire::ASIDE);
-        Self { taken, losing: Vec::new(), reason: Reason::Refused, takes_all: true, is_new: false }
+        Self::of(Merged { taken, losing: Vec::new() })
     }
 }
 
-/// Everything that the EMS may take of it, with whose it is.
+/// Everything that the EMS may take of it, with whose it is or says that it is.
 pub(super) fn all_fields(row: &InboxRow, content: Content<'_>) -> Map<String, Value> {
-    fields(row, content, &Taking::whole(content))
+    let mut fields = fields(row, content, &Taking::whole(content), &row.parents);
+    let carried = row.carried.map(|id| (row.entity_type.name().to_owned(), json!(id)));
+    fields.extend(carried);
+    fields
 }
 
-/// What the EMS takes: fields of the content, what comes with it, and the parents by their types.
-pub(super) fn fields(row: &InboxRow, content: Content<'_>, taking: &Taking) -> Map<String, Value> {
+/// What the EMS takes: fields of the content, what comes with it, and `parents` by their types.
+pub(super) fn fields(
+    row: &InboxRow,
+    content: Content<'_>,
+    taking: &Taking,
+    parents: &[EntityRef],
+) -> Map<String, Value> {
     let mut fields = taking.taken.clone();
     fields.extend(content.extra.clone());
-    let parents = row.parents.iter();
-    fields.extend(parents.map(|p| (p.entity_type.name().to_owned(), json!(p.id))));
+    fields.extend(parents.iter().map(|p| (p.entity_type.name().to_owned(), json!(p.id))));
+    if taking.completes {
+        fields.insert(COMPLETES.to_owned(), Value::Bool(true));
+    }
     let chosen = row.chosen.iter().filter(|(name, _)| *name != row.entity_type.name());
     fields.extend(chosen.map(|(name, id)| (name.clone(), id.clone())));
     fields
 }
+
+/// Tells the EMS's functions that only what is missing is taken.
+const COMPLETES: &str = "completes";
 
 /// The remote holds this.
 pub(super) fn held(row: &InboxRow, content: Content<'_>) -> RecordOutcome {
@@ -133,6 +157,7 @@ pub(super) fn conflict(
         remote_hash: hash.map(ContentHash::to_hex),
         ems_modified_on: None,
         remote_modified_on: row.modified_on,
+        ems: None,
     }
 }
 
@@ -146,6 +171,7 @@ fn lost_fields(
     ConflictOutcome {
         fields,
         ems_modified_on: showing.projection.as_ref().map(|p| p.modified_on),
+        ems: showing.body().cloned().map(Contents),
         ..conflict(reason, row, Some(content.hash))
     }
 }
@@ -182,8 +208,13 @@ pub(super) fn taken(
     showing: &Showing,
     taking: Taking,
 ) -> Outcome {
-    let Taking { taken, mut losing, reason, takes_all, is_new } = taking;
-    let not_taken = showing.body().map(|ems| differing(ems, &taken)).unwrap_or_default();
+    let Taking { taken, mut losing, reason, takes_all, is_new, completes } = taking;
+    let not_taken = match showing.body() {
+        Some(ems) => differing(ems, &taken),
+        // Which of them it took can't be told in the target's words.
+        None if completes && showing.projection.is_some() => differing(&Value::Null, &taken),
+        None => Vec::new(),
+    };
     losing.extend(not_taken.into_iter().filter(|f| !is_new || !merge::is_blank(&f.remote_value)));
     let in_step = showing.wire.as_ref().is_some_and(|wire| wire.hash == content.hash);
     let keeps = takes_all || in_step;
@@ -320,16 +351,25 @@ pub(super) fn waits(entity: Option<EntityRef>, reason: Option<&'static str>) -> 
     }
 }
 
-pub(super) fn waits_for_parent(id: Option<i64>) -> Outcome {
-    Outcome { entity_id: id, ..waits(None, Some("waiting_for_parent")) }
+/// It is looked at again ever later; that its parent has come makes it due.
+pub(super) fn waits_for_parent(row: &InboxRow, id: Option<i64>) -> Outcome {
+    let mut outcome = Outcome { entity_id: id, ..waits(None, Some("waiting_for_parent")) };
+    let age = std::time::Duration::try_from_secs_f64(row.age).unwrap_or_default();
+    let least = limits::WAITING_LOOKS_AGAIN_AFTER;
+    outcome.row.due_ms = millis(age.clamp(least, limits::INBOUND_WAITS_MAX));
+    outcome
 }
 
-/// The entity has the successor's record from now on; what that one holds is taken as a change.
-pub(super) fn moved(row: &InboxRow, entity: EntityRef) -> Outcome {
-    let mut outcome = decided(entity, RowOutcome::of("deleted", None));
+/// The entity has the successor's record from now on; what that one holds is taken as a change. Until it is, the record says what
+/// the old one held: a push finds that the successor holds something else, and does not move anybody back.
+pub(super) fn moved(row: &InboxRow, entity: EntityRef, record: &InboundRecord) -> Outcome {
+    let mut outcome = decided(entity, RowOutcome::of("deleted", Some("moved")));
     if let Standing::Removed { successor, .. } = &row.shape {
-        outcome.record =
-            Some(RecordOutcome { remote_id: successor.clone(), ..RecordOutcome::default() });
+        outcome.record = Some(RecordOutcome {
+            remote_id: successor.clone(),
+            remote_hash: record.remote_hash.map(ContentHash::to_hex),
+            ..RecordOutcome::default()
+        });
     }
     outcome
 }

@@ -5,10 +5,10 @@ use serde_json::{Map, Value, json};
 
 use super::Applier;
 use super::deciding::{Content, Verdict, not_ours, pushing};
-use super::taking::{self, Showing, Taking, later, rejected, waits, waits_for_parent};
+use super::taking::{self, Showing, Taking, later, rejected, waits};
 use crate::entity::EntityRef;
 use crate::inbound::decision::{
-    self, Candidate, Decision, Ems, Found, Input, Mapping, Pushing, Reason, Unknown,
+    self, Candidate, Decision, Ems, Found, Input, Mapping, Pushing, Reason, Shows, Unknown,
 };
 use crate::inbound::merge;
 use crate::limits;
@@ -53,27 +53,25 @@ impl<R: Remote> Applier<R> {
         })
     }
 
-    /// A record that nobody knows: it is found out whose it is, and it becomes theirs, or something new.
+    /// A record that nobody knows: it is found out whose it is, and it becomes theirs, or something new. `None`: it is to be read
+    /// again.
     pub(super) async fn unknown(
         &self,
         inbound: &Inbound<'_>,
         row: &InboxRow,
         content: Content<'_>,
-    ) -> Result<Verdict, StoreError> {
-        let verdict = |name, outcome| Verdict { decision: "match", name, outcome };
-        if row.lacks_parent {
-            return Ok(verdict("waiting_for_parent", waits_for_parent(None)));
-        }
+    ) -> Result<Option<Verdict>, StoreError> {
+        let verdict = |name, outcome| Ok(Some(Verdict { decision: "match", name, outcome }));
         let target = self.remote.target();
         let mut fields = taking::all_fields(row, content);
         let whose = self.whose(inbound, row, &mut fields).await?;
         let entity = match whose {
             Whose::Several(candidates) => {
                 let outcome = taking::ambiguous(target, row, content, candidates);
-                return Ok(verdict("ambiguous", outcome));
+                return verdict("ambiguous", outcome);
             }
             Whose::Nobody => {
-                return self.create(inbound, row, content, fields).await;
+                return self.create(inbound, row, content, fields).await.map(Some);
             }
             Whose::Of(entity) => entity,
         };
@@ -81,25 +79,34 @@ impl<R: Remote> Applier<R> {
         let candidate = candidate(row, record.as_ref(), &showing);
         let found = decision::unknown(Found::One(candidate));
         let taking = match found {
-            Unknown::Later => return Ok(verdict("pushed_now", later(entity))),
+            Unknown::Later => return verdict("pushed_now", later(entity)),
+            Unknown::Reread => return Ok(None),
             Unknown::Wait => {
                 let reason = Some("waiting_for_removal");
-                return Ok(verdict("waiting_for_removal", waits(Some(entity), reason)));
+                return verdict("waiting_for_removal", waits(Some(entity), reason));
             }
             Unknown::Tombstone => {
                 let reason = Reason::Tombstone;
                 let outcome = taking::of_nobody(target, row, content, reason, Some(entity.id));
-                return Ok(verdict(reason.name(), outcome));
+                return verdict(reason.name(), outcome);
             }
             Unknown::Ambiguous => {
                 let outcome = taking::ambiguous(target, row, content, vec![entity]);
-                return Ok(verdict("ambiguous", outcome));
+                return verdict("ambiguous", outcome);
             }
             Unknown::Adopt => Taking {
                 reason: Reason::Unpushed,
                 takes_all: false,
                 is_new: true,
+                completes: true,
                 ..Taking::of(merge::fill(showing.body().unwrap_or(&Value::Null), content.body))
+            },
+            Unknown::Complete => Taking {
+                reason: Reason::Unpushed,
+                takes_all: false,
+                is_new: true,
+                completes: true,
+                ..Taking::whole(content)
             },
             Unknown::AdoptWhole | Unknown::Create => {
                 Taking { is_new: true, ..Taking::whole(content) }
@@ -107,7 +114,7 @@ impl<R: Remote> Applier<R> {
         };
         let outcome =
             self.take(inbound, row, entity, content, record.as_ref(), &showing, taking).await?;
-        Ok(verdict("adopted", outcome))
+        verdict("adopted", outcome)
     }
 
     async fn create(
@@ -136,14 +143,15 @@ impl<R: Remote> Applier<R> {
         Ok(verdict("created", outcome))
     }
 
-    /// Whose it may be: as it says itself, as a person said, or as the EMS's rules find.
+    /// Whose it may be: as a person said, whose it was, or as the EMS's rules find. Those also say whether it is whose it says that
+    /// it is: whoever registers somewhere may type any number.
     async fn whose(
         &self,
         inbound: &Inbound<'_>,
         row: &InboxRow,
         fields: &mut Map<String, Value>,
     ) -> Result<Whose, StoreError> {
-        if let Some(id) = row.carried {
+        if let Some(id) = row.chosen_itself().or(row.former) {
             return Ok(Whose::Of(EntityRef::new(row.entity_type, id)));
         }
         let of = Value::Object(fields.clone());
@@ -154,6 +162,9 @@ impl<R: Remote> Applier<R> {
             [] => {}
             [entity] => return Ok(Whose::Of(*entity)),
             _ => return Ok(Whose::Several(itself)),
+        }
+        if let Some(entity) = self.being_made(inbound, row).await? {
+            return Ok(Whose::Of(entity));
         }
         for other in &others {
             if row.chosen.contains_key(other.entity_type.name()) {
@@ -173,6 +184,25 @@ impl<R: Remote> Applier<R> {
     }
 }
 
+impl<R: Remote> Applier<R> {
+    /// Whose it says that it is, where that may well be a create of ours that is under way, or that nobody has heard the answer of
+    /// while the EMS deleted the entity.
+    async fn being_made(
+        &self,
+        inbound: &Inbound<'_>,
+        row: &InboxRow,
+    ) -> Result<Option<EntityRef>, StoreError> {
+        let Some(id) = row.carried else { return Ok(None) };
+        let entity = EntityRef::new(row.entity_type, id);
+        let (record, showing) = self.locked(inbound, row, entity).await?;
+        let is_ours = |record: &InboundRecord| {
+            record.remote_id.is_none()
+                && (record.pushed_now || record.intended && !showing.is_there)
+        };
+        Ok(record.is_some_and(|record| is_ours(&record)).then_some(entity))
+    }
+}
+
 /// Whose a record is.
 enum Whose {
     Nobody,
@@ -181,14 +211,16 @@ enum Whose {
 }
 
 fn candidate(row: &InboxRow, record: Option<&InboundRecord>, showing: &Showing) -> Candidate {
-    let is_hidden = showing.is_covered && showing.projection.is_none();
     Candidate {
-        pushed_now: record.is_some_and(|record| record.pushed_now),
+        pushing: record.map_or(Pushing::Quiet, pushing),
         has_another: record.is_some_and(|record| record.remote_id.is_some()),
         waited_long: row.age >= limits::SECOND_RECORD_WAITS.as_secs_f64(),
-        // It carries the id of something that the EMS does not have, or has deleted.
-        tombstone: is_hidden && record.map_or(row.carried.is_some(), |record| record.tombstoned),
+        tombstone: !showing.is_there,
         chosen: !row.chosen.is_empty(),
-        shown: showing.wire.is_some(),
+        showing: match (&showing.wire, showing.is_covered) {
+            (Some(_), _) => Shows::Comparable,
+            (None, true) => Shows::Nothing,
+            (None, false) => Shows::Never,
+        },
     }
 }

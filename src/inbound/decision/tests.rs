@@ -302,32 +302,40 @@ fn what_nobody_knows_is_matched_and_its_removal_is_nothing() {
 #[test]
 fn a_candidate_is_adopted_only_where_nothing_speaks_against_it() {
     let table = [
-        // pushed_now, tombstone, chosen, has_another, waited_long, shown
-        ("1.....", Unknown::Later),
-        ("010...", Unknown::Tombstone),
-        ("00.11.", Unknown::Ambiguous),
-        ("01111.", Unknown::Ambiguous),
-        ("00.10.", Unknown::Wait),
-        ("01110.", Unknown::Wait),
-        ("00.0.1", Unknown::Adopt),
-        ("0110.1", Unknown::Adopt),
-        ("00.0.0", Unknown::AdoptWhole),
-        ("0110.0", Unknown::AdoptWhole),
+        // pushing (now, since, quiet), tombstone, chosen, has_another, waited_long, showing (comparable, nothing, never)
+        ("n.....", Unknown::Later),
+        ("s.....", Unknown::Reread),
+        ("q10...", Unknown::Tombstone),
+        ("q0.11.", Unknown::Ambiguous),
+        ("q1111.", Unknown::Ambiguous),
+        ("q0.10.", Unknown::Wait),
+        ("q1110.", Unknown::Wait),
+        ("q0.0.c", Unknown::Adopt),
+        ("q110.c", Unknown::Adopt),
+        ("q0.0.n", Unknown::Complete),
+        ("q110.n", Unknown::Complete),
+        ("q0.0.v", Unknown::AdoptWhole),
+        ("q110.v", Unknown::AdoptWhole),
     ];
-    for bits in 0..64_u32 {
-        let bit = |n: u32| bits >> (5 - n) & 1 == 1;
-        let text = format!("{bits:06b}");
+    let pushing = [('n', Pushing::Now), ('s', Pushing::Since), ('q', Pushing::Quiet)];
+    let showing = [('c', Shows::Comparable), ('n', Shows::Nothing), ('v', Shows::Never)];
+    let both = pushing.iter().flat_map(|pushing| showing.iter().map(move |shows| (pushing, shows)));
+    for (bits, (pushing, showing)) in
+        (0..16_u32).flat_map(|bits| both.clone().map(move |both| (bits, both)))
+    {
+        let bit = |n: u32| bits >> (4 - n) & 1 == 1;
+        let text = format!("{}{bits:04b}{}", pushing.0, showing.0);
         let fits =
             |pattern: &str| pattern.chars().zip(text.chars()).all(|(p, t)| p == '.' || p == t);
         let expected: Vec<_> = table.iter().filter(|(pattern, _)| fits(pattern)).collect();
         assert_eq!(expected.len(), 1, "{text}: {expected:?}");
         let candidate = Candidate {
-            pushed_now: bit(0),
+            pushing: pushing.1,
             tombstone: bit(1),
             chosen: bit(2),
             has_another: bit(3),
             waited_long: bit(4),
-            shown: bit(5),
+            showing: showing.1,
         };
         assert_eq!(unknown(Found::One(candidate)), expected[0].1, "{text}");
     }

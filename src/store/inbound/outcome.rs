@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::entity::EntityType;
 use crate::inbound::merge::{Digests, LosingField};
@@ -76,6 +77,16 @@ pub struct AgreedOutcome {
     pub remote: Digests,
 }
 
+/// Contents, which are never printed: they may be personal.
+#[derive(Clone, PartialEq, Serialize)]
+pub struct Contents(pub Value);
+
+impl std::fmt::Debug for Contents {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Contents")
+    }
+}
+
 /// What lost, or waits for a person.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ConflictOutcome {
@@ -93,6 +104,8 @@ pub struct ConflictOutcome {
     pub ems_modified_on: Option<Timestamp>,
     /// When the remote changed it.
     pub remote_modified_on: Option<Timestamp>,
+    /// What the EMS shows now: what lost before and stands there by now has not lost.
+    pub ems: Option<Contents>,
 }
 
 /// What was decided about a row of the inbox, as `sync.took_in` writes it.

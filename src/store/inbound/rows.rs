@@ -24,7 +24,7 @@ pub struct InboxRow {
     pub modified_on: Option<Timestamp>,
     /// When the request began that showed it.
     pub requested_on: Timestamp,
-    /// The EMS entity that it says it is, or that a person chose.
+    /// The EMS entity that it says it is. People may have typed that: it proves nothing.
     pub carried: Option<i64>,
     /// A person chose whose it is: EMS ids by the names of their types.
     pub chosen: Map<String, Value>,
@@ -32,12 +32,22 @@ pub struct InboxRow {
     pub known: Option<i64>,
     /// Whose record it was, of an entity that the EMS has deleted.
     pub forgotten: Option<i64>,
+    /// Whose record it was, of an entity that has lost it: people took it out there, or it has another one now.
+    pub former: Option<i64>,
     /// Its parents that are known, by type.
     pub parents: Vec<EntityRef>,
     /// A parent without which nothing is applied is not known.
     pub lacks_parent: bool,
     /// For how many seconds the row has been there.
     pub age: f64,
+}
+
+impl InboxRow {
+    /// The entity of its own type that a person chose.
+    #[must_use]
+    pub fn chosen_itself(&self) -> Option<i64> {
+        self.chosen.get(self.entity_type.name()).and_then(Value::as_i64)
+    }
 }
 
 /// How the remote record stood.
@@ -91,8 +101,10 @@ pub struct InboundRecord {
     pub owed: bool,
     /// A push is under way.
     pub pushed_now: bool,
-    /// A push has ended since the snapshot's request began.
+    /// A push has ended since the snapshot's request began, or something newer was decided.
     pub pushed_since: bool,
+    /// A create may be under way, or may have made what nobody knows.
+    pub intended: bool,
     /// The entity is deleted in the EMS, and the target knows.
     pub tombstoned: bool,
     /// The EMS shows nothing of it to the target.
@@ -140,7 +152,6 @@ pub(super) fn inbox_row(row: &tokio_postgres::Row) -> Result<InboxRow, StoreErro
         _ => Standing::Gone,
     };
     let chosen = object(row, "chosen")?;
-    let chosen_itself = chosen.get(entity_type.name()).and_then(Value::as_i64);
     let parents: Value = row.try_get("known_parents")?;
     let (mut known_parents, mut lacks_parent) = (Vec::new(), false);
     for parent in parents.as_array().into_iter().flatten() {
@@ -157,10 +168,11 @@ pub(super) fn inbox_row(row: &tokio_postgres::Row) -> Result<InboxRow, StoreErro
         shape,
         modified_on: row.try_get("modified_on")?,
         requested_on: row.try_get("requested_on")?,
-        carried: chosen_itself.or(row.try_get("entity_id")?),
+        carried: row.try_get("entity_id")?,
         chosen,
         known: row.try_get("known_id")?,
         forgotten: row.try_get("forgotten_id")?,
+        former: row.try_get("former_id")?,
         parents: known_parents,
         lacks_parent,
         age: row.try_get("age")?,
@@ -182,6 +194,7 @@ pub(super) fn inbound_record(row: &tokio_postgres::Row) -> Result<InboundRecord,
         owed: row.try_get("owed")?,
         pushed_now: row.try_get("pushed_now")?,
         pushed_since: row.try_get("pushed_since")?,
+        intended: row.try_get("intended")?,
         tombstoned: row.try_get("tombstoned")?,
         gone: row.try_get("gone")?,
         remote_synced_on: row.try_get("remote_synced_on")?,
