@@ -7,3 +7,5 @@ mod deaths;
 mod order;
 mod refusals;
 mod removal;
+mod stale;
+mod theirs;

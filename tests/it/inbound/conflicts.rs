@@ -143,6 +143,23 @@ async fn a_conflict_is_taken_over_or_dismissed_and_a_newer_one_supersedes_it() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_conflict_hides_no_older_loss() {
+    let bench = Bench::new().await;
+    let id = bench.synced("Thandi", "17").await;
+    let there = bench.changed(id, json!({"city": "Umlazi", "phone_number": "+27821234567"})).await;
+    bench.exec("update ems.person set country = 'NA'").await;
+    bench.comes_back("17", there.clone()).await;
+    // One of both has come to the EMS by other ways.
+    bench.exec("update ems.person set phone = '+27821234567'").await;
+    bench.comes_back("17", with(there, json!({"name": "Thandi Zulu"}))).await;
+    let conflicts = bench.open_conflicts().await;
+    let [conflict] = conflicts.as_slice() else { panic!("{conflicts:?}") };
+    let lost: Vec<_> =
+        conflict.fields.iter().map(|f| (f.field.as_str(), f.remote_value.clone())).collect();
+    assert_eq!(lost, [("name", json!("Thandi Zulu")), ("city", json!("Umlazi"))]);
+}
+
 /// Both sides have made the same change: there is nothing to take and nothing to push.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_change_on_both_sides_is_no_conflict() {

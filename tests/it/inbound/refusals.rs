@@ -1,6 +1,8 @@
 //! What the EMS does not take, and values that nobody should trust.
 
 use ems_sync::entity::EntityType;
+use ems_sync::process::Role;
+use ems_sync::remote::Remote as _;
 use ems_sync::remote::inbound::{Shape, Snapshot};
 use serde_json::{Map, json};
 
@@ -103,6 +105,72 @@ async fn a_row_that_cannot_be_decided_is_tried_a_few_times_and_stops_nobody() {
     assert_eq!(bench.count("select count(*) from ems.person").await, 1);
     let left = "select state || ' ' || attempts || ' ' || last_error from sync.inbox";
     assert_eq!(bench.text(left).await.as_deref(), Some("rejected 8 SQLSTATE 22012"));
+    // What it held is kept, and it can be tried again.
+    let conflict = bench.open_conflicts().await.remove(0);
+    let held = conflict.fields.iter().any(|f| f.remote_value == json!("bad@example.org"));
+    assert!(conflict.reason == "refused" && conflict.remote_id == "31" && held, "{conflict:?}");
+    bench.exec("create or replace function sync.chatwoot_match_person(p_fields jsonb) returns table (entity_type text, entity_id bigint)
+                language sql as $$ select null::text, null::bigint where false $$").await;
+    bench.store.adopt_conflict(conflict.number, "me", None, false).await.unwrap();
+    bench.applier.work(&[bad]).await.unwrap();
+    assert_eq!(bench.count("select count(*) from ems.person").await, 2);
+}
+
+/// Our mistakes, missing rights, a function of the EMS's owner that fails: nothing of it is the row's fault.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_fails_for_no_fault_of_its_values_waits_for_ever_and_is_seen() {
+    let bench = Bench::new().await;
+    bench.exec("create or replace function sync.chatwoot_match_person(p_fields jsonb) returns table (entity_type text, entity_id bigint)
+                language plpgsql as $$ begin perform from ems.no_such_table; end $$").await;
+    let row = bench.pulled("31", foreign("Sipho Dube", "sipho@example.org")).await;
+    for _ in 0..12 {
+        bench.exec("update sync.inbox set due_on = clock_timestamp()").await;
+        bench.applier.work(&[row]).await.unwrap();
+    }
+    let left = "select state || ' ' || attempts || ' ' || last_error from sync.inbox where due_on > clock_timestamp() + interval '20 s'";
+    assert_eq!(bench.text(left).await.as_deref(), Some("pending 0 SQLSTATE 42P01"));
+    bench.exec("update sync.inbox set created_on = created_on - interval '1 day', due_on = clock_timestamp()").await;
+    bench.applier.work(&[row]).await.unwrap();
+    let later = "select count(*) from sync.inbox where due_on between clock_timestamp() + interval '59 minutes' and clock_timestamp() + interval '1 hour'";
+    assert_eq!(bench.count(later).await, 1);
+    bench
+        .exec("create table ems.no_such_table (); update sync.inbox set due_on = clock_timestamp()")
+        .await;
+    bench.applier.work(&[row]).await.unwrap();
+    assert_eq!(bench.count("select count(*) from ems.person").await, 1);
+}
+
+/// The EMS can't take what people changed: it wins, and what lost is kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_goes_over_what_was_refused_and_is_kept() {
+    let bench = Bench::new().await;
+    let running = bench.start(&[Role::Relay, Role::Consume]);
+    let id = bench.person("Thandi", "Nkosi", "thandi@example.org").await;
+    let synced =
+        "select 1 - count(*) from sync.record where state = 'synced' and remote_id is not null";
+    bench.until(synced).await;
+    running.stop().await;
+    bench.exec("create or replace function sync.chatwoot_lock_person(p_id bigint) returns boolean language plpgsql as
+                $$ begin raise division_by_zero; end $$").await;
+    let contact = bench.sim.contact(&id.to_string()).unwrap().id;
+    bench.plant(json!({"id": contact, "name": "Thandi Zulu"}));
+    let there = bench.applier.remote.read(EntityType::Person, &contact.to_string()).await.unwrap();
+    let now = bench.store.now().await.unwrap();
+    let row = bench.taken_in(there, now).await.unwrap();
+    bench.exec("update sync.inbox set attempts = 7").await;
+    bench.applier.work(&[row]).await.unwrap();
+    assert_eq!(bench.text("select state from sync.inbox").await.as_deref(), Some("rejected"));
+    bench.exec("update ems.person set city = 'Soweto'").await;
+    let running = bench.start(&[Role::Relay, Role::Consume]);
+    bench.until("select (select count(*) from sync.outbox) + (select count(*) from sync.record where owed_gen > done_gen)").await;
+    running.stop().await;
+    let contact = bench.sim.contact(&id.to_string()).unwrap();
+    assert_eq!(
+        (&contact.body["name"], &contact.body["additional_attributes"]["city"]),
+        (&json!("Thandi Nkosi"), &json!("Soweto"))
+    );
+    let conflict = bench.open_conflicts().await.remove(0);
+    assert!(conflict.fields.iter().any(|f| f.remote_value == json!("Thandi Zulu")), "{conflict:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

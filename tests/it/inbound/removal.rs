@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::bench::Bench;
 
-fn removed(remote_id: &str, successor: Option<&str>) -> Snapshot {
+pub(super) fn removed(remote_id: &str, successor: Option<&str>) -> Snapshot {
     Snapshot {
         entity_type: EntityType::Person,
         remote_id: remote_id.to_owned(),
@@ -21,7 +21,7 @@ fn removed(remote_id: &str, successor: Option<&str>) -> Snapshot {
 }
 
 /// This EMS notes a removal in the city.
-const REMOVES: &str = "create function sync.chatwoot_remove_person(p_id bigint, p_reason text) returns boolean language sql as $$
+pub(super) const REMOVES: &str = "create function sync.chatwoot_remove_person(p_id bigint, p_reason text) returns boolean language sql as $$
     with done as (update ems.person set city = p_reason, email = null where id = p_id returning 1)
     select exists (select from done) $$";
 

@@ -131,3 +131,28 @@ async fn what_people_do_there_arrives_once_and_comes_not_back() {
     assert_eq!(world.sim.violations(), []);
     running.stop().await;
 }
+
+/// By fields: what people edit there leaves the race alone that the EMS has changed meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn by_fields_an_edit_there_does_not_undo_a_race_that_was_changed_here() {
+    let mut world = world().await;
+    world.rig.set("TARGETS__RUNSIGNUP__MERGE", "fields");
+    let there = world.sim.register(LONG, user(1)).unwrap();
+    let running = world.rig.start_all();
+    world.taken_in().await;
+    world.rig.until(&format!("select 1 - count(*) {OF_SKY}"), "arrived").await;
+    world.rig.settled().await;
+    running.stop().await;
+    world
+        .rig
+        .exec("update ems.event_participant ep set race_id = r.id from ems.race r where r.event_id = ep.event_id and r.name = '5K'
+               and ep.person_id = (select id from ems.person where last_name = 'Skye 1')")
+        .await;
+    world.sim.plant(Resource::Registration, json!({"id": there, "bib_num": 777})).unwrap();
+    let running = world.rig.start_all();
+    world.taken_in().await;
+    let both = format!("select r.name || '/' || ep.number {OF_SKY}");
+    assert_eq!(world.text(&both).await, "5K/777", "{}", world.open().await);
+    assert_eq!(world.rig.count("select count(*) from sync.conflict").await, 0);
+    running.stop().await;
+}

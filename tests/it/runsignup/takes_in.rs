@@ -322,6 +322,28 @@ async fn a_person_who_was_recognised_is_completed_and_not_overwritten() {
 }
 
 #[tokio::test]
+async fn a_participant_who_was_here_before_is_completed_and_not_overwritten() {
+    let ems = Ems::new().await;
+    let first =
+        json!({"email": "zoe@ems.example", "phone": null, "bib_num": "A12", "shirt_size": null});
+    let id = ems.created(&registration(ems.ten, first)).await;
+    let again = json!({"completes": true, "bib_num": "99", "team": "Others", "shirt_size": "L"});
+    let again = registration(ems.twenty, again);
+    // Who was withdrawn registers anew, for another race.
+    for (status, race) in [("CONFIRMED", ems.ten), ("WITHDRAWN", ems.twenty)] {
+        ems.run(&format!("update ems.event_participant set status = '{status}'")).await;
+        ems.apply("event_participant", Some(id), &again).await;
+        let row = ems.row("event_participant", id).await;
+        let shown = ["number", "team", "shirt_size", "race_id"].map(|name| row[name].clone());
+        assert_eq!(shown, [json!("A12"), json!("Harriers"), json!("L"), json!(race)]);
+        assert_ne!(row["status"], json!("WITHDRAWN"));
+        let person = ems.row("person", ems.person_of(id).await).await;
+        let shown = (&person["email"], &person["phone"]);
+        assert_eq!(shown, (&json!("zoe@ems.example"), &json!("+18568501510")));
+    }
+}
+
+#[tokio::test]
 async fn what_the_ems_refuses_is_refused_whole() {
     let ems = Ems::new().await;
     for (changes, expected) in [
