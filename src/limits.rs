@@ -340,6 +340,8 @@ pub const WALK_AGAIN_MAX: Duration = Duration::from_secs(10 * 60);
 pub const WALK_FAILURES_TOLD: i32 = 5;
 /// How often hints, and walks that ended early, are looked for.
 pub const INBOUND_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A hint leads to no walk sooner than this after the last one: a busy desk hints every second.
+pub const HINTED_WALK_EVERY: Duration = Duration::from_secs(15);
 /// Records that one pass reads by themselves; the rest is read in the next one.
 pub const INBOUND_READS_MAX: i64 = 200;
 /// Records that are read by themselves at the same time.
@@ -354,6 +356,14 @@ pub const INBOUND_READ_AGAIN_MAX: Duration = Duration::from_secs(60 * 60);
 pub const INBOUND_READ_TRIES: i32 = 10;
 /// Records that webhooks named and that wait to be read; with more of them everything is walked through.
 pub const HINTS_WAITING_MAX: i64 = 1_000;
+/// How often what came back and is of no more use is dropped.
+pub const INBOUND_PURGED_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// For how long a conflict that was decided can be looked at.
+pub const CONFLICTS_KEPT_DAYS: u16 = 90;
+/// For how long the values of a conflict are kept whose person the EMS has not any more.
+pub const GONE_VALUES_KEPT_DAYS: u16 = 7;
+/// Rows of each kind that one statement drops.
+pub const INBOUND_PURGED_AT_ONCE: i64 = 5_000;
 /// A remote's clock is compared only by an answer that took no longer …
 pub const CLOCK_ROUND_TRIP_MAX: Duration = Duration::from_secs(10);
 /// … and not believed when it differs from the database's by more.
@@ -364,6 +374,8 @@ pub const SWEEP_NOW_WAITS: Duration = Duration::from_secs(5 * 60);
 pub const CONFLICTS_SHOWN: i64 = 1_000;
 /// Length of a webhook's body. Chatwoot's hold a contact or a conversation with its last message.
 pub const HOOK_BYTES_MAX: usize = 1024 * 1024;
+/// Its body has come within this; it holds a slot until then.
+pub const HOOK_BODY_WITHIN: Duration = Duration::from_secs(2);
 /// Webhooks that are read and checked at once; the others are told to come later, and walks find what they would have said.
 pub const HOOKS_AT_ONCE: usize = 8;
 /// By how much the time of a webhook's signature may differ from ours.

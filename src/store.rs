@@ -7,6 +7,7 @@
 mod binding;
 mod budget;
 mod conflicts;
+mod consents;
 mod dead_letters;
 mod duty;
 mod guard;
@@ -43,6 +44,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use binding::BindingFacts;
 pub use conflicts::{Adopted, Conflict, ConflictFilter};
+pub use consents::{ConsentRefused, ConsentsDecided, ConsentsTaken};
 pub use dead_letters::{DeadLetter, Filter, OddMessage, Replayed};
 pub use duty::{Duty, DutyLease};
 pub use guard::{DeleteVerdict, Guarded, Weighed};

@@ -4,7 +4,10 @@
 -- Begins a walk for p_walker, or goes on with the one under way: unless its position is older than p_position_kept seconds, or
 -- p_anew asks for a new and full one. Nothing is returned while another process walks.
 --
--- A walk is full if it is the first, or the last full one was complete longer than p_full_every seconds ago.
+-- A walk is full if it is the first, or the last full one was complete longer than p_full_every seconds ago. A full one forgets which
+-- records of its types (p_types) the EMS made nothing of: what stood in the way (an organisation, a policy) may be otherwise now, so
+-- each is decided anew when it is shown.
+drop function if exists sync.begin_walk(text, text, uuid, boolean, float8, float8, float8);
 create or replace function sync.begin_walk(
     p_target        text,
     p_stream        text,
@@ -12,7 +15,8 @@ create or replace function sync.begin_walk(
     p_anew          boolean,
     p_full_every    float8,
     p_position_kept float8,
-    p_lease         float8
+    p_lease         float8,
+    p_types         text[]
 ) returns table (cursor_was jsonb, position_is jsonb, is_full boolean, ahead_ms bigint)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -34,6 +38,10 @@ begin
         -- What is hinted at from now on may be on a page that was read before.
         c.hinted_on := null;
         delete from sync.walk_seen s where s.target = p_target and s.stream = p_stream;
+        if c.walk_is_full then
+            delete from sync.inbox i
+            where i.target = p_target and i.entity_type = any (p_types) and i.state = 'done' and i.state_reason = 'not_ours';
+        end if;
     end if;
     update sync.cursor x set
         walk = c.walk, walk_is_full = c.walk_is_full, walk_began_on = c.walk_began_on, position = c.position,
@@ -116,6 +124,14 @@ begin
         insert into sync.to_read (target, entity_type, remote_id, stream, cause)
         select p_target, m.entity_type, m.remote_id, p_stream, 'missing' from sync.missing(p_target, p_stream, p_types) m
         on conflict do nothing;
+        -- What was decided of a record that is not shown any more need not be remembered: should it be shown again, it is decided anew.
+        delete from sync.inbox i using sync.cursor c
+        where c.target = p_target and c.stream = p_stream and i.target = p_target and i.entity_type = any (p_types)
+          and i.state = 'done' and i.decided_on < c.walk_began_on
+          and not exists (
+              select from sync.walk_seen s
+              where s.target = p_target and s.stream = p_stream and s.walk = c.walk
+                and s.entity_type = i.entity_type and s.remote_id = i.remote_id);
     end if;
     update sync.cursor c set
         position = null, position_on = null, cursor = coalesce(p_cursor, c.cursor), pulled_on = clock_timestamp(),

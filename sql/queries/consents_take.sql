@@ -1,2 +1,2 @@
--- Takes in consents that were seen at target $1; how many changed something in the EMS. See sql/projections/consents_inbound.sql.
-select sync.take_consents($1, $2)
+-- Has the EMS take the restrictions $2 of target $1, or keeps them for a person. See sql/functions/inbound_guard.sql.
+select changed, refused from sync.settle_consents($1, $2, $3)

@@ -3,6 +3,7 @@ select t.target,
        coalesce(i.pending, 0) as pending, coalesce(i.waiting, 0) as waiting,
        coalesce(i.held, 0) as held, coalesce(i.rejected, 0) as rejected,
        (select count(*) from sync.conflict c where c.target = t.target and c.closed_on is null) as conflicts,
+       (select count(*) from sync.consent_held h where h.target = t.target and h.rejected_on is null) as held_consents,
        coalesce(w.failures, 0) as failures, w.last_error, w.held_reason
 from sync.target t
 left join (

@@ -373,9 +373,11 @@ pub(super) enum TargetOrder {
     Enable(TargetArgs),
     /// Send nothing until it is enabled; changes stay owed
     Disable(TargetArgs),
-    /// Let the deletes through that are held now; later ones are weighed anew
+    /// Let the deletes through that are held now, and have the EMS take the consents that were taken back there; later ones are
+    /// weighed anew
     Approve(ApproveArgs),
-    /// Leave at the target what is held to be deleted, until the EMS has it again or it is approved after all
+    /// Leave at the target what is held to be deleted, until the EMS has it again or it is approved after all; leave the EMS as
+    /// it is where consents were taken back there
     Reject(TargetArgs),
     /// Say that the target is where it belongs now: verify it, trust nothing that was known of it, bind it to this database
     /// and this account, and let it go on

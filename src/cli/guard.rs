@@ -1,4 +1,5 @@
-//! `ems-sync target approve|reject`: a person decides about the deletes that the guard holds.
+//! `ems-sync target approve|reject`: a person decides about what the guard holds: deletes, and consents that were taken back at
+//! the target.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use crate::entity::{EntityRef, EntityType};
 use crate::error_chain::chain;
 use crate::limits;
 use crate::ops::status::state_of;
-use crate::store::{Store, StoreError};
+use crate::store::{ConsentRefused, ConsentsDecided, Store, StoreError};
 use crate::target::Target;
 
 /// What was decided.
@@ -27,6 +28,10 @@ struct Document {
     deletes: usize,
     /// The same by type, parents first.
     by_type: Vec<OfType>,
+    /// How many consents it concerned that were taken back there.
+    consents: u64,
+    /// How many rows of the EMS that changed.
+    consents_taken: u64,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -38,8 +43,14 @@ struct OfType {
 pub(super) async fn approve(config: &Config, args: ApproveArgs) -> anyhow::Result<Exit> {
     let (store, publisher) = adapters(config, "target")?;
     let target = args.target.target;
-    let approved = store.decide_deletes(target, true, args.kept, &by_of(&args.target)).await?;
-    show(&document(target, "approve", &approved), &args.target)?;
+    let by = by_of(&args.target);
+    let approved = store.decide_deletes(target, true, args.kept, &by).await?;
+    let consents = store.decide_consents(target, true, args.kept, &by).await?;
+    for refused in &consents.refused {
+        let ConsentRefused { person, sqlstate } = refused;
+        tracing::warn!(target.name = %target, person, sqlstate, "The EMS refuses a consent that was taken back");
+    }
+    show(&document(target, "approve", &approved, &consents), &args.target)?;
     if config.targets.enabled().contains(&target) {
         publish(&store, &publisher, target, approved).await?;
     }
@@ -48,8 +59,10 @@ pub(super) async fn approve(config: &Config, args: ApproveArgs) -> anyhow::Resul
 
 pub(super) async fn reject(config: &Config, args: TargetArgs) -> anyhow::Result<Exit> {
     let (store, _) = adapters(config, "target")?;
-    let rejected = store.decide_deletes(args.target, false, false, &by_of(&args)).await?;
-    show(&document(args.target, "reject", &rejected), &args)?;
+    let by = by_of(&args);
+    let rejected = store.decide_deletes(args.target, false, false, &by).await?;
+    let consents = store.decide_consents(args.target, false, false, &by).await?;
+    show(&document(args.target, "reject", &rejected, &consents), &args)?;
     Ok(Exit::Fine)
 }
 
@@ -83,7 +96,12 @@ async fn publish(
     Ok(())
 }
 
-fn document(target: Target, order: &'static str, entities: &[EntityRef]) -> Document {
+fn document(
+    target: Target,
+    order: &'static str,
+    entities: &[EntityRef],
+    consents: &ConsentsDecided,
+) -> Document {
     let mut by_type: BTreeMap<EntityType, usize> = BTreeMap::new();
     for entity in entities {
         *by_type.entry(entity.entity_type).or_default() += 1;
@@ -94,6 +112,8 @@ fn document(target: Target, order: &'static str, entities: &[EntityRef]) -> Docu
         order,
         deletes: entities.len(),
         by_type: by_type.into_iter().map(of_type).collect(),
+        consents: consents.decided,
+        consents_taken: consents.changed,
     }
 }
 
@@ -102,16 +122,36 @@ fn show(document: &Document, args: &TargetArgs) -> anyhow::Result<()> {
 }
 
 fn shown(document: &Document) -> String {
-    let target = document.target;
-    if document.deletes == 0 {
-        return format!("No delete is held at `{target}` that is not decided about");
+    let told: Vec<_> = [deletes(document), consents(document)].into_iter().flatten().collect();
+    if told.is_empty() {
+        return format!("Nothing is held at `{}` that is not decided about", document.target);
     }
+    told.join("\n")
+}
+
+fn deletes(document: &Document) -> Option<String> {
+    let target = document.target;
     let types: Vec<_> =
         document.by_type.iter().map(|of| format!("{} {}", of.deletes, of.entity)).collect();
     let what =
         if document.order == "approve" { "are sent to" } else { "are rejected: these stay at" };
     let plural = if document.deletes == 1 { "delete" } else { "deletes" };
-    format!("{} {plural} {what} `{target}`: {}", document.deletes, types.join(", "))
+    let text = format!("{} {plural} {what} `{target}`: {}", document.deletes, types.join(", "));
+    (document.deletes > 0).then_some(text)
+}
+
+fn consents(document: &Document) -> Option<String> {
+    let Document { target, consents, consents_taken, .. } = document;
+    let text = if document.order == "approve" {
+        format!(
+            "{consents} consents were taken back at `{target}`: {consents_taken} rows of the EMS changed"
+        )
+    } else {
+        format!(
+            "{consents} consents that were taken back at `{target}` are rejected: the EMS keeps them"
+        )
+    };
+    (*consents > 0).then_some(text)
 }
 
 #[cfg(test)]
@@ -127,17 +167,24 @@ mod tests {
             EntityRef::new(EntityType::Person, 2),
             EntityRef::new(EntityType::Tag, 3),
         ];
-        let approved = document(Target::TagServer, "approve", &entities);
+        let no_consent = ConsentsDecided::default();
+        let approved = document(Target::TagServer, "approve", &entities, &no_consent);
         assert_eq!(shown(&approved), "3 deletes are sent to `tagserver`: 1 person, 2 tag");
         assert_eq!(
             serde_json::to_value(&approved).unwrap(),
             json!({"target": "tagserver", "order": "approve", "deletes": 3,
-                   "by_type": [{"entity": "person", "deletes": 1}, {"entity": "tag", "deletes": 2}]})
+                   "by_type": [{"entity": "person", "deletes": 1}, {"entity": "tag", "deletes": 2}],
+                   "consents": 0, "consents_taken": 0})
         );
-        let rejected = document(Target::TagServer, "reject", &entities);
+        let rejected = document(Target::TagServer, "reject", &entities, &no_consent);
         let text = "3 deletes are rejected: these stay at `tagserver`: 1 person, 2 tag";
         assert_eq!(shown(&rejected), text);
-        let none = document(Target::TagServer, "approve", &[]);
-        assert_eq!(shown(&none), "No delete is held at `tagserver` that is not decided about");
+        let none = document(Target::TagServer, "approve", &[], &no_consent);
+        assert_eq!(shown(&none), "Nothing is held at `tagserver` that is not decided about");
+        let some = ConsentsDecided { decided: 3, changed: 2, refused: Vec::new() };
+        assert_eq!(
+            shown(&document(Target::MailChimp, "approve", &[], &some)),
+            "3 consents were taken back at `mailchimp`: 2 rows of the EMS changed"
+        );
     }
 }

@@ -97,6 +97,7 @@ fn shown(document: &Status) -> String {
             ("held", inbound.held),
             ("rejected", inbound.rejected),
             ("conflicts", inbound.conflicts),
+            ("consents held", inbound.held_consents),
         ];
         let told: Vec<_> = told
             .into_iter()

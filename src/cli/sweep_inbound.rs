@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::deliver::breaker::Breaker;
 use crate::deliver::guard;
 use crate::error_chain::chain;
-use crate::inbound::pull::{Puller, Swept};
+use crate::inbound::pull::{Puller, Swept, Walked};
 use crate::ops::metrics::Metrics;
 use crate::ops::progress::Progress;
 use crate::remote::Remote;
@@ -102,6 +102,16 @@ impl Job for SweepNow<'_> {
     }
 }
 
+fn consents(walked: &Walked) -> String {
+    let mut text = format!("{} of {}", walked.consents_taken, walked.consents);
+    for (n, word) in [(walked.consents_held, "held"), (walked.consents_refused, "refused")] {
+        if n > 0 {
+            text.push_str(&format!(", {n} {word}"));
+        }
+    }
+    text
+}
+
 fn shown(rows: &[Row]) -> String {
     if rows.is_empty() {
         return "No target is enabled.".to_owned();
@@ -122,7 +132,7 @@ fn shown(rows: &[Row]) -> String {
                 walked.seen.to_string(),
                 walked.taken_in.to_string(),
                 missing,
-                format!("{} of {}", walked.consents_taken, walked.consents),
+                consents(walked),
             ]);
         }
     }

@@ -34,6 +34,25 @@ pub struct Signed<'a> {
     pub signature: &'a str,
 }
 
+impl Signed<'_> {
+    /// Whether the headers have the form and the age of a genuine webhook's: the body of any other need not be read.
+    #[must_use]
+    pub fn may_be_genuine(self, now: Timestamp) -> bool {
+        self.is_of(now) && self.digest().is_some()
+    }
+
+    /// It was signed a moment ago.
+    fn is_of(self, now: Timestamp) -> bool {
+        let Ok(seconds) = self.timestamp.parse::<i64>() else { return false };
+        Duration::from_secs(now.as_second().abs_diff(seconds)) <= limits::HOOK_AGE_MAX
+    }
+
+    fn digest(self) -> Option<Vec<u8>> {
+        let digest = self.signature.strip_prefix("sha256=").and_then(from_hex)?;
+        (digest.len() == Sha256::output_size()).then_some(digest)
+    }
+}
+
 /// Whether the body was signed with one of the secrets, a moment ago.
 #[must_use]
 pub fn is_genuine(
@@ -42,18 +61,13 @@ pub fn is_genuine(
     body: &[u8],
     now: Timestamp,
 ) -> bool {
-    let Signed { timestamp, signature } = signed;
-    let Ok(seconds) = timestamp.parse::<i64>() else { return false };
-    let age = Duration::from_secs(now.as_second().abs_diff(seconds));
-    let Some(signature) = signature.strip_prefix("sha256=").and_then(from_hex) else {
-        return false;
-    };
+    let Some(signature) = signed.digest() else { return false };
     let is_signed_with = |secret: &SecretString| {
         // A key may have any length.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()) else {
             return false;
         };
-        mac.update(timestamp.as_bytes());
+        mac.update(signed.timestamp.as_bytes());
         mac.update(b".");
         mac.update(body);
         // In constant time.
@@ -61,7 +75,7 @@ pub fn is_genuine(
     };
     // Every secret is tried, so that the time does not tell which.
     secrets.iter().fold(false, |is_genuine, secret| is_genuine | is_signed_with(secret))
-        && age <= limits::HOOK_AGE_MAX
+        && signed.is_of(now)
 }
 
 /// What a webhook is known by, should it come again: its number (which is not signed), and what was signed.
@@ -171,7 +185,12 @@ mod tests {
             ["", "sha256=", &upper, "sha256=+f", "sha256=é", &SIGNATURE[..69], "sha1=00"]
         {
             assert!(!accepts(&[SECRET], TIMESTAMP, signature, BODY, now), "{signature}");
+            assert!(!Signed { timestamp: TIMESTAMP, signature }.may_be_genuine(at(now)));
         }
+        // Of the right form, so the body is looked at.
+        let zeros = format!("sha256={}", "0".repeat(64));
+        assert!(Signed { timestamp: TIMESTAMP, signature: &zeros }.may_be_genuine(at(now)));
+        assert!(!accepts(&[SECRET], TIMESTAMP, &zeros, BODY, now));
     }
 
     #[test]
@@ -179,6 +198,8 @@ mod tests {
         for (off, accepted) in [(-301, false), (-300, true), (0, true), (300, true), (301, false)] {
             let is_accepted = accepts(&[SECRET], TIMESTAMP, SIGNATURE, BODY, 1_700_000_000 + off);
             assert_eq!(is_accepted, accepted, "{off}");
+            let signed = Signed { timestamp: TIMESTAMP, signature: SIGNATURE };
+            assert_eq!(signed.may_be_genuine(at(1_700_000_000 + off)), accepted, "{off}");
         }
     }
 

@@ -30,7 +30,7 @@ use crate::ops::metrics::Metrics;
 use crate::ops::progress::Beat;
 use crate::remote::inbound::Stream;
 use crate::remote::{Account, Failure, FailureClass, Remote};
-use crate::store::{DutyLease, InboxRef, Missing, Store, StoreError};
+use crate::store::{ConsentsTaken, DutyLease, InboxRef, Missing, Store, StoreError};
 use crate::target_watch::TargetWatch;
 
 /// Why reading ended early. What was stored until then stays.
@@ -79,6 +79,10 @@ pub struct Walked {
     pub consents: u64,
     /// Those of them that changed something in the EMS.
     pub consents_taken: u64,
+    /// Those that are too many at once, and are kept for a person.
+    pub consents_held: u64,
+    /// Those that the EMS refused.
+    pub consents_refused: u64,
     /// Records that a walk over everything did not show; `None` where it was not one.
     pub missing: Option<u64>,
     /// They are too many to be looked at without a person.
@@ -234,6 +238,23 @@ impl<R: Remote> Puller<R> {
         }
         let messages: Vec<_> = taken.iter().map(|row| message(target, *row)).collect();
         self.publisher.publish(&messages).await
+    }
+
+    fn note_consents(&self, consents: &ConsentsTaken) {
+        let target = self.remote.target();
+        if let Some(counts) = consents.tripped {
+            tracing::error!(
+                target.name = %target, waiting = counts.waiting, let_through = counts.let_through, consents = counts.records,
+                advice = format!("`ems-sync target approve {target}` has the EMS take them; `ems-sync target reject {target}` leaves the EMS as it is."),
+                "Too many consents were taken back at once: they are held"
+            );
+        }
+        for refused in &consents.refused {
+            tracing::warn!(
+                target.name = %target, person = refused.person, sqlstate = refused.sqlstate,
+                "The EMS refuses a consent that was taken back"
+            );
+        }
     }
 
     fn note_missing(&self, stream: Stream, missing: Missing) {

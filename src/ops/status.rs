@@ -433,7 +433,7 @@ pub fn needs(state: &TargetState, counts: &Counts) -> Vec<&'static str> {
         needs.push("inbound_rejected");
     }
     // Those that are held because of a conflict are among the conflicts.
-    if inbound.held > 0 && inbound.conflicts == 0 {
+    if inbound.held_consents > 0 || inbound.held > 0 && inbound.conflicts == 0 {
         needs.push("inbound_held");
     }
     if inbound.held_reason.is_some() {

@@ -165,6 +165,8 @@ pub struct ConsentSeen {
     pub person: i64,
     /// About what.
     pub subject: Subject,
+    /// The remote record that shows it: of several that carry one EMS id, one may be restricted and another not.
+    pub record: String,
     /// What was said.
     pub state: ConsentState,
     /// When, by the remote's clock; `None` where it does not tell.
@@ -181,7 +183,8 @@ pub enum Subject {
     List(String),
 }
 
-/// What a consent says. No remote gives a consent that the EMS has not: only what restricts is of interest.
+/// What a consent says. No remote gives a consent that the EMS has not: only what restricts is of interest, and that it does not
+/// any more, so that the next restriction is known for a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConsentState {
@@ -193,6 +196,8 @@ pub enum ConsentState {
     Bounced,
     /// People there blocked the contact.
     Blocked,
+    /// The record shows no restriction of others (any more). It gives no consent, and changes nothing in the EMS.
+    Lifted,
 }
 
 impl ConsentState {
@@ -204,6 +209,7 @@ impl ConsentState {
             Self::Complained => "complained",
             Self::Bounced => "bounced",
             Self::Blocked => "blocked",
+            Self::Lifted => "lifted",
         }
     }
 }

@@ -21,6 +21,8 @@ pub enum Duty {
     KeepAttempts,
     /// Dropping what is left of entities that went long ago.
     PurgeTombstones,
+    /// Dropping what came back from a target and is of no more use.
+    PurgeInbound,
 }
 
 impl Duty {
@@ -33,6 +35,7 @@ impl Duty {
             Self::TidyTokens => "tidy_tokens",
             Self::KeepAttempts => "keep_attempts",
             Self::PurgeTombstones => "purge_tombstones",
+            Self::PurgeInbound => "purge_inbound",
         }
     }
 }
@@ -45,7 +48,8 @@ impl Duty {
             Self::SweepOutbound
             | Self::SweepInbound
             | Self::KeepAttempts
-            | Self::PurgeTombstones => limits::DUTY_LEASE,
+            | Self::PurgeTombstones
+            | Self::PurgeInbound => limits::DUTY_LEASE,
         }
     }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{Store, StoreError};
 use crate::entity::EntityRef;
+use crate::limits;
 use crate::target::Target;
 
 /// What comes back from a target.
@@ -20,6 +21,8 @@ pub struct InboundCounts {
     pub rejected: i64,
     /// Open conflicts.
     pub conflicts: i64,
+    /// Consents that were taken back there, too many at once, and wait for a person.
+    pub held_consents: i64,
     /// Times in a row that a walk ended early.
     pub failures: i32,
     /// Why it did last.
@@ -65,6 +68,7 @@ impl Store {
                     held: row.try_get("held")?,
                     rejected: row.try_get("rejected")?,
                     conflicts: row.try_get("conflicts")?,
+                    held_consents: row.try_get("held_consents")?,
                     failures: row.try_get("failures")?,
                     error: row.try_get("last_error")?,
                     held_reason: row.try_get("held_reason")?,
@@ -72,6 +76,22 @@ impl Store {
                 Ok((target, counts))
             })
             .collect()
+    }
+
+    /// Drops some of what came back from a target and is of no more use; how many rows there were.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn purge_inbound(&self, target: Target) -> Result<u64, StoreError> {
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/inbound_purge.sql")).await?;
+        let [conflicts, gone] =
+            [limits::CONFLICTS_KEPT_DAYS, limits::GONE_VALUES_KEPT_DAYS].map(f64::from);
+        let hooks = limits::HOOK_REMEMBERED.as_secs_f64();
+        let (target, rows) = (target.name(), limits::INBOUND_PURGED_AT_ONCE);
+        let row = client.query_one(&query, &[&target, &conflicts, &gone, &hooks, &rows]).await?;
+        Ok(u64::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0))
     }
 
     /// What comes back of an entity from a target.

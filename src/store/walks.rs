@@ -7,7 +7,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::session::Transaction;
-use super::{InboxRef, Store, StoreError, inbox};
+use super::{ConsentsTaken, InboxRef, Store, StoreError, consents, inbox};
 use crate::deliver::guard;
 use crate::hash::ContentHash;
 use crate::limits;
@@ -40,6 +40,8 @@ pub struct PageToStore<'a> {
     pub snapshots: &'a [Snapshot],
     /// Its consents, with times of the database's clock.
     pub consents: &'a [ConsentSeen],
+    /// How many of them may take something away in the EMS without a person.
+    pub guard: guard::Limits,
     /// Where the walk goes on; `None` at its end.
     pub position: Option<&'a Value>,
     /// As in [`WalkBegun`], with what this page told.
@@ -64,8 +66,8 @@ pub struct WalkEnd<'a> {
 pub struct StoredPage {
     /// What is to be decided.
     pub taken: Vec<InboxRef>,
-    /// Consents that changed something in the EMS.
-    pub consents: u64,
+    /// What became of its consents.
+    pub consents: ConsentsTaken,
     /// At the end of a walk that has shown everything.
     pub missing: Option<Missing>,
 }
@@ -116,9 +118,13 @@ impl Store {
         let [full_every, kept, lease] =
             [limits::FULL_WALK_EVERY, limits::WALK_POSITION_KEPT, limits::WALK_LEASE]
                 .map(|duration| duration.as_secs_f64());
+        let types: Vec<_> = stream.entity_types().iter().map(|of| of.name()).collect();
         let (target, stream) = (target.name(), stream.name());
         let row = client
-            .query_opt(&query, &[&target, &stream, &walker, &anew, &full_every, &kept, &lease])
+            .query_opt(
+                &query,
+                &[&target, &stream, &walker, &anew, &full_every, &kept, &lease, &types],
+            )
             .await?;
         let Some(row) = row else { return Ok(None) };
         let from = PullFrom {
@@ -165,7 +171,7 @@ impl Store {
             let PageToStore { target, requested_on, nothing, snapshots, .. } = page;
             let taken =
                 inbox::take_in(&transaction, *target, *requested_on, *nothing, snapshots).await?;
-            let consents = take_consents(&transaction, *target, page.consents).await?;
+            let consents = consents::take(&transaction, *target, page.consents, page.guard).await?;
             let missing = match page.end {
                 Some(end) => end_walk(&transaction, page, end).await?,
                 None => None,
@@ -208,7 +214,8 @@ impl Store {
     pub async fn walks_due(&self, target: Target, every: Duration) -> Result<WalksDue, StoreError> {
         let client = self.client().await?;
         let query = client.prepare_cached(include_str!("../../sql/queries/walks_due.sql")).await?;
-        let row = client.query_one(&query, &[&target.name(), &every.as_secs_f64()]).await?;
+        let [every, hinted] = [every, limits::HINTED_WALK_EVERY].map(|pause| pause.as_secs_f64());
+        let row = client.query_one(&query, &[&target.name(), &every, &hinted]).await?;
         let names: Vec<&str> = row.try_get("streams")?;
         Ok(WalksDue {
             streams: names.into_iter().filter_map(Stream::from_name).collect(),
@@ -232,22 +239,6 @@ async fn move_walk(
         .query_one(&query, &[&target, &stream, &walker, &position, &ahead, &types, &ids, &lease])
         .await?;
     Ok(row.try_get(0)?)
-}
-
-async fn take_consents(
-    transaction: &Transaction<'_>,
-    target: Target,
-    consents: &[ConsentSeen],
-) -> Result<u64, StoreError> {
-    if consents.is_empty() {
-        return Ok(0);
-    }
-    let rows = serde_json::to_value(consents)
-        .map_err(|_| StoreError::Unexpected("a consent can't be written as JSON"))?;
-    let query =
-        transaction.prepare_cached(include_str!("../../sql/queries/consents_take.sql")).await?;
-    let changed: i64 = transaction.query_one(&query, &[&target.name(), &rows]).await?.try_get(0)?;
-    Ok(u64::try_from(changed).unwrap_or(0))
 }
 
 async fn end_walk(

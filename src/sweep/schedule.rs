@@ -11,6 +11,12 @@ use crate::limits;
 use crate::remote::Remote;
 use crate::store::{Duty, DutyLease, StoreError};
 
+/// What is dropped when it is old, and how often.
+const PURGES: [(Duty, Duration); 2] = [
+    (Duty::PurgeTombstones, limits::TOMBSTONES_PURGED_EVERY),
+    (Duty::PurgeInbound, limits::INBOUND_PURGED_EVERY),
+];
+
 impl<R: Remote> Sweeper<R> {
     /// Sweeps every `every`, until `stop`.
     pub async fn run(&self, every: Duration, stop: CancellationToken) {
@@ -32,8 +38,10 @@ impl<R: Remote> Sweeper<R> {
             if let Err(error) = self.keep_attempts(owner).await {
                 tracing::warn!(error = %chain(&error), "The audit trail's partitions can't be kept; tried again");
             }
-            if let Err(error) = self.purge_tombstones(owner).await {
-                tracing::warn!(target.name = %target, error = %chain(&error), "Old tombstones can't be dropped; tried again");
+            for (duty, every) in PURGES {
+                if let Err(error) = self.purge(owner, duty, every).await {
+                    tracing::warn!(target.name = %target, duty = duty.name(), error = %chain(&error), "What is old can't be dropped; tried again");
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -59,28 +67,31 @@ impl<R: Remote> Sweeper<R> {
         result
     }
 
-    /// Once an hour, by one process: what is left of entities that went long ago.
-    async fn purge_tombstones(&self, owner: Uuid) -> Result<(), StoreError> {
-        let (duty, target) = (Duty::PurgeTombstones, self.remote.target());
-        let every = limits::TOMBSTONES_PURGED_EVERY;
-        let Some(duty) = self.store.take_duty(duty, target, owner, every).await? else {
+    /// By one process: what is left of entities that went long ago, hourly, and of what came back from the target, daily.
+    async fn purge(&self, owner: Uuid, duty: Duty, every: Duration) -> Result<(), StoreError> {
+        let target = self.remote.target();
+        let Some(lease) = self.store.take_duty(duty, target, owner, every).await? else {
             return Ok(());
         };
-        let result = self.drop_tombstones(&duty).await;
+        let result = self.drop_old(duty, &lease).await;
         let found = result.as_ref().copied().unwrap_or(0);
         self.store
-            .end_duty(&duty, i64::try_from(found).unwrap_or(i64::MAX), result.is_ok())
+            .end_duty(&lease, i64::try_from(found).unwrap_or(i64::MAX), result.is_ok())
             .await?;
         result.map(|_| ())
     }
 
-    async fn drop_tombstones(&self, duty: &DutyLease) -> Result<u64, StoreError> {
+    async fn drop_old(&self, duty: Duty, lease: &DutyLease) -> Result<u64, StoreError> {
+        let target = self.remote.target();
         let mut dropped = 0;
         for _ in 0..limits::TOMBSTONE_BATCHES_MAX {
-            let batch = self.store.purge_tombstones(self.remote.target()).await?;
+            let batch = match duty {
+                Duty::PurgeInbound => self.store.purge_inbound(target).await?,
+                _ => self.store.purge_tombstones(target).await?,
+            };
             dropped += batch;
             self.beat.beat();
-            if batch == 0 || !self.store.keep_duty(duty).await? {
+            if batch == 0 || !self.store.keep_duty(lease).await? {
                 break;
             }
         }

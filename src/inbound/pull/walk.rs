@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{Extent, PullError, Puller, Walked, clock};
 use crate::limits;
-use crate::remote::inbound::{ConsentSeen, PullFrom, Pulled, Snapshot, Stream};
+use crate::remote::inbound::{ConsentSeen, ConsentState, PullFrom, Pulled, Snapshot, Stream};
 use crate::remote::{Failure, FailureClass, Remote};
 use crate::store::{DutyLease, PageToStore, StoredPage, WalkBegun, WalkEnd};
 
@@ -39,6 +39,8 @@ impl<R: Remote> Puller<R> {
             taken_in: 0,
             consents: 0,
             consents_taken: 0,
+            consents_held: 0,
+            consents_refused: 0,
             missing: None,
             held: false,
         };
@@ -140,6 +142,7 @@ impl<R: Remote> Puller<R> {
             nothing: self.remote.nothing(),
             snapshots: &pulled.snapshots,
             consents: &pulled.consents,
+            guard: self.guard,
             position: pulled.position.as_ref(),
             clock_ahead_ms: *clock_ahead_ms,
             end: pulled.position.is_none().then_some(end),
@@ -152,8 +155,12 @@ impl<R: Remote> Puller<R> {
         walked.pages += 1;
         walked.seen += seen;
         walked.taken_in += taken;
-        walked.consents += count(pulled.consents.len());
-        walked.consents_taken += stored.consents;
+        let restricts = |seen: &&ConsentSeen| seen.state != ConsentState::Lifted;
+        walked.consents += count(pulled.consents.iter().filter(restricts).count());
+        walked.consents_taken += stored.consents.changed;
+        walked.consents_held += stored.consents.held;
+        walked.consents_refused += count(stored.consents.refused.len());
+        self.note_consents(&stored.consents);
         self.metrics.pulled(self.remote.target(), walked.stream, seen, taken);
         if let Some(missing) = stored.missing {
             walked.missing = Some(missing.missing);
@@ -215,8 +222,13 @@ fn corrected(mut pulled: Pulled, ahead_ms: Option<i64>, precision: Duration) -> 
     for Snapshot { modified_on, .. } in &mut pulled.snapshots {
         *modified_on = modified_on.map(correct);
     }
+    // What was said within a second may have been said at its end: of two words of one moment the one that restricts counts.
+    let at_its_end = |on: Timestamp| {
+        let end = on.checked_add(precision).and_then(|on| on.checked_sub(Duration::from_micros(1)));
+        end.unwrap_or(on)
+    };
     for ConsentSeen { said_on, .. } in &mut pulled.consents {
-        *said_on = said_on.map(correct);
+        *said_on = said_on.map(|on| at_its_end(correct(on)));
     }
     pulled
 }

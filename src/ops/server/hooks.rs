@@ -46,9 +46,6 @@ async fn chatwoot(State(hooks): State<Arc<Hooks>>, request: Request) -> Response
     if hooks.secrets.is_empty() {
         return not_found();
     }
-    let Ok(_slot) = hooks.slots.try_acquire() else {
-        return failure(StatusCode::SERVICE_UNAVAILABLE, "too many web hooks at once");
-    };
     let (parts, body) = request.into_parts();
     let text = |name| header(&parts.headers, name);
     let (Some(timestamp), Some(signature)) =
@@ -56,10 +53,22 @@ async fn chatwoot(State(hooks): State<Arc<Hooks>>, request: Request) -> Response
     else {
         return forged(&hooks);
     };
-    let Ok(body) = to_bytes(body, limits::HOOK_BYTES_MAX).await else {
-        return failure(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long, or did not come");
-    };
     let signed = Signed { timestamp, signature };
+    // Whoever sends anything else takes no slot, and nothing of the body is read.
+    if !signed.may_be_genuine(Timestamp::now()) {
+        return forged(&hooks);
+    }
+    let Ok(_slot) = hooks.slots.try_acquire() else {
+        return failure(StatusCode::SERVICE_UNAVAILABLE, "too many web hooks at once");
+    };
+    let reading = to_bytes(body, limits::HOOK_BYTES_MAX);
+    let body = match tokio::time::timeout(limits::HOOK_BODY_WITHIN, reading).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            return failure(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long, or did not come");
+        }
+        Err(_) => return failure(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
+    };
     if !hook::is_genuine(&hooks.secrets, signed, &body, Timestamp::now()) {
         return forged(&hooks);
     }

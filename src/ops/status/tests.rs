@@ -98,6 +98,8 @@ fn what_comes_back_needs_a_person_where_it_does_not_move_by_itself() {
     assert!(needed(InboundCounts { pending: 9, waiting: 9, failures: 4, ..none() }).is_empty());
     assert_eq!(needed(InboundCounts { conflicts: 1, held: 1, ..none() }), ["conflicts"]);
     assert_eq!(needed(InboundCounts { held: 1, ..none() }), ["inbound_held"]);
+    let held_consents = InboundCounts { conflicts: 1, held_consents: 1, ..none() };
+    assert_eq!(needed(held_consents), ["conflicts", "inbound_held"]);
     assert_eq!(needed(InboundCounts { rejected: 1, ..none() }), ["inbound_rejected"]);
     assert_eq!(needed(InboundCounts { failures: 5, ..none() }), ["inbound_failing"]);
     let held_reason = Some("too many are missing".to_owned());
@@ -161,7 +163,7 @@ fn the_document_has_the_fixed_shape() {
             "dead_letters": 1, "oldest_unsynced_seconds": 7.5,
             "last_sweep": {"outbound": "1970-01-01T00:00:00Z", "inbound": null},
             "records": 4, "owed": 4, "waiting": 4, "rejected": 0, "held": 0, "kept": 0,
-            "inbound": {"pending": 2, "waiting": 0, "held": 0, "rejected": 0, "conflicts": 0, "failures": 0,
+            "inbound": {"pending": 2, "waiting": 0, "held": 0, "rejected": 0, "conflicts": 0, "held_consents": 0, "failures": 0,
                         "error": null, "held_reason": null},
         })
     );

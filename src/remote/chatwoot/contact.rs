@@ -93,11 +93,13 @@ impl Contact {
     /// What a block says of the person whose id the contact carries. It is shown as long as it stands, and nothing tells since
     /// when; that it was lifted gives no consent back.
     pub(super) fn consents(&self) -> Vec<ConsentSeen> {
-        let Some(person) = self.person().filter(|_| self.blocked) else { return Vec::new() };
+        let Some(person) = self.person() else { return Vec::new() };
+        let state = if self.blocked { ConsentState::Blocked } else { ConsentState::Lifted };
         let seen = |channel: &str| ConsentSeen {
             person,
             subject: Subject::Channel(channel.to_owned()),
-            state: ConsentState::Blocked,
+            record: self.id.to_string(),
+            state,
             said_on: None,
         };
         BLOCKED_CHANNELS.into_iter().map(seen).collect()

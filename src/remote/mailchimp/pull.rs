@@ -96,19 +96,21 @@ fn next_cursor(known: &Newest, seen: &Newest) -> Newest {
     next
 }
 
-/// What a member says that is not of our doing.
+/// What a member says that is not of our doing; also that they are not restricted, which makes the next restriction a new one.
 fn said(member: &Member, code: &str) -> Option<ConsentSeen> {
     let state = match member.status {
         Status::Unsubscribed | Status::Archived => ConsentState::Unsubscribed,
         Status::Cleaned => ConsentState::Bounced,
-        Status::Subscribed | Status::Pending | Status::Transactional => return None,
+        Status::Subscribed | Status::Pending => ConsentState::Lifted,
+        Status::Transactional => return None,
     };
     if member.our_mark().is_some() {
         return None;
     }
     let id = member.ems_id.as_ref()?;
     let person = id.parse().ok().filter(|person: &i64| person.to_string() == *id)?;
-    Some(ConsentSeen { person, subject: Subject::List(code.to_owned()), state, said_on: None })
+    let (subject, record) = (Subject::List(code.to_owned()), member.contact_id.clone());
+    Some(ConsentSeen { person, subject, record, state, said_on: None })
 }
 
 #[cfg(test)]
@@ -130,9 +132,11 @@ mod tests {
         assert_eq!(state(&member("unsubscribed", "42", "")), left);
         assert_eq!(state(&member("archived", "42", "")), left);
         assert_eq!(state(&member("cleaned", "42", "")), Some((42, ConsentState::Bounced)));
-        for status in ["subscribed", "pending", "transactional"] {
-            assert_eq!(state(&member(status, "42", "")), None, "{status}");
+        for status in ["subscribed", "pending"] {
+            let lifted = Some((42, ConsentState::Lifted));
+            assert_eq!(state(&member(status, "42", "")), lifted, "{status}");
         }
+        assert_eq!(state(&member("transactional", "42", "")), None);
         assert_eq!(
             state(&member("unsubscribed", "42", "2026-11-25T07:00:00Z unsubscribed -")),
             None,

@@ -37,7 +37,7 @@ impl Channel {
     }
 
     /// Its name in the EMS.
-    const fn ems_name(self) -> &'static str {
+    pub(super) const fn ems_name(self) -> &'static str {
         match self {
             Self::Email => "EMAIL",
             Self::Sms => "SMS",
@@ -65,6 +65,8 @@ pub(super) struct Entry {
     pub(super) is_ours: bool,
     /// By our clock, to the second; `None` where it can't be read.
     pub(super) added: Option<Timestamp>,
+    /// The same by Mautic's clock, as it stands there.
+    pub(super) dated: Option<Timestamp>,
 }
 
 impl Entry {
@@ -84,6 +86,7 @@ impl Entry {
             reason,
             is_ours: reason == MANUAL && comments.trim() == COMMENT,
             added: added.and_then(by_our_clock),
+            dated: added,
         })
     }
 }
@@ -215,6 +218,7 @@ mod tests {
             reason: MANUAL,
             is_ours,
             added: Some(at(1)),
+            dated: Some(at(1)),
         };
         let both = [entry("email", true), entry("email", false), entry("sms", true)];
         assert_eq!(Restriction::of(&both, Channel::Email), Restriction::Others);

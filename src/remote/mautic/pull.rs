@@ -5,9 +5,10 @@
 //! tells the same again: whoever takes it in must not mind.
 
 use super::Mautic;
+use super::consent::{Channel, Restriction};
 use super::contact::Contact;
 use crate::remote::Failure;
-use crate::remote::inbound::{ConsentSeen, PullFrom, Pulled, Subject};
+use crate::remote::inbound::{ConsentSeen, ConsentState, PullFrom, Pulled, Subject};
 
 impl Mautic {
     /// One page.
@@ -23,18 +24,23 @@ impl Mautic {
     }
 }
 
-/// What others said of a person's channels. When is told by our clock, which [`super::contact::ahead`] has made of theirs, so that
-/// it is not said here; the entry alone counts.
+/// What others said of a person's channels, and when, by Mautic's clock; and of which channels nobody but we said anything.
 fn said(contact: &Contact) -> Vec<ConsentSeen> {
     let (Some(person), Some(entries)) = (contact.person(), &contact.entries) else {
         return Vec::new();
     };
-    let seen = entries.iter().filter_map(|entry| {
-        let (channel, state) = entry.said()?;
+    let seen = |channel: &str, state, said_on| {
         let subject = Subject::Channel(channel.to_owned());
-        Some(ConsentSeen { person, subject, state, said_on: None })
+        ConsentSeen { person, subject, record: contact.id.to_string(), state, said_on }
+    };
+    let restricted = entries.iter().filter_map(|entry| {
+        let (channel, state) = entry.said()?;
+        Some(seen(channel, state, entry.dated))
     });
-    seen.collect()
+    let is_free = |channel: &Channel| Restriction::of(entries, *channel) != Restriction::Others;
+    let lifted = Channel::ALL.into_iter().filter(is_free);
+    let lifted = lifted.map(|channel| seen(channel.ems_name(), ConsentState::Lifted, None));
+    restricted.chain(lifted).collect()
 }
 
 #[cfg(test)]
@@ -42,7 +48,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::remote::inbound::ConsentState;
 
     fn of(key: &str, entries: serde_json::Value) -> Vec<(String, ConsentState)> {
         let contact =
@@ -53,6 +58,7 @@ mod tests {
             let Subject::Channel(channel) = seen.subject else { panic!("no channel") };
             (channel, seen.state)
         })
+        .filter(|(_, state)| *state != ConsentState::Lifted)
         .collect()
     }
 
@@ -71,5 +77,19 @@ mod tests {
         assert_eq!(of("42", manual.clone()), email(ConsentState::Blocked));
         assert_eq!(of("", manual), [], "a contact that is not ours");
         assert_eq!(of("42", json!(null)), [], "what is not shown says nothing");
+    }
+
+    #[test]
+    fn a_restriction_is_dated_by_mautics_clock_and_a_channel_that_nobody_else_forbids_is_free() {
+        let contact = json!({"id": 47, "fields": {"all": {"ems_person_id": "42"}}, "doNotContact": [
+            {"channel": "email", "reason": 1, "comments": "", "dateAdded": "2026-01-01T00:02:00+00:00"},
+            {"channel": "sms", "reason": 3, "comments": "ems-sync", "dateAdded": "2026-01-01T00:00:00+00:00"},
+        ]});
+        // Mautic is a minute ahead: whoever stores it corrects that, once.
+        let seen = said(&Contact::read(&contact, 60).unwrap());
+        let told: Vec<_> = seen.iter().map(|seen| (seen.state, seen.said_on)).collect();
+        let on = "2026-01-01T00:02:00Z".parse().unwrap();
+        assert_eq!(told, [(ConsentState::Unsubscribed, Some(on)), (ConsentState::Lifted, None)]);
+        assert_eq!(seen[1].subject, Subject::Channel("SMS".to_owned()));
     }
 }

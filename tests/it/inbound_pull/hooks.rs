@@ -181,3 +181,37 @@ async fn without_a_secret_there_is_no_such_endpoint() {
     assert!(hinted(&rig).await.is_empty());
     running.stop().await;
 }
+
+/// Whoever sends something that can't be genuine has an answer before the body comes, and one whose body does not come waits for
+/// nobody: so neither keeps the genuine ones out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_does_not_come_keeps_nobody_out() {
+    let (rig, running, port) = serving(true).await;
+    let genuine = Hook::of(&contact(42));
+    let silent = async |headers: String| {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let request = format!(
+            "POST /hooks/chatwoot HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n{headers}\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        (String::from_utf8_lossy(&answer).into_owned(), stream)
+    };
+    let within = std::time::Duration::from_secs(6);
+    let old = Hook { age: 400, ..Hook::of(&contact(42)) }.headers();
+    let odd = genuine.headers().replace("sha256=", "sha1=");
+    let began = std::time::Instant::now();
+    for headers in [old, odd, String::new()] {
+        let (answer, _stream) =
+            tokio::time::timeout(within, silent(headers)).await.expect("answers");
+        assert_eq!(answer, "HTTP/1.1 401");
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(2), "nobody waits for these bodies");
+    let (answer, _stream) =
+        tokio::time::timeout(within, silent(genuine.headers())).await.expect("answers");
+    assert_eq!(answer, "HTTP/1.1 408");
+    assert_eq!(send(port, &genuine).await, 200);
+    assert_eq!(hinted(&rig).await, ["person 42 1"]);
+    running.stop().await;
+}

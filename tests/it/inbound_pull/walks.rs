@@ -287,3 +287,79 @@ async fn a_sweep_that_a_person_asks_for_reads_all_that_is_to_be_read() {
     assert_eq!(swept.read, 250);
     assert_eq!(bench.inbox("gone").await.len(), 250);
 }
+
+/// A busy desk hints every second; a walk is the same effort for one hint and for many.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hints_lead_to_no_walk_right_after_the_last_one() {
+    let bench = Bench::with(3).await;
+    let due = async || {
+        let due = bench.rig.store.walks_due(Target::Chatwoot, Duration::from_secs(3_600)).await;
+        due.unwrap().streams
+    };
+    bench.rig.exec("insert into sync.cursor (target, stream, hinted_on) values ('chatwoot', 'contacts', now())").await;
+    assert_eq!(due().await, [Stream::Contacts], "nobody has walked yet");
+    bench.swept().await;
+    bench.rig.exec("update sync.cursor set hinted_on = now()").await;
+    assert_eq!(due().await, []);
+    bench.rig.exec("update sync.cursor set pulled_on = now() - interval '16 seconds'").await;
+    assert_eq!(due().await, [Stream::Contacts]);
+}
+
+/// An organisation that was not configured, a policy: what stood in the way of a record may be otherwise by now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_walk_decides_anew_about_what_was_nobodys_and_forgets_what_is_not_there() {
+    let bench = Bench::with(3).await;
+    bench.swept().await;
+    let decided = "update sync.inbox set state = 'done', state_reason = 'not_ours', decided_on = now() where remote_id <> '3';
+                   update sync.inbox set state = 'done', state_reason = 'seen', decided_on = now() where remote_id = '3'";
+    bench.rig.exec(decided).await;
+    assert_eq!(bench.swept().await.taken_in(), 0, "a usual walk");
+    assert_eq!(bench.rig.count("select count(*) from sync.inbox where state = 'done'").await, 3);
+    bench.rig.exec("update sync.cursor set full_on = now() - interval '25 hours'").await;
+    assert_eq!(bench.swept().await.taken_in(), 2);
+    assert_eq!(bench.rig.count("select count(*) from sync.inbox where state = 'pending'").await, 2);
+    bench.rig.exec(decided).await;
+    bench.double.world().records.clear();
+    bench.swept().await;
+    assert_eq!(bench.rig.count("select count(*) from sync.inbox").await, 0);
+}
+
+/// What came back and is of no more use goes; what is open stays, without what it says of somebody whom the EMS has not any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_back_is_not_kept_for_ever() {
+    let bench = Bench::with(0).await;
+    bench
+        .rig
+        .exec(
+            r#"insert into ems.person (id, first_name, last_name) values (1, 'Thandi', 'Nkosi');
+               insert into sync.conflict (target, entity_type, entity_id, remote_id, reason, fields, seen_on, closed_on, closed_by, outcome)
+               select 'chatwoot', 'person', id, id::text, 'ems_newer', '[{"field": "name", "ems_value": "canary", "remote_value": "canary"}]',
+                      now() - interval '100 days', closed, case when closed is not null then 'me' end,
+                      case when closed is not null then 'dismissed' end
+               from (values (1, now() - interval '91 days'), (1, now() - interval '89 days'), (2, null), (3, now())) c (id, closed);
+               insert into sync.conflict (target, entity_type, entity_id, remote_id, reason, fields)
+               values ('chatwoot', 'person', 4, '4', 'tombstone', '[{"field": "name", "ems_value": "a", "remote_value": "b"}]');
+               insert into sync.consent_seen (target, person_id, subject, record, state)
+               values ('chatwoot', 1, '{}', '1', 'blocked'), ('chatwoot', 2, '{}', '2', 'blocked');
+               insert into sync.consent_held (target, person_id, subject, record, state, said_on)
+               values ('chatwoot', 1, '{}', '1', 'blocked', now()), ('chatwoot', 2, '{}', '2', 'blocked', now());
+               insert into sync.hook_seen (target, digest, seen_on)
+               values ('chatwoot', 'a', now() - interval '1 hour'), ('chatwoot', 'b', now())"#,
+        )
+        .await;
+    assert_eq!(bench.rig.store.purge_inbound(Target::Chatwoot).await.unwrap(), 6);
+    assert_eq!(bench.rig.store.purge_inbound(Target::Chatwoot).await.unwrap(), 0);
+    let left = |sql: &'static str| bench.rig.count(sql);
+    assert_eq!(left("select count(*) from sync.conflict").await, 4);
+    assert_eq!(
+        left("select count(*) from sync.conflict where fields::text like '%canary%'").await,
+        1
+    );
+    assert_eq!(
+        left("select count(*) from sync.conflict where fields->0->>'field' = 'name'").await,
+        4
+    );
+    assert_eq!(left("select sum(person_id)::bigint from sync.consent_seen").await, 1);
+    assert_eq!(left("select sum(person_id)::bigint from sync.consent_held").await, 1);
+    assert_eq!(left("select count(*) from sync.hook_seen").await, 1);
+}

@@ -194,6 +194,8 @@ async fn who_leaves_there_stays_out_and_nothing_is_red() {
     system.exec("insert into ems.person (first_name, last_name, email) values ('Thandi', 'Nkosi', 'thandi@club.org');
                  insert into ems.list_membership (person_id, list_code, status) select id, 'news', 'SUBSCRIBED' from ems.person").await;
     system.settled().await;
+    // The sweep after the start is over: that they leave is met by the push.
+    system.run(&["sweep", "inbound", "--target", "mailchimp"]).await;
     system.sim.act(NEWS, "thandi@club.org", &Act::Unsubscribe).unwrap();
     system.exec("update ems.person set first_name = 'Zoë'; update ems.list_membership set labels = '{VIP}'").await;
     system.settled().await;
@@ -202,6 +204,74 @@ async fn who_leaves_there_stays_out_and_nothing_is_red() {
     assert_eq!(member.body["merge_fields"]["FNAME"], "Zoë");
     let (code, out) = system.run(&["verify", "--target", "mailchimp", "--json"]).await;
     assert_eq!(code, 0, "{out}");
+    assert_eq!(system.sim.violations(), []);
+    system.end().await;
+}
+
+/// Consent that was taken back there is the EMS's own, and stays so; a later opt-in in the EMS stands, until they leave once more.
+#[tokio::test]
+async fn who_leaves_there_is_out_in_the_ems_and_a_second_time_too() {
+    let system = System::start().await;
+    system
+        .exec(
+            "insert into ems.person (id, first_name, last_name, email)
+             select n, 'P', n::text, 'p' || n || '@club.org' from generate_series(1, 5) n;
+             insert into ems.list_membership (person_id, list_code, status)
+             select id, code, 'SUBSCRIBED' from ems.person, unnest('{news,club}'::text[]) code",
+        )
+        .await;
+    system.settled().await;
+    // The sweep after the start is over, and the next one far: what is taken from now on is taken on demand.
+    system.run(&["sweep", "inbound", "--target", "mailchimp"]).await;
+    let address = |n: i64| format!("p{n}@club.org");
+    for (n, act) in [(1, Act::Unsubscribe), (2, Act::Complain), (3, Act::Clean), (4, Act::Archive)]
+    {
+        system.sim.act(NEWS, &address(n), &act).unwrap();
+    }
+    let taken = async || {
+        let (code, out) =
+            system.run(&["sweep", "inbound", "--target", "mailchimp", "--json"]).await;
+        assert_eq!(code, 0, "{out}");
+        let document: Value = serde_json::from_str(&out).unwrap();
+        document["targets"][0]["streams"][0]["consents_taken"].as_i64().unwrap()
+    };
+    let out = async || {
+        let sql = "select coalesce(string_agg(person_id || ' ' || list_code, ', ' order by 1), '') from ems.list_membership
+                   where status = 'UNSUBSCRIBED'";
+        system.ems.query_one(sql, &[]).await.unwrap().get::<_, String>(0)
+    };
+    let sql_out = "1 news, 2 news, 3 news, 4 news";
+    assert_eq!(taken().await, 4);
+    assert_eq!(out().await, sql_out);
+    // No sync reverts it, on either side.
+    system.settled().await;
+    system.run(&["sweep", "outbound", "--target", "mailchimp"]).await;
+    system.settled().await;
+    assert_eq!((taken().await, out().await.as_str()), (0, sql_out));
+    let status = |n: i64| system.sim.member(NEWS, &address(n)).unwrap().status;
+    assert_eq!(
+        [1, 2, 3, 4, 5].map(status),
+        [
+            Status::Unsubscribed,
+            Status::Unsubscribed,
+            Status::Cleaned,
+            Status::Archived,
+            Status::Subscribed
+        ]
+    );
+    // An opt-in in the EMS later than that: the same old restriction does not revert it.
+    system.exec("update ems.list_membership set status = 'SUBSCRIBED' where person_id = 1").await;
+    system.settled().await;
+    assert_eq!(taken().await, 0);
+    assert_eq!(out().await, "2 news, 3 news, 4 news");
+    // They subscribe there as well, and leave once more.
+    system.sim.act(NEWS, &address(1), &Act::Subscribe).unwrap();
+    assert_eq!(taken().await, 0);
+    assert_eq!(out().await, "2 news, 3 news, 4 news", "nobody is given a consent");
+    system.sim.act(NEWS, &address(1), &Act::Unsubscribe).unwrap();
+    assert_eq!(taken().await, 1);
+    assert_eq!(out().await, sql_out);
+    system.settled().await;
     assert_eq!(system.sim.violations(), []);
     system.end().await;
 }

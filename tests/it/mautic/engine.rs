@@ -165,3 +165,78 @@ async fn a_mautic_without_our_field_is_disabled_before_anything_is_written() {
     assert_same(&rig, "with the field").await;
     running.stop().await;
 }
+
+/// Sets when the EMS's word of e-mail was said, which its trigger would not let be told.
+async fn said(rig: &Rig, what: &str, on: &str) {
+    rig.exec(&format!(
+        "alter table ems.contact_preference disable trigger set_modified_on;
+         update ems.contact_preference set {what}, modified_on = clock_timestamp() + interval '{on}';
+         alter table ems.contact_preference enable always trigger set_modified_on"
+    ))
+    .await;
+}
+
+/// Consent that was taken back there is the EMS's own, and stays so; a later opt-in in the EMS stands, until they leave once more.
+/// Mautic's clock is an hour behind or ahead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_there_is_out_in_the_ems_and_a_second_time_too() {
+    for offset in [-3_600, 3_600] {
+        let rig = Rig::new().await;
+        rig.sim.configure(|settings| settings.clock_offset_seconds = offset);
+        rig.exec(
+            "insert into ems.person (id, first_name, last_name, email)
+             select n, 'P', n::text, 'p' || n || '@ems.example' from generate_series(1, 4) n;
+             insert into ems.contact_preference (person_id, channel, opted_in) select id, 'EMAIL', true from ems.person",
+        )
+        .await;
+        said(&rig, "opted_in = true", "-10 minutes").await;
+        let running = rig.start();
+        rig.settled().await;
+        // The sweep after the start is over, and the next one far: what is taken from now on is taken on demand.
+        rig.run(&["sweep", "inbound", "--target", "mautic"]).await;
+        let contact = |n: i64| rig.sim.contact_of(&n.to_string()).unwrap();
+        assert!(rig.sim.unsubscribe(contact(1).id, "email"));
+        assert!(rig.sim.bounce(contact(2).id, "email"));
+        assert!(rig.sim.forbid(contact(3).id, "sms"));
+        let taken = async || {
+            let (code, out) = rig.run(&["sweep", "inbound", "--target", "mautic", "--json"]).await;
+            assert_eq!(code, 0, "{out}");
+            let document: Value = serde_json::from_str(&out).unwrap();
+            document["targets"][0]["streams"][0]["consents_taken"].as_i64().unwrap()
+        };
+        let out = async || {
+            let sql = "select string_agg(concat_ws(' ', person_id, channel, reason), ', ' order by person_id)
+                       from ems.contact_preference where not opted_in";
+            rig.ems
+                .query_one(sql, &[])
+                .await
+                .unwrap()
+                .get::<_, Option<String>>(0)
+                .unwrap_or_default()
+        };
+        let restricted =
+            "1 EMAIL mautic: unsubscribed, 2 EMAIL mautic: bounced, 3 SMS mautic: blocked";
+        assert_eq!((taken().await, out().await.as_str()), (3, restricted), "{offset}");
+        // No sync reverts it, on either side.
+        rig.settled().await;
+        rig.run(&["sweep", "outbound", "--target", "mautic"]).await;
+        rig.settled().await;
+        assert_eq!((taken().await, out().await.as_str()), (0, restricted), "{offset}");
+        assert_eq!(contact(1).do_not_contact_reason("email"), Some(1));
+        assert_eq!(contact(2).do_not_contact_reason("email"), Some(2));
+        // An opt-in in the EMS later than that: the same old restriction does not revert it.
+        said(&rig, "opted_in = true, reason = null", "5 seconds").await;
+        assert_eq!((taken().await, out().await.as_str()), (0, ""), "{offset}");
+        // They come back there as well, and leave once more. The opt-in was ten minutes ago by then.
+        assert!(rig.sim.permit(contact(1).id, "email"));
+        assert_eq!(taken().await, 0);
+        said(&rig, "opted_in = true", "-10 minutes").await;
+        assert!(rig.sim.unsubscribe(contact(1).id, "email"));
+        rig.exec("delete from ems.contact_preference where person_id in (2, 3)").await;
+        assert!(rig.sim.permit(contact(2).id, "email") && rig.sim.permit(contact(3).id, "sms"));
+        assert_eq!((taken().await, out().await.as_str()), (1, "1 EMAIL mautic: unsubscribed"));
+        rig.settled().await;
+        assert_eq!(rig.sim.violations(), []);
+        running.stop().await;
+    }
+}
