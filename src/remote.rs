@@ -321,6 +321,9 @@ pub enum PushResult {
         /// The remote id of a record that has something which this one should hold and can't have besides: it is left out, and
         /// tried again when that record has changed.
         left_to: Option<String>,
+        /// The content that `remote_hash` is of, as a snapshot of it would show it. Of a target whose changes come back always:
+        /// what is not as it was sent must not look like people's edit later.
+        held: Option<Box<Wire>>,
     },
     /// People changed it there meanwhile; nothing was written.
     Differs(Box<inbound::Snapshot>),

@@ -59,7 +59,7 @@ impl<R: Remote> Worker<R> {
         // It waits there for the end of our leases.
         let mut inbox = self.take_in_changes(&settled, leases).await?;
         let finishes: Vec<Finish> =
-            settled.iter().map(|(turn, s)| self.with_agreed(turn, s.finish.clone())).collect();
+            settled.iter().map(|(turn, s)| self.with_agreed(turn, s)).collect();
         let read_back = self.remote.request_timeout() + self.settle;
         let report = self.finish(&finishes, read_back, leases.until).await?;
         failpoint!("finish.committed");
@@ -99,14 +99,15 @@ impl<R: Remote> Worker<R> {
         self.store.take_in(target, leases.decided_on, nothing, &snapshots).await
     }
 
-    /// What both sides hold once the target has confirmed what was written.
-    fn with_agreed(&self, turn: &Turn, finish: Finish) -> Finish {
-        let is_both = finish.confirmed && finish.sent && self.remote.target().is_bidirectional();
-        let wire = turn.wire.as_ref().filter(|_| is_both);
-        Finish {
-            agreed: wire.map(|wire| merge::digests(self.remote.target(), &wire.body)),
-            ..finish
-        }
+    /// What both sides hold once the target has confirmed what was written: we what was sent, the target what it answered.
+    fn with_agreed(&self, turn: &Turn, settled: &Settled) -> Finish {
+        let finish = settled.finish.clone();
+        let target = self.remote.target();
+        let is_both = finish.confirmed && finish.sent && target.is_bidirectional();
+        let agreed = turn.wire.as_ref().filter(|_| is_both).map(|wire| {
+            merge::after_push(target, wire, settled.held.as_deref(), finish.remote_hash)
+        });
+        Finish { agreed, ..finish }
     }
 
     /// The remote says that these parents are not there: no hash proves that they are. Returns what is owed for it.
