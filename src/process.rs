@@ -264,24 +264,26 @@ impl Shared {
         Ok(())
     }
 
-    /// The consumer and the sweeper of one target, each with a client of its own.
+    /// The parts of one target: the consumer and the sweeper, each with a client of its own, and those of what comes back, which
+    /// share one: where the puller has seen a record, the applier need not look for it.
     fn start_target<R: Remote>(
         &self,
         client: impl Fn() -> anyhow::Result<R>,
         roles: &[Role],
     ) -> anyhow::Result<()> {
         let mut watch = self.watch.clone();
+        let inbound = Arc::new(client()?);
         if roles.contains(&Role::Consume) {
             let (tokens, cleared) = self.start_consumer(client()?);
-            if let Some(merge) = self.config.targets.merge(client()?.target()) {
-                self.start_applier(client()?, merge, tokens, cleared.clone());
+            if let Some(merge) = self.config.targets.merge(inbound.target()) {
+                self.start_applier(Arc::clone(&inbound), merge, tokens, cleared.clone());
             }
             watch = cleared;
         }
         if roles.contains(&Role::Sweep) {
-            self.start_puller(client()?, watch);
+            self.start_puller(Arc::clone(&inbound), watch);
             let sweeper = Sweeper {
-                beat: self.progress.part(format!("sweep {}", client()?.target())),
+                beat: self.progress.part(format!("sweep {}", inbound.target())),
                 store: self.store.clone(),
                 publisher: Arc::new(Publisher::new(self.broker.clone(), "sweep")),
                 remote: Arc::new(client()?),
@@ -297,7 +299,7 @@ impl Shared {
 
     /// Pulls what comes back from a target, if anything does. `watch`: open only while the target is where it was bound, as far
     /// as this process looks after that.
-    fn start_puller<R: Remote>(&self, remote: R, watch: TargetWatch) {
+    fn start_puller<R: Remote>(&self, remote: Arc<R>, watch: TargetWatch) {
         let target = remote.target();
         if remote.streams().is_empty() {
             return;
@@ -308,7 +310,7 @@ impl Shared {
         let puller = Puller {
             store: self.store.clone(),
             publisher: Arc::new(Publisher::new(self.broker.clone(), format!("pull {target}"))),
-            remote: Arc::new(remote),
+            remote,
             breaker: Arc::new(Breaker::new(store, target, watch.clone(), patience, by)),
             watch,
             guard: guard::Limits::new(self.config.guard, self.config.sweep.inbound_every),

@@ -36,6 +36,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -321,6 +322,9 @@ pub enum PushResult {
         /// The remote id of a record that has something which this one should hold and can't have besides: it is left out, and
         /// tried again when that record has changed.
         left_to: Option<String>,
+        /// The content that `remote_hash` is of, as a snapshot of it would show it. Of a target whose changes come back always:
+        /// what is not as it was sent must not look like people's edit later.
+        held: Option<Box<Wire>>,
     },
     /// People changed it there meanwhile; nothing was written.
     Differs(Box<inbound::Snapshot>),
@@ -531,4 +535,96 @@ pub trait Remote: Send + Sync + 'static {
 
     /// Whether the remote answers and accepts our credentials. Changes nothing there.
     fn probe(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// A client that several parts of a process share, with what it remembers.
+impl<R: Remote> Remote for Arc<R> {
+    fn target(&self) -> Target {
+        R::target(self)
+    }
+
+    fn request_timeout(&self) -> Duration {
+        R::request_timeout(self)
+    }
+
+    fn wire(
+        &self,
+        entity: EntityRef,
+        fields: &Fields,
+        parents: &RemoteIds,
+    ) -> Result<Wire, Unmappable> {
+        R::wire(self, entity, fields, parents)
+    }
+
+    fn standing(&self, entity_type: EntityType) -> Standing {
+        R::standing(self, entity_type)
+    }
+
+    fn has_match_keys(&self, entity_type: EntityType) -> bool {
+        R::has_match_keys(self, entity_type)
+    }
+
+    fn is_as_wanted(&self, wanted: &Wire, held: &Wire) -> bool {
+        R::is_as_wanted(self, wanted, held)
+    }
+
+    fn differing_fields(&self, wanted: &Wire, held: &Wire) -> Vec<String> {
+        R::differing_fields(self, wanted, held)
+    }
+
+    fn nothing(&self) -> Option<ContentHash> {
+        R::nothing(self)
+    }
+
+    fn carries_keys(&self) -> bool {
+        R::carries_keys(self)
+    }
+
+    fn wants_older_first(&self, entity_type: EntityType) -> bool {
+        R::wants_older_first(self, entity_type)
+    }
+
+    async fn push(&self, batch: Vec<Push>, results: Results) {
+        R::push(self, batch, results).await;
+    }
+
+    async fn list(&self, entity_type: EntityType, from: Option<&str>) -> Result<Page, Failure> {
+        R::list(self, entity_type, from).await
+    }
+
+    fn streams(&self) -> &'static [Stream] {
+        R::streams(self)
+    }
+
+    async fn pull(&self, stream: Stream, from: &PullFrom) -> Result<Pulled, Failure> {
+        R::pull(self, stream, from).await
+    }
+
+    async fn read(&self, entity_type: EntityType, remote_id: &str) -> Result<Snapshot, Failure> {
+        R::read(self, entity_type, remote_id).await
+    }
+
+    fn clock_precision(&self) -> Duration {
+        R::clock_precision(self)
+    }
+
+    fn alarms(&self) -> &Alarms {
+        R::alarms(self)
+    }
+
+    async fn account(&self) -> Result<Account, Failure> {
+        R::account(self).await
+    }
+
+    fn stay_with(&self, account: Account) {
+        R::stay_with(self, account);
+    }
+
+    async fn changed(&self) {
+        R::changed(self).await;
+    }
+
+    async fn probe(&self) -> Result<(), Failure> {
+        R::probe(self).await
+    }
 }

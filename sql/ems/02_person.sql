@@ -43,5 +43,8 @@ create index if not exists person_modified_on_idx on ems.person (modified_on);
 -- Who is meant by a registration that comes from outside: the same day of birth, then the names.
 create index if not exists person_date_of_birth_idx on ems.person (date_of_birth);
 
--- Who is meant by an address that an operator types (`ems-sync explain --email`).
+-- Who is meant by an address that an operator types (`ems-sync explain --email`), or that a contact has that comes from outside.
 create index if not exists person_email_idx on ems.person (lower(email));
+
+-- Whether a number that comes from outside is somebody's already.
+create index if not exists person_phone_idx on ems.person (btrim(phone));

@@ -284,7 +284,7 @@ begin
 
     -- What both sides hold now, field by field.
     insert into sync.agreed as a (target, entity_type, entity_id, ems, remote)
-    select p_target, x.entity_type, x.entity_id, x.agreed, x.agreed
+    select p_target, x.entity_type, x.entity_id, x.agreed -> 'ems', x.agreed -> 'remote'
     from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint, agreed jsonb)
     where jsonb_typeof(x.agreed) = 'object' and x.entity_type || ':' || x.entity_id = any (v_finished)
     order by x.entity_type, x.entity_id

@@ -3,7 +3,7 @@
 --
 -- Left out, because there is nothing to decide: what holds what its record says that it holds or that we pushed (seen, or our own
 -- write come back), also where an older snapshot of it still waits, which is then dropped; what was decided with exactly this
--- content before; and the removal of what nobody knows.
+-- content before; and the removal of what nobody knows. What can't be read is rejected at once, so that a person sees it.
 --
 -- p_rows: [{entity_type, remote_id, entity_id, shape, body, extra, parents, hash (hex), reason, successor, modified_on}].
 -- p_nothing: the hash of a record of which the target has nothing any more (hex), or null.
@@ -30,7 +30,8 @@ begin
     ), known as (
         select g.*,
                r.entity_id is not null as mapped,
-               case when g.shape = 'stands' then g.digest in (r.remote_hash, r.data_hash)
+               case when g.shape = 'unreadable' then false
+                    when g.shape = 'stands' then g.digest in (r.remote_hash, r.data_hash)
                     else r.remote_hash is not distinct from p_nothing and r.entity_id is not null and p_nothing is not null end as is_seen,
                i.inbox_id is not null as waits
         from given g
@@ -56,13 +57,16 @@ begin
         update sync.record r set remote_hash = c.digest
         from come_back c
         where r.target = p_target and r.entity_type = c.entity_type and r.entity_id = c.entity_id and r.data_hash = c.digest
-    )
+    ), taken as (
     insert into sync.inbox as i
-        (target, entity_type, remote_id, entity_id, shape, body, extra, parents, hash, reason, successor, modified_on, requested_on)
+        (target, entity_type, remote_id, entity_id, shape, body, extra, parents, hash, reason, successor, modified_on, requested_on,
+         state, state_reason, last_error)
     select p_target, k.entity_type, k.remote_id, k.entity_id, k.shape, k.body, k.extra, coalesce(k.parents, '[]'), k.digest, k.reason,
-           k.successor, k.modified_on, p_requested_on
+           k.successor, k.modified_on, p_requested_on,
+           case when k.shape = 'unreadable' then 'rejected' else 'pending' end,
+           case when k.shape = 'unreadable' then k.shape end, case when k.shape = 'unreadable' then k.reason end
     from known k
-    where k.is_seen is not true and (k.shape = 'stands' or k.mapped or k.waits)
+    where k.is_seen is not true and (k.shape in ('stands', 'unreadable') or k.mapped or k.waits)
     order by k.entity_type, k.remote_id
     on conflict (target, entity_type, remote_id) do update set
         entity_id = excluded.entity_id, shape = excluded.shape, body = excluded.body, extra = excluded.extra,
@@ -72,8 +76,8 @@ begin
         created_on = case when i.state in ('done', 'held', 'rejected') then clock_timestamp() else i.created_on end,
         -- What says the same as before goes on waiting for what it waits for.
         (state, state_reason, last_error, attempts, due_on, waits_for) = (
-            select case when s.same then i.state else 'pending' end, case when s.same then i.state_reason end,
-                   case when s.same then i.last_error end, case when s.same then i.attempts else 0 end,
+            select case when s.same then i.state else excluded.state end, case when s.same then i.state_reason else excluded.state_reason end,
+                   case when s.same then i.last_error else excluded.last_error end, case when s.same then i.attempts else 0 end,
                    case when s.same then i.due_on else clock_timestamp() end, case when s.same then i.waits_for end
             from (select i.state in ('pending', 'waiting')
                          and (i.shape, i.parents) = (excluded.shape, excluded.parents)
@@ -82,7 +86,9 @@ begin
     where i.requested_on <= excluded.requested_on
       -- What was decided with this content, or waits for a person with it, is not decided again.
       and not (i.state in ('done', 'held', 'rejected') and i.shape = excluded.shape and i.hash is not distinct from excluded.hash)
-    returning i.inbox_id, i.entity_type;
+    returning i.inbox_id, i.entity_type, i.state
+    )
+    select t.inbox_id, t.entity_type from taken t where t.state = 'pending';
 end
 $body$;
 comment on function sync.take_in is 'Takes in what was read from a remote, as far as it says something new.';

@@ -6,7 +6,7 @@ create table sync.inbox (
     entity_type  text collate "C" not null,
     remote_id    text        not null,
     entity_id    bigint,
-    shape        text        not null check (shape in ('stands', 'removed', 'gone')),
+    shape        text        not null check (shape in ('stands', 'removed', 'gone', 'unreadable')),
     body         jsonb,
     extra        jsonb,
     parents      jsonb       not null default '[]',
@@ -32,6 +32,7 @@ create index inbox_open on sync.inbox (target, state) where state <> 'done';
 
 comment on table sync.inbox is 'What was pulled and is not applied yet: the newest snapshot of each remote record.';
 comment on column sync.inbox.entity_id is 'The EMS id that the remote record carries, if any.';
+comment on column sync.inbox.shape is 'unreadable: what it holds is not what the remote''s contract has; it is rejected, and taken in when it can be read.';
 comment on column sync.inbox.body is 'What it holds, in the normal form of what we push. Null once it is decided.';
 comment on column sync.inbox.hash is 'Hash of the body, comparable with data_hash and remote_hash. Kept of what was decided, so that it is not decided again.';
 comment on column sync.inbox.modified_on is 'When it was changed there, corrected by the difference between both clocks; null where the remote does not tell.';

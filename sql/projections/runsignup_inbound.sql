@@ -8,7 +8,10 @@
 -- What can be read here by those who answer for the data:
 --   taken from a registration: names, e-mail, phone, date of birth, gender, postal address, bib, team, giveaway (as shirt size), when
 --     it was made, and whether it is paid. Nothing else is asked for: no emergency contact, no medical answer, no question but EMS ID.
---   a person is recognised by the EMS id that the registration carries, or by date of birth and both names; never by e-mail alone.
+--   a person is recognised by the id of the RunSignup user where that is known and the first name or the date of birth bears it out,
+--     by the EMS id that the registration carries, or by date of birth and both names; never by e-mail alone.
+--   team, giveaway and payment are taken when a registration becomes known here: what is blank is completed. Later changes of these
+--     at RunSignup are not taken: they would write over what people have corrected here.
 --   nothing is deleted: who was taken out there is WITHDRAWN here.
 --   a person who was here before is not overwritten when the registration is recognised, only completed; nor is a participant
 --     (p_fields.completes), except that who was withdrawn is registered, for the race that the registration is for.
@@ -74,7 +77,20 @@ $$;
 
 -- --- Registrations ------------------------------------------------------------------------------
 -- Besides: race (the EMS race), person (the EMS person that it was recognised as, when a participant is created),
--- event_participant (the EMS id that it carries), registered_on, team, shirt_size, paid, completes (only what is missing is taken).
+-- event_participant (the EMS id that it carries), user_id (who it is there), registered_on, team, shirt_size, paid, completes (only
+-- what is missing is taken).
+
+-- Which RunSignup user a person is, as the worker's record of the person says: written down unless another one is known.
+create or replace function sync.runsignup_is_user(p_person bigint, p_fields jsonb) returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $body$
+    insert into sync.record as r (target, entity_type, entity_id, remote_id, state, due_on)
+    select 'runsignup', 'person', p_person, p_fields ->> 'user_id', 'synced', 'infinity'
+    where p_person is not null and p_fields ->> 'user_id' is not null
+    on conflict (target, entity_type, entity_id) do update set remote_id = excluded.remote_id where r.remote_id is null
+$body$;
+comment on function sync.runsignup_is_user is 'Writes down which RunSignup user a person is, unless that is known.';
 
 create or replace function sync.runsignup_lock_event_participant(p_id bigint) returns boolean
 language plpgsql
@@ -91,8 +107,9 @@ $body$;
 comment on function sync.runsignup_lock_event_participant is
     'Locks a person, then the participant: what an apply writes. Whether the participant is there.';
 
--- Who a registration is that nobody knows: the participant whose EMS id it carries, if the name or the date of birth bears it out; else
--- those of the race's event that are the same person; else the persons themselves.
+-- Who a registration is that nobody knows: the participant in the race's event of the person that is its user, or whose EMS id it
+-- carries, if the name or the date of birth bears it out; else those in it that are the same person; else the persons themselves.
+-- A user alone is not enough: one may have registered another of the family.
 create or replace function sync.runsignup_match_event_participant(p_fields jsonb)
 returns table (entity_type text, entity_id bigint)
 language plpgsql stable
@@ -103,8 +120,23 @@ declare
     given_first  text   := sync.runsignup_name(p_fields ->> 'first_name');
     given_last   text   := sync.runsignup_name(p_fields ->> 'last_name');
     given_born   date   := (p_fields ->> 'dob')::date;
+    users        bigint[] := array(
+        select p.id from ems.person p
+        where p.id = any (array(
+                  select r.entity_id from sync.record r
+                  where r.target = 'runsignup' and r.entity_type = 'person' and r.remote_id = p_fields ->> 'user_id'))
+          and (sync.runsignup_name(p.first_name) = given_first or p.date_of_birth = given_born)
+        order by p.id);
     persons      bigint[];
 begin
+    return query
+    select 'event_participant', ep.id
+    from ems.event_participant ep
+    where ep.event_id = given_event and ep.person_id = any (users)
+    order by ep.id;
+    if found then
+        return;
+    end if;
     return query
     select 'event_participant', ep.id
     from ems.event_participant ep
@@ -114,11 +146,14 @@ begin
     if found then
         return;
     end if;
-    persons := array(
-        select p.id from ems.person p
-        where p.date_of_birth = given_born
-          and sync.runsignup_name(p.first_name) = given_first and sync.runsignup_name(p.last_name) = given_last
-        order by p.id);
+    persons := users;
+    if cardinality(persons) = 0 then
+        persons := array(
+            select p.id from ems.person p
+            where p.date_of_birth = given_born
+              and sync.runsignup_name(p.first_name) = given_first and sync.runsignup_name(p.last_name) = given_last
+            order by p.id);
+    end if;
     return query
     select 'event_participant', ep.id
     from ems.event_participant ep
@@ -131,7 +166,7 @@ begin
 end
 $body$;
 comment on function sync.runsignup_match_event_participant is
-    'Who a new registration may be: by the EMS id that it carries, else by date of birth and both names. Never by e-mail alone.';
+    'Who a new registration may be: by its user or the EMS id that it carries, else by date of birth and both names. Never by e-mail alone.';
 
 -- The person of a registration: what RunSignup says of one who is there. p_only_blanks: only completes what is missing.
 create or replace function sync.runsignup_apply_person(p_id bigint, p_fields jsonb, p_only_blanks boolean) returns void
@@ -215,6 +250,10 @@ declare
     given_event bigint := (select r.event_id from ems.race r where r.id = given_race);
     the_person  bigint := (p_fields ->> 'person')::bigint;
     completes   boolean := coalesce((p_fields ->> 'completes')::boolean, false);
+    -- Its record is known here: what is told besides was taken then.
+    is_known    boolean := exists (
+        select from sync.record r
+        where r.target = 'runsignup' and r.entity_type = 'event_participant' and r.entity_id = p_id and r.remote_id is not null);
     made        bigint;
 begin
     if p_fields ? 'race' and given_event is null then
@@ -234,11 +273,10 @@ begin
                                                   sync.runsignup_bib(o.number) ~ '^[0-9]{1,15}$') end as number,
                    -- Who was taken out and stands again there is registered again.
                    case when o.status = 'WITHDRAWN' then 'REGISTERED' else o.status end as status,
-                   case when completes then coalesce(o.team, p_fields ->> 'team')
-                        else coalesce(p_fields ->> 'team', o.team) end as team,
-                   case when completes then coalesce(o.shirt_size, p_fields ->> 'shirt_size')
-                        else coalesce(p_fields ->> 'shirt_size', o.shirt_size) end as shirt_size,
-                   o.paid or coalesce((p_fields ->> 'paid')::boolean, false) as paid
+                   case when is_known and not completes then o.team else coalesce(o.team, p_fields ->> 'team') end as team,
+                   case when is_known and not completes then o.shirt_size else coalesce(o.shirt_size, p_fields ->> 'shirt_size') end
+                       as shirt_size,
+                   o.paid or (completes or not is_known) and coalesce((p_fields ->> 'paid')::boolean, false) as paid
             from ems.event_participant o
             cross join lateral (select completes and o.race_id is not null and o.status <> 'WITHDRAWN' as keeps) k
             where o.id = p_id
@@ -246,6 +284,7 @@ begin
         where ep.id = n.id
           and (ep.event_id, ep.race_id, ep.number, ep.status, ep.team, ep.shirt_size, ep.paid)
               is distinct from (n.event_id, n.race_id, n.number, n.status, n.team, n.shirt_size, n.paid);
+        perform sync.runsignup_is_user(ep.person_id, p_fields) from ems.event_participant ep where ep.id = p_id;
         return p_id;
     end if;
     if sync.runsignup_text(p_fields ->> 'first_name') is null or sync.runsignup_text(p_fields ->> 'last_name') is null then
@@ -263,6 +302,7 @@ begin
     values (given_event, the_person, given_race, p_fields ->> 'bib_num', 'REGISTERED', (p_fields ->> 'registered_on')::timestamptz,
             p_fields ->> 'team', p_fields ->> 'shirt_size', coalesce((p_fields ->> 'paid')::boolean, false))
     returning id into made;
+    perform sync.runsignup_is_user(the_person, p_fields);
     return made;
 end
 $body$;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::delivery::Cause;
 use crate::entity::EntityRef;
 use crate::hash::ContentHash;
-use crate::inbound::merge::Digests;
+use crate::inbound::merge::Agreed;
 
 /// A claimed record: its lease is ours, and what stood in it before the claim.
 #[derive(Debug, Clone, PartialEq)]
@@ -230,5 +230,5 @@ pub struct Finish {
     /// Ask for read-backs, the first after this many milliseconds.
     pub read_back_millis: Option<u64>,
     /// What both sides hold from now on, field by field; where changes also come back from the target.
-    pub agreed: Option<Digests>,
+    pub agreed: Option<Agreed>,
 }

@@ -12,7 +12,7 @@ use crate::entity::EntityRef;
 use crate::hash::ContentHash;
 use crate::limits;
 use crate::remote::inbound::Snapshot;
-use crate::remote::{Failure, FailureClass, PushResult};
+use crate::remote::{Failure, FailureClass, PushResult, Wire};
 
 /// What was read of the entity for the decision.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -87,6 +87,8 @@ pub struct Settled {
     pub carried: Vec<(EntityRef, String)>,
     /// What people have made of it at the remote meanwhile: goes to the inbox, to be decided there.
     pub changed_there: Option<Box<Snapshot>>,
+    /// What the remote answered that it holds, where it says more than its hash.
+    pub held: Option<Box<Wire>>,
     /// How it ended, for metrics and the audit trail.
     pub outcome: &'static str,
 }
@@ -138,7 +140,7 @@ pub fn after_push(
     policy: RetryPolicy,
 ) -> Settled {
     match result {
-        PushResult::Held { remote_id, remote_hash, written, carried, left_to } => {
+        PushResult::Held { remote_id, remote_hash, written, carried, left_to, held } => {
             let finish = Finish {
                 settled: true,
                 sent: true,
@@ -154,7 +156,7 @@ pub fn after_push(
                 ..clean(claim, seen)
             };
             let outcome = if written { "pushed" } else { "adopted" };
-            Settled { carried, ..settled(finish, Verdict::Served, outcome) }
+            Settled { carried, held, ..settled(finish, Verdict::Served, outcome) }
         }
         PushResult::Differs(snapshot) => {
             // The inbound decision makes it due at once; should that fail, it is read again.
@@ -436,6 +438,7 @@ fn failed(
         failure: Some(failure.class),
         carried: Vec::new(),
         changed_there: None,
+        held: None,
         outcome: "failed",
         verdict: verdict(action, failure, is_extra),
     }
@@ -608,6 +611,7 @@ const fn settled(finish: Finish, verdict: Verdict, outcome: &'static str) -> Set
         doubted_parents: Vec::new(),
         carried: Vec::new(),
         changed_there: None,
+        held: None,
         outcome,
     }
 }
@@ -693,6 +697,7 @@ mod tests {
             written: true,
             carried: Vec::new(),
             left_to: None,
+            held: None,
         };
         assert!(!push(&doubtful, held).finish.in_doubt);
         assert!(push(&doubtful, PushResult::NotSent).finish.in_doubt);
@@ -784,6 +789,7 @@ mod tests {
             written: true,
             carried: Vec::new(),
             left_to: None,
+            held: None,
         };
         assert_eq!(push(&moving, held).finish.parents, Some(seen().parents));
         // Who is not at the remote yet holds nobody up there.
@@ -888,6 +894,7 @@ mod tests {
             written: true,
             carried: Vec::new(),
             left_to: None,
+            held: None,
         };
         assert!(push(&heir, held).finish.read_back_millis.is_some());
     }

@@ -57,6 +57,27 @@ pub fn digests(target: Target, body: &Value) -> Digests {
         .collect()
 }
 
+/// What both sides hold after a push of `sent`: the remote what it answered (`held`). Where only the hash of that is known, and is
+/// another one, it is not known of any field.
+#[must_use]
+pub fn after_push(
+    target: Target,
+    sent: &Wire,
+    held: Option<&Wire>,
+    remote_hash: Option<ContentHash>,
+) -> Agreed {
+    let ems = digests(target, &sent.body);
+    let remote = match held {
+        Some(held) => digests(target, &held.body),
+        None if remote_hash == Some(sent.hash) => ems.clone(),
+        None => ems.keys().map(|field| (field.clone(), UNKNOWN.to_owned())).collect(),
+    };
+    Agreed { ems, remote }
+}
+
+/// In the place of a digest: what the field held is not known. Nothing that it holds counts as a change.
+const UNKNOWN: &str = "";
+
 fn digest(target: Target, value: &Value) -> String {
     ContentHash::of(target, 0, value).to_hex()
 }
@@ -145,7 +166,7 @@ fn differing<'a>(
 
 fn changed(target: Target, agreed: &Digests, field: &str, value: &Value) -> bool {
     match agreed.get(field) {
-        Some(digest_then) => *digest_then != digest(target, value),
+        Some(digest_then) => digest_then != UNKNOWN && *digest_then != digest(target, value),
         // What had no such field held nothing in it.
         None => !value.is_null(),
     }
@@ -221,6 +242,29 @@ mod tests {
         let merged =
             three_way(TARGET, Some(&then), &json!({"b": "R"}), Some(&agreed(&then, &then)));
         assert_eq!(Value::Object(merged.taken), json!({"a": null, "b": "R"}));
+    }
+
+    /// What was ignored in silence, left out or written in another way there is no edit of people's.
+    #[test]
+    fn after_a_push_each_side_holds_its_own() {
+        let wire = |body: Value| Wire::new(TARGET, 1, body);
+        let sent = wire(json!({"email": "new", "phone": "1"}));
+        let held = wire(json!({"email": "old", "phone": "1"}));
+        let edited = json!({"email": "old", "phone": "2"});
+        let taken = |agreed: &Agreed| -> Vec<String> {
+            three_way(TARGET, Some(&sent.body), &edited, Some(agreed))
+                .taken
+                .into_iter()
+                .map(|(field, _)| field)
+                .collect()
+        };
+        let agreed = after_push(TARGET, &sent, Some(&held), Some(held.hash));
+        assert_eq!(agreed, self::agreed(&sent.body, &held.body));
+        assert_eq!(taken(&agreed), ["phone"] as [&str; 1]);
+        let as_sent = after_push(TARGET, &sent, None, Some(sent.hash));
+        assert_eq!(as_sent, self::agreed(&sent.body, &sent.body));
+        let unknown = after_push(TARGET, &sent, None, Some(held.hash));
+        assert_eq!(taken(&unknown), [""; 0]);
     }
 
     #[test]

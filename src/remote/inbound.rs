@@ -7,7 +7,8 @@
 //! # Obligations of a client that is pulled from
 //!
 //! 1. **A page is whole or an error.** An answer that is short, odd or an error object is a [`super::Failure`], never an empty
-//!    page. A walk is complete only when the remote has said so.
+//!    page. A walk is complete only when the remote has said so. One record whose id can be read and whose content can't is
+//!    [`Shape::Unreadable`]: it stops nobody else (F90), and was shown.
 //! 2. **The cursor is the remote's own.** [`Pulled::cursor`] comes from times and ids that the remote gave, never from our
 //!    clock, reaches back by an overlap, and is given with the last page of a walk only.
 //! 3. **Contents are comparable.** [`Shape::Stands`]`::wire` is in the normal form of [`super::Remote::wire`], so that its hash is
@@ -146,6 +147,11 @@ pub enum Shape {
     },
     /// There is no such record.
     Gone,
+    /// It is there, and what it holds is not what the contract has: listed for a person, and no obstacle to others.
+    Unreadable {
+        /// In words for an operator; nothing of what it holds.
+        why: &'static str,
+    },
 }
 
 impl fmt::Debug for Shape {
@@ -154,6 +160,22 @@ impl fmt::Debug for Shape {
             Self::Stands { wire, .. } => f.debug_tuple("Stands").field(&wire.hash).finish(),
             Self::Removed { reason, .. } => f.debug_tuple("Removed").field(reason).finish(),
             Self::Gone => f.write_str("Gone"),
+            Self::Unreadable { why } => f.debug_tuple("Unreadable").field(why).finish(),
+        }
+    }
+}
+
+impl Snapshot {
+    /// A record of which only the id can be read.
+    #[must_use]
+    pub const fn unreadable(entity_type: EntityType, remote_id: String, why: &'static str) -> Self {
+        Self {
+            entity_type,
+            remote_id,
+            entity: None,
+            shape: Shape::Unreadable { why },
+            modified_on: None,
+            parents: Vec::new(),
         }
     }
 }

@@ -218,6 +218,10 @@ fn row(snapshot: &Snapshot) -> Value {
             row["successor"] = json!(successor);
         }
         Shape::Gone => row["shape"] = json!("gone"),
+        Shape::Unreadable { why } => {
+            row["shape"] = json!("unreadable");
+            row["reason"] = json!(why);
+        }
     }
     row
 }

@@ -14,7 +14,7 @@ use crate::deliver::record::{Claim, Due, Finish, Holds};
 use crate::delivery::{Cause, Delivery};
 use crate::entity::{EntityRef, EntityType};
 use crate::hash::ContentHash;
-use crate::inbound::merge::Digests;
+use crate::inbound::merge::Agreed;
 use crate::remote::RemoteIds;
 use crate::route::Owing;
 use crate::target::Target;
@@ -465,7 +465,7 @@ struct FinishRow<'a> {
     read_back_ms: Option<u64>,
     holds: &'a BTreeSet<String>,
     consents: &'a BTreeSet<String>,
-    agreed: Option<&'a Digests>,
+    agreed: Option<&'a Agreed>,
 }
 
 impl<'a> FinishRow<'a> {

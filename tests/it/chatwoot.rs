@@ -13,6 +13,9 @@ mod update;
 mod faults;
 mod list;
 mod pull;
+mod pull_conversations;
+mod pull_faults;
+
 mod setup;
 
 mod inbound_sql;

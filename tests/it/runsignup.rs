@@ -24,3 +24,4 @@ mod takes_in_races;
 
 mod engine;
 mod inbound;
+mod inbound_edits;

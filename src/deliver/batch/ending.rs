@@ -60,7 +60,7 @@ impl<R: Remote> Worker<R> {
         let (mut inbox, stands) = self.take_in_changes(&settled, leases).await?;
         let finishes: Vec<Finish> = settled
             .iter()
-            .map(|(turn, s)| self.with_agreed(turn, after_changes(s, &stands)))
+            .map(|(turn, s)| self.with_agreed(turn, s, after_changes(s, &stands)))
             .collect();
         let read_back = self.remote.request_timeout() + self.settle;
         let report = self.finish(&finishes, read_back, leases.until).await?;
@@ -101,14 +101,14 @@ impl<R: Remote> Worker<R> {
         Ok((taken, self.store.inbox_standing(target, &snapshots).await?))
     }
 
-    /// What both sides hold once the target has confirmed what was written.
-    fn with_agreed(&self, turn: &Turn, finish: Finish) -> Finish {
-        let is_both = finish.confirmed && finish.sent && self.remote.target().is_bidirectional();
-        let wire = turn.wire.as_ref().filter(|_| is_both);
-        Finish {
-            agreed: wire.map(|wire| merge::digests(self.remote.target(), &wire.body)),
-            ..finish
-        }
+    /// What both sides hold once the target has confirmed what was written: we what was sent, the target what it answered.
+    fn with_agreed(&self, turn: &Turn, settled: &Settled, finish: Finish) -> Finish {
+        let target = self.remote.target();
+        let is_both = finish.confirmed && finish.sent && target.is_bidirectional();
+        let agreed = turn.wire.as_ref().filter(|_| is_both).map(|wire| {
+            merge::after_push(target, wire, settled.held.as_deref(), finish.remote_hash)
+        });
+        Finish { agreed, ..finish }
     }
 
     /// The remote says that these parents are not there: no hash proves that they are. Returns what is owed for it.

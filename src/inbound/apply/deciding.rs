@@ -343,13 +343,21 @@ impl<R: Remote> Applier<R> {
         let none = json!({});
         let taken = inbound.apply(row.entity_type, Some(entity.id), &none, Some(reason)).await?;
         let mut outcome = decided(entity, RowOutcome::of("deleted", None));
-        if let Taken::Refused(why) = taken {
-            outcome.row = rejected(why);
+        if let Taken::Refused(why) = &taken {
+            outcome.row = rejected(why.clone());
             outcome.conflict = Some(taking::conflict(Reason::Refused, row, record.remote_hash));
             return Ok(outcome);
         }
-        outcome.record =
-            Some(RecordOutcome { ending: Some("removed"), ..RecordOutcome::default() });
+        outcome.record = Some(match taken {
+            Taken::As(_) => RecordOutcome { ending: Some("removed"), ..RecordOutcome::default() },
+            // It stays what it is in the EMS, and so whose record that is; what that holds is not known any more.
+            Taken::Nothing | Taken::Refused(_) => {
+                RecordOutcome { remote_id: record.remote_id.clone(), ..RecordOutcome::default() }
+            }
+        });
+        if taken == Taken::Nothing {
+            outcome.row = RowOutcome::of("done", Some("stays"));
+        }
         Ok(outcome)
     }
 }

@@ -183,6 +183,8 @@ pub(super) fn contact_or_none(answer: &Answer, id: i64) -> Result<Option<Contact
 #[derive(Debug, PartialEq)]
 pub(super) struct Contacts {
     pub(super) rows: Vec<Contact>,
+    /// Those of which nothing but the id can be read.
+    pub(super) odd: Vec<i64>,
     /// How many there are in all; of a search, on this page.
     pub(super) count: usize,
     /// A search says whether there are more.
@@ -191,6 +193,11 @@ pub(super) struct Contacts {
 
 /// The contacts of a list; all of them readable, or it is none.
 pub(super) fn contacts(answer: &Answer) -> Result<Contacts, Failure> {
+    list(answer, |json| contacts_of(json).filter(|contacts| contacts.odd.is_empty()))
+}
+
+/// The contacts of a list that is walked: one that can't be read stops no other.
+pub(super) fn contacts_walked(answer: &Answer) -> Result<Contacts, Failure> {
     list(answer, contacts_of)
 }
 
@@ -198,11 +205,20 @@ pub(super) fn contacts(answer: &Answer) -> Result<Contacts, Failure> {
 #[derive(Debug, PartialEq)]
 pub(super) struct Conversations {
     pub(super) rows: Vec<Conversation>,
+    /// Those of which nothing but the key can be read.
+    pub(super) odd: Vec<String>,
     /// How many there are in all, whatever window was asked for.
     pub(super) count: usize,
 }
 
-/// The conversations of a list; all of them readable, or it is none.
+impl Conversations {
+    /// How many are shown.
+    pub(super) const fn len(&self) -> usize {
+        self.rows.len() + self.odd.len()
+    }
+}
+
+/// The conversations of a list that is walked.
 pub(super) fn conversations(answer: &Answer) -> Result<Conversations, Failure> {
     list(answer, conversations_of)
 }
@@ -221,17 +237,34 @@ fn list<T>(answer: &Answer, read: impl Fn(&Value) -> Option<T>) -> Result<T, Fai
 fn conversations_of(json: &Value) -> Option<Conversations> {
     let data = json.get("data")?;
     let rows = data.get("payload")?.as_array()?;
-    let rows: Option<Vec<Conversation>> = rows.iter().map(Conversation::read).collect();
+    let (rows, odd) = readable(rows, Conversation::read, Conversation::key)?;
     let count = data.get("meta")?.get("all_count")?.as_u64()?;
-    Some(Conversations { rows: rows?, count: usize::try_from(count).ok()? })
+    Some(Conversations { rows, odd, count: usize::try_from(count).ok()? })
+}
+
+/// What can be read of rows, and the ids of the others. `None` where even that can't be read of one.
+fn readable<T, I>(
+    rows: &[Value],
+    read: impl Fn(&Value) -> Option<T>,
+    id: impl Fn(&Value) -> Option<I>,
+) -> Option<(Vec<T>, Vec<I>)> {
+    let (mut found, mut odd) = (Vec::new(), Vec::new());
+    for row in rows {
+        match read(row) {
+            Some(row) => found.push(row),
+            None => odd.push(id(row)?),
+        }
+    }
+    Some((found, odd))
 }
 
 fn contacts_of(json: &Value) -> Option<Contacts> {
     let meta = json.get("meta")?;
     let rows = json.get("payload")?.as_array()?;
-    let rows: Option<Vec<Contact>> = rows.iter().map(Contact::read).collect();
+    let (rows, odd) = readable(rows, Contact::read, |row| row.get("id")?.as_i64())?;
     Some(Contacts {
-        rows: rows?,
+        rows,
+        odd,
         count: usize::try_from(meta.get("count")?.as_u64()?).ok()?,
         has_more: meta.get("has_more").and_then(Value::as_bool).unwrap_or(false),
     })

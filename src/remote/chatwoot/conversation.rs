@@ -31,7 +31,7 @@ impl Conversation {
     /// `None` when it has not the contract's form.
     pub(super) fn read(value: &Value) -> Option<Self> {
         let fields = value.as_object()?;
-        let uuid = text(fields.get("uuid")?)?;
+        let uuid = Self::key(value)?;
         let meta = fields.get("meta").unwrap_or(&Value::Null);
         let sender = meta.get("sender").unwrap_or(&Value::Null);
         let contact = sender.get("id").and_then(Value::as_i64);
@@ -50,6 +50,11 @@ impl Conversation {
         });
         let wire = Wire::new(Target::Chatwoot, MAPPING_VERSION, body);
         Some(Self { uuid, contact, updated_at: instant(fields, "updated_at"), wire })
+    }
+
+    /// The key of a conversation, whatever else of it can be read.
+    pub(super) fn key(value: &Value) -> Option<String> {
+        text(value.get("uuid")?)
     }
 
     /// As a walk shows it.

@@ -85,12 +85,17 @@ impl Chatwoot {
         let place = from.position.as_ref().and_then(|at| ContactsPlace::deserialize(at).ok());
         let place = place.unwrap_or_else(ContactsPlace::new);
         let answer = self.ask_for(|http| self.contacts_request(http, place.walk.page)).await?;
-        let contacts = answer::contacts(&answer)?;
+        let contacts = answer::contacts_walked(&answer)?;
         let server_time = answer.date();
         let step = place.step(contacts, server_time)?;
         Ok(Pulled {
             consents: step.shown.iter().flat_map(Contact::consents).collect(),
-            snapshots: step.shown.into_iter().map(Contact::into_snapshot).collect(),
+            snapshots: step
+                .shown
+                .into_iter()
+                .map(Contact::into_snapshot)
+                .chain(step.odd.into_iter().map(unreadable_contact))
+                .collect(),
             position: step.next.map(|place| json!(place)),
             cursor: None,
             shows_all: step.shows_all,
@@ -157,7 +162,7 @@ impl Chatwoot {
         let conversations = answer::conversations(&answer)?;
         let server_time = answer.date();
         let began = if place.walk.page == 1 { server_time } else { place.began };
-        let position = match place.walk.after(conversations.rows.len(), conversations.count)? {
+        let position = match place.walk.after(conversations.len(), conversations.count)? {
             Next::Page(walk) | Next::Back(walk) => Some(ConversationsPlace { walk, began }),
             Next::End => None,
         };
@@ -190,6 +195,8 @@ impl Chatwoot {
 struct Step {
     /// Those that the page before it has not shown.
     shown: Vec<Contact>,
+    /// Those of them that can't be read.
+    odd: Vec<i64>,
     next: Option<ContactsPlace>,
     shows_all: bool,
 }
@@ -201,22 +208,25 @@ impl ContactsPlace {
     }
 
     fn step(self, contacts: Contacts, now: Option<Timestamp>) -> Result<Step, Failure> {
-        let Contacts { rows, count, .. } = contacts;
-        let next = self.walk.after(rows.len(), count)?;
+        let Contacts { rows, odd: unreadable, count, .. } = contacts;
+        let next = self.walk.after(rows.len() + unreadable.len(), count)?;
         let created_at = in_order(&rows, self.created_at)?;
         let mut tally = match now {
             Some(now) if self.walk.page == 1 => Some(Tally::new(now.as_second(), count)),
             _ => self.tally,
         };
-        let mut before: Vec<i64> = rows.iter().map(|contact| contact.id).collect();
+        let ids = rows.iter().map(|contact| contact.id);
+        let mut before: Vec<i64> = ids.chain(unreadable.iter().copied()).collect();
         before.sort_unstable();
         if before.windows(2).any(|pair| pair.first() == pair.last()) {
             return Err(odd("The list shows a contact twice"));
         }
-        let is_new = |contact: &Contact| self.before.binary_search(&contact.id).is_err();
-        let shown: Vec<Contact> = rows.into_iter().filter(is_new).collect();
+        let is_new = |id: &i64| self.before.binary_search(id).is_err();
+        let shown: Vec<Contact> = rows.into_iter().filter(|contact| is_new(&contact.id)).collect();
+        let unreadable: Vec<i64> = unreadable.into_iter().filter(is_new).collect();
         if let Some(tally) = &mut tally {
-            shown.iter().for_each(|contact| tally.show(contact.created_at.unwrap_or(i64::MAX)));
+            shown.iter().for_each(|contact| tally.show(contact.created_at.unwrap_or(i64::MIN)));
+            unreadable.iter().for_each(|_| tally.show(i64::MIN));
         }
         let (next, shows_all) = match next {
             Next::Page(walk) => (Some(Self { walk, before, created_at, tally }), false),
@@ -226,15 +236,17 @@ impl ContactsPlace {
             }
             Next::End => (None, tally.is_some_and(|tally| tally.proves_all(count))),
         };
-        Ok(Step { shown, next, shows_all })
+        Ok(Step { shown, odd: unreadable, next, shows_all })
     }
 }
 
-/// When the last of these was made, if they are in order and come after `from`. Contacts of one second come in any order.
+/// When the last of these was made, if they are in order and come after `from`. Contacts of one second come in any order, and one
+/// that does not say when it was made stops no other.
 fn in_order(rows: &[Contact], from: Option<i64>) -> Result<Option<i64>, Failure> {
     rows.iter().try_fold(from, |last, contact| match contact.created_at {
         Some(at) if last.is_none_or(|last| at >= last) => Ok(Some(at)),
-        Some(_) | None => Err(odd("The list ignores its order")),
+        Some(_) => Err(odd("The list ignores its order")),
+        None => Ok(last),
     })
 }
 
@@ -247,8 +259,16 @@ fn window_for(since: Timestamp, now: Timestamp) -> Option<Duration> {
 }
 
 fn snapshots(conversations: Conversations) -> Vec<Snapshot> {
-    conversations.rows.into_iter().map(Conversation::into_snapshot).collect()
+    let unreadable = |key| Snapshot::unreadable(EntityType::Conversation, key, ODD_ROW);
+    let read = conversations.rows.into_iter().map(Conversation::into_snapshot);
+    read.chain(conversations.odd.into_iter().map(unreadable)).collect()
 }
+
+fn unreadable_contact(id: i64) -> Snapshot {
+    Snapshot::unreadable(EntityType::Person, id.to_string(), ODD_ROW)
+}
+
+const ODD_ROW: &str = "Something of it has not the contract's form: look at it in Chatwoot";
 
 fn odd(text: &str) -> Failure {
     Failure::new(FailureClass::Transient, text)

@@ -388,6 +388,7 @@ fn held(contact: Contact, written: bool, left_to: Option<i64>) -> PushResult {
         written,
         carried: Vec::new(),
         left_to: left_to.map(|id| id.to_string()),
+        held: Some(Box::new(wire::taken_in(&contact.wire))),
     }
 }
 

@@ -113,6 +113,7 @@ impl Person<'_> {
             written: self.calls.has_written(),
             carried: Vec::new(),
             left_to: None,
+            held: None,
         }
     }
 

@@ -278,6 +278,7 @@ impl Call<'_> {
             written,
             carried: Vec::new(),
             left_to: None,
+            held: None,
         })
     }
 

@@ -149,10 +149,11 @@ impl Talk<'_> {
         Ok(directory.ids())
     }
 
-    /// The same, as a walk of this process saw them last.
+    /// The same, as they were seen a while ago at most.
     pub(super) async fn known_races(&self) -> Result<Vec<i64>, Stop> {
-        let is_walked = self.directory().known().walked.is_some();
-        if is_walked { Ok(self.directory().ids()) } else { self.all_races().await }
+        let trusted = Instant::now().checked_sub(limits::RUNSIGNUP_RACE_FRESH);
+        let is_fresh = trusted.is_some_and(|since| self.directory().is_walked_since(since));
+        if is_fresh { Ok(self.directory().ids()) } else { self.all_races().await }
     }
 
     /// The first of these races after an id that is there. One that went since it was listed is passed over.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::answer;
 use super::directory::Race;
-use super::rows::{self, Registration, Removed};
+use super::rows::{self, Registration, Removed, Row};
 use super::talk::{Stop, Talk};
 use crate::limits;
-use crate::remote::FailureClass;
+use crate::remote::{Failure, FailureClass};
 
 /// Names to search for; RunSignup finds parts of them, whatever their case, so every hit is compared.
 #[derive(Debug, Clone, Copy)]
@@ -113,6 +113,20 @@ impl Talk<'_> {
         after: i64,
         search: Search<'_>,
     ) -> Result<(Vec<Registration>, bool), Stop> {
+        let (rows, is_last) = self.page_walked(race, event, after, search).await?;
+        let found: Result<Vec<Registration>, Failure> =
+            rows.into_iter().map(rows::readable).collect();
+        Ok((found?, is_last))
+    }
+
+    /// The same, with the ids of those that can't be read.
+    pub(super) async fn page_walked(
+        &self,
+        race: &Race,
+        event: i64,
+        after: i64,
+        search: Search<'_>,
+    ) -> Result<(Vec<Row<Registration>>, bool), Stop> {
         let (from, since);
         from = after.to_string();
         let mut query = vec![("after_registration_id", from.as_str()), ("include_questions", "T")];
@@ -129,8 +143,8 @@ impl Talk<'_> {
             }
         }
         let body = self.list(race, "participants", &[event], &query).await?;
-        let found = rows::registrations(&body, &[event], race.marker_question)?;
-        ascend(after, found.iter().map(|row| row.id))?;
+        let found = rows::registrations_walked(&body, &[event], race.marker_question)?;
+        ascend(after, found.iter().map(id_of))?;
         let is_last = found.len() < limits::RUNSIGNUP_PAGE_ROWS;
         Ok((found, is_last))
     }
@@ -206,6 +220,10 @@ impl Talk<'_> {
         };
         Ok(self.standing(&race, id).await?.map(|found| (race, found)))
     }
+}
+
+pub(super) fn id_of(row: &Row<Registration>) -> i64 {
+    row.as_ref().map_or_else(|id| *id, |row| row.id)
 }
 
 /// A page of a walk by keyset: each id is greater than the one before.

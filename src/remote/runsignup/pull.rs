@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::directory::Race;
 use super::lookup::{self, Search};
-use super::rows::{self, EventRow, Registration, Removal};
+use super::rows::{self, EventRow, Registration, Removal, Row};
 use super::snapshot;
 use super::talk::{Stop, Talk};
 use super::walk::{Phase, Walk};
@@ -47,20 +47,9 @@ impl Talk<'_> {
             return Ok(Pulled { shows_all: true, ..Pulled::default() });
         };
         Ok(Pulled {
-            snapshots: self.snapshots_of(&race, organisation)?,
+            snapshots: snapshot::of_race(&race.shown, organisation),
             position: Some(json!({ "race": race.id })),
             ..Pulled::default()
-        })
-    }
-
-    pub(super) fn snapshots_of(
-        &self,
-        race: &Race,
-        organisation: Option<i64>,
-    ) -> Result<Vec<Snapshot>, Stop> {
-        snapshot::of_race(&race.shown, organisation).ok_or_else(|| {
-            let text = format!("The race {} is not what the contract has", race.id);
-            Stop::new(FailureClass::OurFault, text)
         })
     }
 
@@ -121,13 +110,16 @@ impl Talk<'_> {
 
     async fn page_of_standing(&self, race: &Race, walk: &mut Walk) -> Result<Vec<Snapshot>, Stop> {
         let search = walk.since.map_or(Search::All, Search::Since);
-        let (page, _) = self.page(race, walk.event, walk.registration, search).await?;
-        self.note(race, page.iter().map(|row| row.id));
-        if let Some(row) = page.iter().find(|row| row.last_modified.is_none()) {
-            return Err(without_time(row));
-        }
-        walk.shown(self.answered_at(), page.iter().map(|row| (row.id, row.last_modified)));
-        Ok(page.iter().map(snapshot::of_registration).collect())
+        let (page, _) = self.page_walked(race, walk.event, walk.registration, search).await?;
+        self.note(race, page.iter().map(lookup::id_of));
+        let changed = |row: &Row<Registration>| row.as_ref().ok().and_then(|row| row.last_modified);
+        walk.shown(self.answered_at(), page.iter().map(|row| (lookup::id_of(row), changed(row))));
+        let snapshot = |row: &Row<Registration>| match row {
+            Ok(row) if row.last_modified.is_none() => snapshot::unreadable(row.id, WITHOUT_TIME),
+            Ok(row) => snapshot::of_registration(row),
+            Err(id) => snapshot::unreadable(*id, ODD_ROW),
+        };
+        Ok(page.iter().map(snapshot).collect())
     }
 
     async fn page_of_removed(&self, race: &Race, walk: &mut Walk) -> Result<Vec<Snapshot>, Stop> {
@@ -137,13 +129,19 @@ impl Talk<'_> {
         let events = [walk.event];
         let body = self.list(race, "removed-participants", &events, &query).await?;
         let page = rows::removals(&body, &events)?;
-        lookup::ascend(walk.registration, page.iter().map(|row| row.id))?;
-        self.note(race, page.iter().map(|row| row.id));
-        walk.shown(self.answered_at(), page.iter().map(|row| (row.id, Some(row.last_modified))));
-        let again = self.standing_again(race, walk.event, &page).await?;
-        let snapshot = |removal: &Removal| {
-            let again = again.iter().find(|row| row.id == removal.id);
-            again.map_or_else(|| snapshot::of_removal(removal), snapshot::of_registration)
+        let id_of = |row: &Row<Removal>| row.as_ref().map_or_else(|id| *id, |row| row.id);
+        lookup::ascend(walk.registration, page.iter().map(id_of))?;
+        self.note(race, page.iter().map(id_of));
+        let changed = |row: &Row<Removal>| row.as_ref().ok().map(|row| row.last_modified);
+        walk.shown(self.answered_at(), page.iter().map(|row| (id_of(row), changed(row))));
+        let read: Vec<Removal> = page.iter().filter_map(|row| row.clone().ok()).collect();
+        let again = self.standing_again(race, walk.event, &read).await?;
+        let snapshot = |row: &Row<Removal>| match row {
+            Ok(removal) => {
+                let again = again.iter().find(|row| row.id == removal.id);
+                again.map_or_else(|| snapshot::of_removal(removal), snapshot::of_registration)
+            }
+            Err(id) => snapshot::unreadable(*id, ODD_ROW),
         };
         Ok(page.iter().map(snapshot).collect())
     }
@@ -161,9 +159,9 @@ impl Talk<'_> {
         let since = removed.iter().map(|row| row.last_modified).min().unwrap_or_default();
         let mut after = first.id.saturating_sub(1);
         loop {
-            let (page, _) = self.page(race, event, after, Search::Since(since)).await?;
-            let Some(end) = page.last().map(|row| row.id) else { return Ok(again) };
-            again.extend(page.into_iter().filter(|row| {
+            let (page, _) = self.page_walked(race, event, after, Search::Since(since)).await?;
+            let Some(end) = page.last().map(lookup::id_of) else { return Ok(again) };
+            again.extend(page.into_iter().filter_map(Result::ok).filter(|row| {
                 removed.iter().any(|was| {
                     was.id == row.id && row.last_modified.is_some_and(|at| at >= was.last_modified)
                 })
@@ -189,10 +187,8 @@ fn odd() -> Stop {
     Stop::new(FailureClass::OurFault, "The position is none of this stream")
 }
 
-fn without_time(row: &Registration) -> Stop {
-    let text = format!("The registration {} does not tell when it was changed", row.id);
-    Stop::new(FailureClass::OurFault, text)
-}
+const WITHOUT_TIME: &str = "It does not tell when it was changed";
+const ODD_ROW: &str = "Something of it has not the contract's form: look at it at RunSignup";
 
 /// Refunds, corrections and late entries end some weeks after a race. From then on only the daily walk over everything looks
 /// there, so that an account with the events of many years does not take a call for each of them every few minutes. An event

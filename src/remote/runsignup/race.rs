@@ -9,6 +9,7 @@ use super::differs;
 use super::directory::Race;
 use super::normal;
 use super::rows::{self, RaceRow};
+use super::snapshot;
 use super::talk::{Stop, Talk};
 use super::venue::{self, Distance, Edition, EditionId, First};
 use crate::entity::EntityRef;
@@ -82,7 +83,7 @@ impl Talk<'_> {
 
     /// People have changed it; nothing is written.
     fn changed_there(&self, race: &Race, remote_id: &str) -> Result<PushResult, Stop> {
-        let shown = self.snapshots_of(race, self.client.organisation)?;
+        let shown = snapshot::of_race(&race.shown, self.client.organisation);
         let text = "The race does not show what was looked for";
         differs::shown(shown, remote_id).ok_or_else(|| Stop::new(FailureClass::StaleMapping, text))
     }
@@ -303,8 +304,7 @@ fn shown_distance(race: &Race, id: i64) -> Result<Distance, Stop> {
 }
 
 fn held_distance(race: &Race, id: i64, written: bool) -> Result<PushResult, Stop> {
-    let hash = shown_distance(race, id)?.wire().hash;
-    Ok(held(id.to_string(), hash, written))
+    Ok(held(id.to_string(), shown_distance(race, id)?.wire(), written))
 }
 
 /// The edition that we know, or the newest one: that is the one that was made.
@@ -314,12 +314,19 @@ fn held_edition(race: &RaceRow, id: Option<EditionId>, written: bool) -> Result<
     let id = id.or(newest).ok_or_else(|| {
         Stop::new(FailureClass::Ambiguous, "The race has no event that shows its day")
     })?;
-    let hash = venue::edition_shown(race).ok_or_else(odd_race)?.wire().hash;
-    Ok(held(id.text(), hash, written))
+    let shown = venue::edition_shown(race).ok_or_else(odd_race)?;
+    Ok(held(id.text(), shown.wire(), written))
 }
 
-const fn held(remote_id: String, remote_hash: ContentHash, written: bool) -> PushResult {
-    PushResult::Held { remote_id, remote_hash, written, carried: Vec::new(), left_to: None }
+fn held(remote_id: String, shown: Wire, written: bool) -> PushResult {
+    PushResult::Held {
+        remote_id,
+        remote_hash: shown.hash,
+        written,
+        carried: Vec::new(),
+        left_to: None,
+        held: Some(Box::new(shown)),
+    }
 }
 
 fn odd_race() -> Stop {

@@ -85,7 +85,7 @@ impl Talk<'_> {
             race => race?,
         };
         // The race's own page has all its days.
-        let shown = self.snapshots_of(&race, organisation)?;
+        let shown = snapshot::of_race(&race.shown, organisation);
         Ok(one_of(shown, EntityType::Event, &id.text()).unwrap_or_else(gone))
     }
 
@@ -100,7 +100,7 @@ impl Talk<'_> {
             return Err(Stop::new(FailureClass::MissingParent, text));
         };
         let race = self.read_race(race).await?;
-        let shown = self.snapshots_of(&race, organisation)?;
+        let shown = snapshot::of_race(&race.shown, organisation);
         if let Some(found) = one_of(shown, EntityType::Race, &id.to_string()) {
             return Ok(found);
         }

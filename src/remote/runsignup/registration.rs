@@ -85,6 +85,7 @@ impl Talk<'_> {
                     written: true,
                     carried: Vec::new(),
                     left_to: None,
+                    held: Some(Box::new(sent.wire())),
                 },
             });
         }
@@ -140,6 +141,7 @@ impl Talk<'_> {
             written: self.has_written(),
             carried: carried.into_iter().collect(),
             left_to: None,
+            held: Some(Box::new(removed.content.wire())),
         }
     }
 
@@ -281,6 +283,7 @@ impl Talk<'_> {
             written: self.has_written(),
             carried: vec![(ems.person, shown.user_id.to_string())],
             left_to: None,
+            held: Some(Box::new(shown.content.wire())),
         }
     }
 }

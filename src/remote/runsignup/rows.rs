@@ -102,20 +102,46 @@ fn elements<'a>(body: &'a Value, asked: &[i64]) -> Result<Vec<(i64, &'a Vec<Valu
     Ok(found)
 }
 
+/// A row of a list that is walked: what it shows, or its id where that is all that can be read. Without even that nothing is
+/// known of it, and the list is not what the contract has.
+pub(super) type Row<T> = Result<T, i64>;
+
+fn walked<T>(
+    body: &Value,
+    asked: &[i64],
+    read: impl Fn(&Value, i64) -> Option<T>,
+) -> Result<Vec<Row<T>>, Failure> {
+    let mut found = Vec::new();
+    for (event, rows) in elements(body, asked)? {
+        for row in rows {
+            let id = normal::id(row.get("registration_id")).ok_or_else(|| unreadable(row))?;
+            found.push(read(row, event).ok_or(id));
+        }
+    }
+    Ok(found)
+}
+
 /// The registrations of a list that stand.
+pub(super) fn registrations_walked(
+    body: &Value,
+    asked: &[i64],
+    marker_question: Option<i64>,
+) -> Result<Vec<Row<Registration>>, Failure> {
+    walked(body, asked, |row, event| registration(row, event, marker_question))
+}
+
+/// The same, all of them readable.
 pub(super) fn registrations(
     body: &Value,
     asked: &[i64],
     marker_question: Option<i64>,
 ) -> Result<Vec<Registration>, Failure> {
-    let mut found = Vec::new();
-    for (event, rows) in elements(body, asked)? {
-        for row in rows {
-            let registration = registration(row, event, marker_question);
-            found.push(registration.ok_or_else(|| unreadable(row))?);
-        }
-    }
-    Ok(found)
+    registrations_walked(body, asked, marker_question)?.into_iter().map(readable).collect()
+}
+
+/// What the row shows. A failure names the registration, so that a person can look at it there; nothing of what it holds.
+pub(super) fn readable<T>(row: Row<T>) -> Result<T, Failure> {
+    row.map_err(|id| odd(&format!("has a row that can't be read: registration {id}")))
 }
 
 fn registration(row: &Value, event: i64, marker_question: Option<i64>) -> Option<Registration> {
@@ -155,14 +181,8 @@ fn unreadable(row: &Value) -> Failure {
 }
 
 /// All that a list of those that stand no more shows.
-pub(super) fn removals(body: &Value, asked: &[i64]) -> Result<Vec<Removal>, Failure> {
-    let mut found = Vec::new();
-    for (_, rows) in elements(body, asked)? {
-        for row in rows {
-            found.push(row.as_object().and_then(removal).ok_or_else(|| unreadable(row))?);
-        }
-    }
-    Ok(found)
+pub(super) fn removals(body: &Value, asked: &[i64]) -> Result<Vec<Row<Removal>>, Failure> {
+    walked(body, asked, |row, _| removal(row.as_object()?))
 }
 
 fn removal(row: &Map<String, Value>) -> Option<Removal> {
@@ -304,12 +324,15 @@ mod tests {
             reason: "transferred".to_owned(),
             new_id: Some(9),
         };
-        assert_eq!(removals(&body, &[72]).unwrap(), [expected]);
+        assert_eq!(removals(&body, &[72]).unwrap(), [Ok(expected)]);
         for key in ["registration_id", "last_modified_ts", "removed_reason"] {
             let mut odd = row_of(&body);
             odd.as_object_mut().unwrap().remove(key);
             let body = json!([{"event": {"event_id": 72, "participants": [odd]}}]);
-            assert!(removals(&body, &[72]).is_err(), "{key}");
+            match removals(&body, &[72]) {
+                Ok(rows) => assert_eq!(rows, [Err(2_645_629)], "{key}: the others are shown"),
+                Err(_) => assert_eq!(key, "registration_id"),
+            }
         }
     }
 

@@ -68,18 +68,27 @@ pub(super) fn gone(entity_type: EntityType, remote_id: &str) -> Snapshot {
     }
 }
 
-/// An EMS event for each of the race's days (years), and its races. `None` where the race is not what the contract has. An event
-/// that has no start yet is nothing that the EMS could take. Nothing tells when any of it was changed: the content decides.
-pub(super) fn of_race(race: &RaceRow, organisation: Option<i64>) -> Option<Vec<Snapshot>> {
-    let edition = venue::edition_shown(race)?;
-    let zone = TimeZone::get(&edition.timezone).ok();
+/// A registration of which nothing but the id can be read.
+pub(super) fn unreadable(id: i64, why: &'static str) -> Snapshot {
+    Snapshot::unreadable(EntityType::EventParticipant, id.to_string(), why)
+}
+
+/// An EMS event for each of the race's days (years), and its races. An event that has no start yet is nothing that the EMS could
+/// take. Nothing tells when any of it was changed: the content decides.
+pub(super) fn of_race(race: &RaceRow, organisation: Option<i64>) -> Vec<Snapshot> {
+    let edition = venue::edition_shown(race);
+    let zone = edition.as_ref().and_then(|edition| TimeZone::get(&edition.timezone).ok());
     let days: BTreeSet<i64> = race.events.iter().map(|event| event.days_id).collect();
     let of_days = days.into_iter().map(|days_id| {
+        let remote_id = EditionId { race_event_days_id: days_id, race_id: race.id }.text();
+        let Some(edition) = &edition else {
+            return Snapshot::unreadable(EntityType::Event, remote_id, ODD_RACE);
+        };
         let events = race.events.iter().filter(|event| event.days_id == days_id);
         let extra = edition_besides(race, events, zone.as_ref(), organisation);
         Snapshot {
             entity_type: EntityType::Event,
-            remote_id: EditionId { race_event_days_id: days_id, race_id: race.id }.text(),
+            remote_id,
             entity: None,
             shape: stands(edition.wire(), extra),
             modified_on: None,
@@ -87,12 +96,17 @@ pub(super) fn of_race(race: &RaceRow, organisation: Option<i64>) -> Option<Vec<S
         }
     });
     let mut snapshots: Vec<Snapshot> = of_days.collect();
+    let country = edition.as_ref().and_then(|edition| edition.country_code.as_deref());
     for event in race.events.iter().filter(|event| has_start(event)) {
-        let shown = venue::distance_shown(race.id, event)?;
-        let extra = distance_besides(event, zone.as_ref(), edition.country_code.as_deref());
+        let remote_id = event.id.to_string();
+        let Some(shown) = venue::distance_shown(race.id, event) else {
+            snapshots.push(Snapshot::unreadable(EntityType::Race, remote_id, ODD_RACE));
+            continue;
+        };
+        let extra = distance_besides(event, zone.as_ref(), country);
         snapshots.push(Snapshot {
             entity_type: EntityType::Race,
-            remote_id: event.id.to_string(),
+            remote_id,
             entity: None,
             shape: stands(shown.wire(), extra),
             modified_on: None,
@@ -103,8 +117,10 @@ pub(super) fn of_race(race: &RaceRow, organisation: Option<i64>) -> Option<Vec<S
             }],
         });
     }
-    Some(snapshots)
+    snapshots
 }
+
+const ODD_RACE: &str = "Something of it has not the contract's form: look at it at RunSignup";
 
 fn has_start(event: &EventRow) -> bool {
     event.row.get("start_time").is_some_and(|start| !start.is_null())

@@ -1,11 +1,22 @@
 //! Where a walk over all registrations stands: first those that stand, then those that stand no more, each by race, event and
 //! registration. Pure.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// A read may miss what was committed so lately (contract, section 6): the next walk reaches back by it.
-const OVERLAP_SECONDS: i64 = 120;
+use crate::limits;
+
+/// A read may miss what was committed so lately (contract, section 6) …
+const UNSETTLED: Duration = Duration::from_secs(120);
+
+/// … and which events there are was read up to so long before: the next walk reaches back by both, so that what came in a new
+/// event, before that was known, is not passed by.
+fn overlap() -> i64 {
+    let overlap = UNSETTLED + limits::RUNSIGNUP_RACE_FRESH;
+    i64::try_from(overlap.as_secs()).unwrap_or(i64::MAX)
+}
 
 /// Which list is walked. Those that stand come first, so that a move is seen as one and a removal is the later word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,7 +120,7 @@ impl Walk {
     /// Where the next walk begins: by RunSignup's own times. What is changed while the walk is under way may have been passed, so
     /// it does not lie after the walk's beginning. `None` where nothing can be told: the old one stays.
     pub(super) fn cursor(&self) -> Option<Value> {
-        let reached = self.latest?.min(self.began?).saturating_sub(OVERLAP_SECONDS);
+        let reached = self.latest?.min(self.began?).saturating_sub(overlap());
         Some(json!({ "since": reached.max(self.since.unwrap_or(i64::MIN)) }))
     }
 }
@@ -148,7 +159,7 @@ mod tests {
         assert_eq!(walk.cursor(), Some(json!({"since": 5_000})), "changed while it was walked");
         let mut full = Walk::begin(None);
         full.shown(Some(5_100), [(1, Some(5_050)), (2, None)].into_iter());
-        assert_eq!(full.cursor(), Some(json!({"since": 4_930})));
+        assert_eq!(full.cursor(), Some(json!({ "since": 5_050 - overlap() })));
     }
 
     proptest! {

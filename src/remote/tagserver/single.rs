@@ -108,6 +108,7 @@ impl Call<'_> {
                 written: false,
                 carried: Vec::new(),
                 left_to: None,
+                held: None,
             });
         }
         let found = found.remote_id;
@@ -266,6 +267,7 @@ pub(super) fn held(
         written: true,
         carried: Vec::new(),
         left_to: None,
+        held: None,
     }
 }
 

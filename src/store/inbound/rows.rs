@@ -149,7 +149,9 @@ pub(super) fn inbox_row(row: &tokio_postgres::Row) -> Result<InboxRow, StoreErro
             reason: row.try_get::<_, Option<String>>("reason")?.unwrap_or_default(),
             successor: row.try_get::<_, Option<String>>("successor")?.filter(|_| has_successor),
         },
-        _ => Standing::Gone,
+        "gone" => Standing::Gone,
+        // What can't be read is rejected when it is taken in, and never due.
+        _ => return Err(StoreError::Unexpected("an inbox row of no shape is due")),
     };
     let chosen = object(row, "chosen")?;
     let parents: Value = row.try_get("known_parents")?;

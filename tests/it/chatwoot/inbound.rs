@@ -8,14 +8,14 @@ use crate::support::ems;
 
 impl Rig {
     /// Everything that is there is looked at, decided here, and what followed from it is pushed.
-    async fn taken_in(&self) {
+    pub(super) async fn taken_in(&self) {
         let (code, out) = self.run(&["sweep", "inbound", "--target", "chatwoot", "--json"]).await;
         assert_eq!(code, 0, "{out}");
         self.until("select count(*) from sync.inbox where state in ('pending', 'waiting')").await;
         self.settled().await;
     }
 
-    async fn text(&self, query: &str) -> String {
+    pub(super) async fn text(&self, query: &str) -> String {
         let rows = self.ems.query(query, &[]).await.unwrap();
         let rows: Vec<Option<String>> = rows.iter().map(|row| row.get(0)).collect();
         rows.into_iter().flatten().collect::<Vec<_>>().join(" ")
@@ -25,11 +25,11 @@ impl Rig {
         self.sim.counters().writes_to("contacts").applied()
     }
 
-    fn contact_of(&self, person: i64) -> i64 {
+    pub(super) fn contact_of(&self, person: i64) -> i64 {
         self.sim.contact(&person.to_string()).expect("it has a contact").id
     }
 
-    fn edit(&self, person: i64, mut row: serde_json::Value) {
+    pub(super) fn edit(&self, person: i64, mut row: serde_json::Value) {
         row["id"] = json!(self.contact_of(person));
         self.sim.plant(Resource::Contact, row).unwrap();
     }
@@ -146,5 +146,30 @@ async fn an_edit_that_a_push_meets_is_kept_before_it_is_written_over() {
     let lost = "select string_agg(f ->> 'remote_value', ' ') from sync.conflict, jsonb_array_elements(fields) f where f ->> 'field' = 'name'";
     assert_eq!(rig.text(lost).await, "Agents Choice");
     assert_eq!(rig.sim.violations(), []);
+    running.stop().await;
+}
+
+/// A number that another contact has is left out of the person's: that it is not there is no edit of anybody's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_that_was_left_out_is_not_emptied_with_another_edit() {
+    let rig = Rig::new().await;
+    ems::populate(&rig.ems, 3).await;
+    let id: i64 = rig.count("select min(id) from ems.person").await;
+    rig.sim
+        .plant(Resource::Contact, json!({"name": "Anonymous", "phone_number": "+27821234567"}))
+        .unwrap();
+    rig.exec(&format!(
+        "update ems.person set first_name = 'Runner', last_name = 'No ' || id, email = 'runner' || id || '@ems.example', phone = null;
+         update ems.person set phone = '+27821234567' where id = {id}"
+    ))
+    .await;
+    let running = rig.start();
+    rig.settled().await;
+    assert_eq!(rig.sim.contact(&id.to_string()).unwrap().body["phone_number"], json!(null));
+    rig.edit(id, json!({"name": format!("Runner Married {id}")}));
+    rig.taken_in().await;
+    let person = format!("select concat_ws('/', last_name, phone) from ems.person where id = {id}");
+    assert_eq!(rig.text(&person).await, format!("Married {id}/+27821234567"));
+    assert_eq!(rig.count("select count(*) from sync.conflict").await, 0);
     running.stop().await;
 }

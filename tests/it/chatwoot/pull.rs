@@ -1,5 +1,4 @@
-//! What is pulled: contacts by walks over all of them, conversations by windows of the server's clock (contract, sections 4
-//! and 5). The obligations of `src/remote/inbound.rs`.
+//! What is pulled: contacts, by walks over all of them (contract, section 4). The obligations of `src/remote/inbound.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,32 +7,32 @@ use ems_sync::remote::inbound::{
     ConsentSeen, ConsentState, PullFrom, Pulled, Shape, Snapshot, Stream, Subject,
 };
 use ems_sync::remote::{Failure, FailureClass, PushResult, Remote as _, Wire};
-use ems_sync_remotes::chatwoot::{Author, Resource};
+use ems_sync_remotes::chatwoot::Resource;
 use ems_sync_remotes::{Fault, Garbage, Operation, Rule};
 use serde_json::{Value, json};
 
-use super::bench::{Bench, answers, person, remote_id, runner, thandi};
+use super::bench::{Bench, answers, person, runner, thandi};
 use crate::support::random::Random;
 
 /// What a walk has shown.
 #[derive(Debug, Default)]
-struct Walked {
-    shown: BTreeMap<String, Snapshot>,
-    consents: Vec<ConsentSeen>,
-    cursor: Option<Value>,
-    shows_all: bool,
-    pages: usize,
+pub(super) struct Walked {
+    pub(super) shown: BTreeMap<String, Snapshot>,
+    pub(super) consents: Vec<ConsentSeen>,
+    pub(super) cursor: Option<Value>,
+    pub(super) shows_all: bool,
+    pub(super) pages: usize,
 }
 
 impl Walked {
-    fn ids(&self) -> BTreeSet<i64> {
+    pub(super) fn ids(&self) -> BTreeSet<i64> {
         self.shown.keys().map(|id| id.parse().unwrap()).collect()
     }
 }
 
 /// Walks to the end. `between` is done before each page, which has a number. What is kept between pages goes through text,
 /// as it does through the database.
-async fn walk(
+pub(super) async fn walk(
     bench: &Bench,
     stream: Stream,
     from: PullFrom,
@@ -58,17 +57,17 @@ async fn walk(
     panic!("the walk does not end");
 }
 
-async fn contacts(bench: &Bench) -> Walked {
+pub(super) async fn contacts(bench: &Bench) -> Walked {
     walk(bench, Stream::Contacts, PullFrom::default(), |_| {}).await.unwrap()
 }
 
-async fn conversations(bench: &Bench, cursor: Option<Value>) -> Walked {
+pub(super) async fn conversations(bench: &Bench, cursor: Option<Value>) -> Walked {
     let from = PullFrom { cursor, ..PullFrom::default() };
     walk(bench, Stream::Conversations, from, |_| {}).await.unwrap()
 }
 
 /// Contacts of persons 1 to `n`, made one second after the other; their ids.
-fn plant(bench: &Bench, n: i64) -> Vec<i64> {
+pub(super) fn plant(bench: &Bench, n: i64) -> Vec<i64> {
     let contact = |id: i64| {
         json!({"name": format!("Runner {id}"), "email": format!("runner{id}@example.org"),
             "identifier": format!("ems-person-{id}"), "custom_attributes": {"ems_person_id": id.to_string()},
@@ -77,12 +76,12 @@ fn plant(bench: &Bench, n: i64) -> Vec<i64> {
     (1..=n).map(|id| bench.plant(contact(id))).collect()
 }
 
-fn plant_conversation(bench: &Bench, row: Value) -> (i64, String) {
+pub(super) fn plant_conversation(bench: &Bench, row: Value) -> (i64, String) {
     let row = bench.sim.plant(Resource::Conversation, row).unwrap();
     (row.id, row.body["uuid"].as_str().unwrap().to_owned())
 }
 
-fn wire(snapshot: &Snapshot) -> &Wire {
+pub(super) fn wire(snapshot: &Snapshot) -> &Wire {
     let Shape::Stands { wire, .. } = &snapshot.shape else { panic!("it stands: {snapshot:?}") };
     wire
 }
@@ -318,254 +317,4 @@ async fn a_block_is_a_consent_of_whoevers_id_the_contact_carries() {
     assert_eq!(wire(&walked.shown[&ids[1].to_string()]).hash, bench.wire(2, runner(2)).hash);
     bench.sim.block(ids[1], false).unwrap();
     assert_eq!(by_person(contacts(&bench).await.consents), said(ConsentState::Lifted));
-}
-
-/// One inbox page and windows on top of it, whatever the server's clock says in comparison with ours.
-#[tokio::test]
-async fn conversations_that_changed_are_asked_for_by_the_servers_clock() {
-    for ahead in [-86_400, -3_600, 0, 3_600, 86_400] {
-        let bench = Bench::new().await;
-        bench.sim.configure(|settings| settings.clock_offset_seconds = ahead);
-        let contact = plant(&bench, 1)[0];
-        let old = 1_700_000_000;
-        let planted: Vec<(i64, String)> = (0..60)
-            .map(|n| {
-                plant_conversation(
-                    &bench,
-                    json!({"contact_id": contact, "updated_at": old, "last_activity_at": old + n}),
-                )
-            })
-            .collect();
-        let first = conversations(&bench, None).await;
-        assert_eq!((first.shown.len(), first.pages), (60, 3), "everything, page by page");
-        let quiet = conversations(&bench, first.cursor).await;
-        assert_eq!((quiet.shown.len(), quiet.pages), (0, 1));
-        bench.sim.message(planted[7].0, Author::Contact, "canary").unwrap();
-        bench
-            .sim
-            .plant(Resource::Conversation, json!({"id": planted[30].0, "status": "resolved"}))
-            .unwrap();
-        let requests = bench.sim.journal().len();
-        let changed = conversations(&bench, quiet.cursor.clone()).await;
-        assert_eq!(bench.sim.journal().len(), requests + 1);
-        let names: BTreeSet<&String> = changed.shown.keys().collect();
-        assert_eq!(names, [&planted[7].1, &planted[30].1].into(), "{ahead} s ahead");
-        assert_eq!(wire(&changed.shown[&planted[30].1]).body["status"], "resolved");
-        // Again: the windows overlap.
-        assert_eq!(conversations(&bench, changed.cursor).await.shown.len(), 2);
-        bench.assert_no_violation();
-    }
-}
-
-#[tokio::test]
-async fn after_a_while_the_window_is_larger_and_after_long_everything_is_walked() {
-    for (away, requests, shown, why) in [
-        (60, 1, 1, "a usual walk"),
-        (3 * 3_600, 2, 1, "the answer tells that more is needed"),
-        (7 * 3_600, 3, 30, "too long for one answer"),
-        (-3_600, 3, 30, "the server's clock was set back"),
-    ] {
-        let bench = Bench::new().await;
-        let contact = plant(&bench, 1)[0];
-        for _ in 0..29 {
-            plant_conversation(&bench, json!({"contact_id": contact, "updated_at": 1_700_000_000}));
-        }
-        let first = conversations(&bench, None).await;
-        let (_, name) = plant_conversation(&bench, json!({"contact_id": contact}));
-        bench.sim.configure(|settings| settings.clock_offset_seconds = away);
-        let before = bench.sim.journal().len();
-        let walked = conversations(&bench, first.cursor).await;
-        assert!(walked.shown.contains_key(&name) && walked.cursor.is_some(), "{why}");
-        assert_eq!(
-            (bench.sim.journal().len() - before, walked.shown.len()),
-            (requests, shown),
-            "{why}"
-        );
-        bench.assert_no_violation();
-    }
-}
-
-#[tokio::test]
-async fn a_full_walk_shows_all_conversations_though_some_go_meanwhile() {
-    let bench = Bench::new().await;
-    let contact = plant(&bench, 1)[0];
-    let planted: Vec<(i64, String)> = (0..80)
-        .map(|n| {
-            plant_conversation(
-                &bench,
-                json!({"contact_id": contact, "last_activity_at": 1_700_000_000 - n}),
-            )
-        })
-        .collect();
-    let cursor = conversations(&bench, None).await.cursor;
-    let from = PullFrom { cursor, full: true, ..PullFrom::default() };
-    let walked = walk(&bench, Stream::Conversations, from, |page| match page {
-        2 => drop(bench.sim.remove(Resource::Conversation, planted[3].0)),
-        4 => drop(bench.sim.remove(Resource::Conversation, planted[40].0)),
-        _ => {}
-    })
-    .await
-    .unwrap();
-    let missed: Vec<_> =
-        planted.iter().filter(|(_, name)| !walked.shown.contains_key(name)).collect();
-    assert!(missed.is_empty(), "those that went had been shown: {missed:?}");
-    assert!(!walked.shows_all, "nothing follows from a conversation that is not shown");
-    bench.assert_no_violation();
-}
-
-#[tokio::test]
-async fn of_a_conversation_metadata_comes_back_and_no_words_or_names() {
-    let bench = Bench::new().await;
-    let contact = bench.plant(json!({"name": "canary", "email": "canary@example.org"}));
-    let (id, name) = plant_conversation(
-        &bench,
-        json!({"contact_id": contact, "inbox_id": 1, "assignee_id": 5, "labels": ["vip", "bib"],
-               "custom_attributes": {"note": "canary"}, "additional_attributes": {"mail_subject": "canary"}}),
-    );
-    bench.sim.message(id, Author::Contact, "canary").unwrap();
-    let walked = conversations(&bench, None).await;
-    let shown = &walked.shown[&name];
-    let body = wire(shown).body.as_object().unwrap().clone();
-    assert!(
-        !json!(body).to_string().contains("canary") && !json!(body).to_string().contains("Agent")
-    );
-    assert_eq!(body["external_id"], json!(name));
-    assert_eq!((&body["source"], &body["inbox"]), (&json!("chatwoot"), &json!("1")));
-    assert_eq!((&body["labels"], &body["assignee"]), (&json!(["bib", "vip"]), &json!("agent 5")));
-    assert!(body["last_activity_at"].is_string());
-    assert_eq!(shown.entity_type, EntityType::Conversation);
-    assert!(shown.modified_on.is_some());
-    assert_eq!(shown.parents.len(), 1);
-    assert_eq!(
-        (&shown.parents[0].remote_id, shown.parents[0].required),
-        (&contact.to_string(), false)
-    );
-}
-
-#[tokio::test]
-async fn a_merge_that_moves_a_conversation_is_a_change_of_it() {
-    let bench = Bench::new().await;
-    let contact = |n: i64| json!({"name": "Agent's", "email": format!("agents{n}@example.org")});
-    let ids = [1, 2].map(|n| bench.plant(contact(n)));
-    let (_, name) = plant_conversation(&bench, json!({"contact_id": ids[1]}));
-    let before = conversations(&bench, None).await;
-    bench.sim.merge(ids[0], ids[1]).unwrap();
-    let after = conversations(&bench, before.cursor.clone()).await;
-    assert_ne!(wire(&before.shown[&name]).hash, wire(&after.shown[&name]).hash);
-    assert_eq!(after.shown[&name].parents[0].remote_id, ids[0].to_string());
-}
-
-/// The contact is adopted, which does not touch the conversation: a walk over everything tells.
-#[tokio::test]
-async fn that_it_is_known_whose_a_conversation_is_is_a_change_of_it() {
-    let bench = Bench::new().await;
-    let contact = bench.plant(json!({"name": "Thandi Nkosi", "email": "thandi@example.org"}));
-    let (_, name) = plant_conversation(&bench, json!({"contact_id": contact}));
-    let before = conversations(&bench, None).await;
-    assert_eq!(remote_id(&bench.one(bench.create(42, thandi())).await), contact);
-    let after = conversations(&bench, None).await;
-    assert_ne!(wire(&before.shown[&name]).hash, wire(&after.shown[&name]).hash);
-    assert_eq!(wire(&after.shown[&name]).body["ems_person_id"], "42");
-    assert_eq!(before.shown[&name].parents, after.shown[&name].parents);
-}
-
-#[tokio::test]
-async fn a_pause_is_told_and_the_walk_goes_on_where_it_was() {
-    let bench = Bench::new().await;
-    let ids = plant(&bench, 20);
-    let one = bench.client.pull(Stream::Contacts, &PullFrom::default()).await.unwrap();
-    let from = PullFrom { position: one.position, ..PullFrom::default() };
-    bench.sim.faults().push(Rule::new(Fault::status(429)).operation(Operation::List));
-    let mut alarms = bench.client.alarms().listen();
-    let failure = bench.client.pull(Stream::Contacts, &from).await.unwrap_err();
-    assert_eq!(failure.class, FailureClass::Throttled);
-    assert!(failure.retry_after.is_some());
-    let alarm = ems_sync::remote::Alarms::heard(&mut alarms).await;
-    assert_eq!(alarm.class, FailureClass::Throttled);
-    let requests = bench.sim.journal().len();
-    assert!(bench.client.pull(Stream::Conversations, &PullFrom::default()).await.is_err());
-    assert_eq!(bench.sim.journal().len(), requests, "it is left alone");
-    let bench = bench.with_client("ems-sync-token", 1);
-    let rest = walk(&bench, Stream::Contacts, from, |_| {}).await.unwrap();
-    assert_eq!(rest.ids(), ids[15..].iter().copied().collect());
-}
-
-#[tokio::test]
-async fn a_page_that_is_short_or_odd_is_an_error_and_no_end() {
-    let bench = Bench::new().await;
-    let ids = plant(&bench, 3);
-    plant_conversation(&bench, json!({"contact_id": ids[0]}));
-    let row = |id: i64| json!({"id": id, "name": "A", "created_at": id});
-    let list = |count: Value, payload: Value| {
-        answers(200, json!({"meta": {"count": count}, "payload": payload}))
-    };
-    let talks = |count: Value, payload: Value| {
-        answers(200, json!({"data": {"meta": {"all_count": count}, "payload": payload}}))
-    };
-    let odd = [
-        (Stream::Contacts, list(json!(3), json!([row(1), row(2)]))),
-        (Stream::Contacts, list(json!(3), json!([]))),
-        (Stream::Contacts, list(json!(1), json!([row(1), row(2)]))),
-        (Stream::Contacts, list(json!(2), json!([row(2), row(1)]))),
-        (Stream::Contacts, list(json!(2), json!([row(1), row(1)]))),
-        (Stream::Contacts, list(json!("many"), json!([row(1)]))),
-        (Stream::Contacts, list(json!(1), json!([{"id": 1, "name": 7}]))),
-        (Stream::Contacts, answers(200, json!({"payload": [row(1)]}))),
-        (Stream::Conversations, talks(json!(1), json!([]))),
-        (Stream::Conversations, talks(json!(null), json!([]))),
-        (
-            Stream::Conversations,
-            talks(json!(1), json!([{"id": 1, "status": "open", "inbox_id": 1}])),
-        ),
-        (Stream::Conversations, answers(200, json!({"meta": {"all_count": 0}, "payload": []}))),
-    ];
-    let garbage = [
-        Garbage::EmptyList,
-        Garbage::Html,
-        Garbage::TruncatedJson,
-        Garbage::CutOff,
-        Garbage::EmptyBody,
-    ];
-    let any = |stream: Stream| {
-        let faults = garbage.map(Fault::garbage).into_iter();
-        faults
-            .chain([Fault::Drop, Fault::status(500), Fault::status(404)])
-            .map(move |fault| (stream, fault))
-    };
-    let all = odd.into_iter().chain(any(Stream::Contacts)).chain(any(Stream::Conversations));
-    for (stream, fault) in all {
-        bench.sim.faults().push(Rule::new(fault.clone()).operation(Operation::List));
-        let result = bench.client.pull(stream, &PullFrom::default()).await;
-        assert!(result.is_err(), "{stream:?} {fault:?}: {result:?}");
-    }
-    assert_eq!(contacts(&bench).await.shown.len(), 3);
-    assert_eq!(conversations(&bench, None).await.shown.len(), 1);
-}
-
-#[tokio::test]
-async fn contacts_come_before_conversations_and_other_streams_are_none_of_its() {
-    let bench = Bench::new().await;
-    assert_eq!(bench.client.streams(), [Stream::Contacts, Stream::Conversations]);
-    for stream in [Stream::Races, Stream::Registrations, Stream::Consents] {
-        let failure = bench.client.pull(stream, &PullFrom::default()).await.unwrap_err();
-        assert_eq!(failure.class, FailureClass::OurFault);
-    }
-    let failure = bench.client.read(EntityType::Conversation, "7").await.unwrap_err();
-    assert_eq!(failure.class, FailureClass::OurFault);
-    assert_eq!(bench.sim.journal(), []);
-}
-
-#[tokio::test]
-async fn hostile_values_are_data() {
-    let bench = Bench::new().await;
-    let name = format!("'); drop table x;--\r\n\u{202e}{}", "x".repeat(300));
-    let result = bench.one(bench.create(42, runner(42))).await;
-    let id = remote_id(&result);
-    bench.plant(json!({"id": id, "name": name, "additional_attributes": {"city": "a\u{0}b", "country": {"deep": ["\u{0}"]}}}));
-    let walked = contacts(&bench).await;
-    let body = &wire(&walked.shown[&id.to_string()]).body;
-    let text = serde_json::to_string(body).unwrap();
-    assert!(!text.contains("\\u0000") && !text.contains("\\r") && !text.contains("\\n"), "{text}");
-    assert!(body["name"].as_str().unwrap().chars().count() <= 255);
-    assert_eq!(body["country"], json!(false), "what is no text is not taken, and clears nothing");
 }

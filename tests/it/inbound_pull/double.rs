@@ -36,6 +36,8 @@ pub(super) struct World {
     pub(super) records: BTreeMap<i64, (String, Option<Timestamp>)>,
     /// Those that are there and that lists do not show.
     pub(super) hidden: BTreeSet<i64>,
+    /// Those whose content can't be read.
+    pub(super) odd: BTreeSet<i64>,
     pub(super) consents: Vec<ConsentSeen>,
     pub(super) page_rows: usize,
     pub(super) shows_all: bool,
@@ -70,6 +72,7 @@ impl Double {
         let mut world = World {
             records: BTreeMap::new(),
             hidden: BTreeSet::new(),
+            odd: BTreeSet::new(),
             consents: Vec::new(),
             page_rows: 10,
             shows_all: true,
@@ -162,7 +165,12 @@ impl Remote for Double {
         Ok(Pulled {
             snapshots: rows
                 .iter()
-                .map(|(id, (content, modified_on))| snapshot(**id, stands(content), *modified_on))
+                .map(|(id, (content, modified_on))| {
+                    let is_odd = world.odd.contains(id);
+                    let shape =
+                        if is_odd { Shape::Unreadable { why: "odd" } } else { stands(content) };
+                    snapshot(**id, shape, *modified_on)
+                })
                 .collect(),
             consents: world.consents.clone(),
             position: (!is_last).then(|| json!({ "after": last })),

@@ -127,6 +127,33 @@ async fn what_a_walk_has_not_shown_is_read_by_itself_and_only_its_own_word_count
     assert_eq!(bench.rig.count("select count(*) from sync.to_read").await, 0);
 }
 
+/// F90: it is listed for a person, and no obstacle.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_can_not_be_read_is_listed_stops_nobody_and_is_not_missing() {
+    let bench = Bench::with(25).await;
+    bench.mapped(7..=8).await;
+    bench.double.world().odd.extend([7, 8, 9]);
+    let swept = bench.swept().await;
+    assert_eq!((swept.streams[0].seen, swept.streams[0].taken_in), (25, 22));
+    assert_eq!((swept.streams[0].missing, swept.read), (Some(0), 0));
+    assert_eq!(bench.inbox("unreadable").await, [7, 8, 9]);
+    let listed = "select count(*) from sync.inbox where state = 'rejected' and state_reason = 'unreadable' and last_error = 'odd'
+                  and body is null and extra is null";
+    assert_eq!(bench.rig.count(listed).await, 3);
+    assert_eq!(bench.queued().await, 22);
+    assert_eq!(bench.swept().await.streams[0].taken_in, 22, "the others, which wait still");
+    assert_eq!(bench.rig.count(listed).await, 3);
+    // Read at last: one as it was, one edited, one that nobody knows.
+    bench.double.world().odd.clear();
+    bench.double.world().records.insert(8, ("edited".to_owned(), None));
+    assert_eq!(bench.swept().await.streams[0].taken_in, 24);
+    assert_eq!(
+        bench.rig.count("select count(*) from sync.inbox where state = 'rejected'").await,
+        0
+    );
+    assert!(!bench.inbox("stands").await.contains(&7));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_walk_that_shows_much_too_little_is_not_believed_until_a_person_accepts_it() {
     let bench = Bench::with(100).await;

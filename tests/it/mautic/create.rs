@@ -20,6 +20,7 @@ async fn a_create_looks_for_the_address_and_names_the_contact_that_it_made() {
         written: true,
         carried: Vec::new(),
         left_to: None,
+        held: None,
     };
     assert_eq!(result, expected);
     assert_eq!(bench.operations(), [Operation::Find, Operation::Create]);

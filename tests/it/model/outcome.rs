@@ -55,6 +55,7 @@ pub(super) fn held(
         written: true,
         carried: Vec::new(),
         left_to: None,
+        held: None,
     };
     settle::after_push(claim, &seen, held, times(now), POLICY).finish
 }
@@ -105,6 +106,7 @@ pub(super) fn any(
                 written,
                 carried: Vec::new(),
                 left_to: None,
+                held: None,
             })
         }
         6 => without_request(Decision::Skip(SkipReason::Unchanged)),

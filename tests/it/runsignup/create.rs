@@ -1,7 +1,7 @@
 //! One registration per participant (contract, sections 7a and 9): search, adopt, else add one row, and read it back.
 
 use ems_sync::entity::{EntityRef, EntityType};
-use ems_sync::remote::PushResult;
+use ems_sync::remote::{PushResult, Wire};
 use ems_sync_remotes::runsignup::{Resource, UnrestrictedAdd};
 use ems_sync_remotes::{Operation, Rule};
 use serde_json::json;
@@ -18,12 +18,16 @@ async fn an_add_is_searched_for_first_and_read_back_and_brings_the_persons_id() 
     let result = bench.one(bench.create(5, TEN)).await;
     let (registration, user) = bench.registration(remote_id(&result));
     let person = EntityRef::new(EntityType::Person, 1005);
+    let wanted = bench.wire(5, TEN, json!({}));
+    let mut held = wanted.clone();
+    held.body.as_object_mut().unwrap().remove(Wire::ASIDE);
     let expected = PushResult::Held {
         remote_id: registration.id.to_string(),
-        remote_hash: bench.wire(5, TEN, json!({})).hash,
+        remote_hash: wanted.hash,
         written: true,
         carried: vec![(person, user.id.to_string())],
         left_to: None,
+        held: Some(Box::new(held)),
     };
     assert_eq!(result, expected);
     assert_eq!(

@@ -12,12 +12,13 @@ use crate::support::readings::runsignup;
 use crate::support::rig::Rig;
 
 /// What a pull, or a person, has told: which event is which race of the EMS's first event.
-const MAPPED: &str = "insert into sync.record (target, entity_type, entity_id, remote_id)
+pub(super) const MAPPED: &str =
+    "insert into sync.record (target, entity_type, entity_id, remote_id)
     select 'runsignup', 'race', r.id, (70 + row_number() over (order by r.id))::text
     from ems.race r where r.event_id = (select min(id) from ems.event)";
 
 /// One race with three events, which the three races of the EMS's first event are mapped to by hand.
-const RACE: i64 = 7;
+pub(super) const RACE: i64 = 7;
 const EVENTS: [i64; 3] = [71, 72, 73];
 
 pub(super) struct World {

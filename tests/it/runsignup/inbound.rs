@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use super::engine::World;
 
 /// A race there that the EMS has never heard of, with two events.
-const SKY: i64 = 9;
+pub(super) const SKY: i64 = 9;
 const LONG: i64 = 91;
 const SHORT: i64 = 92;
 
 const OF_SKY: &str = "from ems.event_participant ep join ems.event e on e.id = ep.event_id and e.name = 'Sky Run'
                       join ems.person p on p.id = ep.person_id left join ems.race r on r.id = ep.race_id";
 
-async fn world() -> World {
+pub(super) async fn world() -> World {
     let mut world = World::new(3).await;
     world.rig.set("TARGETS__RUNSIGNUP__ORGANISATION_ID", "1");
     let race = json!({"id": SKY, "name": "Sky Run", "timezone": "America/Denver",
@@ -34,7 +34,7 @@ fn user(n: i64) -> Value {
 
 impl World {
     /// Everything that was told there is decided here, and what followed from it is pushed.
-    async fn taken_in(&self) {
+    pub(super) async fn taken_in(&self) {
         let (code, out) =
             self.rig.run(&["sweep", "inbound", "--target", "runsignup", "--json"]).await;
         assert_eq!(code, 0, "{out}");
@@ -44,7 +44,7 @@ impl World {
         self.rig.settled().await;
     }
 
-    async fn text(&self, query: &str) -> String {
+    pub(super) async fn text(&self, query: &str) -> String {
         let rows = self.rig.ems.query(query, &[]).await.unwrap();
         let rows: Vec<Option<String>> = rows.iter().map(|row| row.get(0)).collect();
         rows.into_iter().flatten().collect::<Vec<_>>().join(" ")

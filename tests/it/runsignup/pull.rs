@@ -166,8 +166,27 @@ async fn the_remotes_clock_is_told_and_the_cursor_is_its_own() {
         assert!(told.as_secs().abs() <= 30, "{told}");
         let walked = walk(&bench, Stream::Registrations, None).await;
         let modified = bench.registration(id).0.last_modified;
-        assert_eq!(walked.cursor, since(modified - 120));
+        assert_eq!(walked.cursor, since(modified - 420));
     }
+}
+
+/// Which events a race has is read a while before a walk at most: what was registered in a new one meanwhile is not passed by.
+#[tokio::test]
+async fn who_registers_in_an_event_that_is_not_known_yet_is_shown_by_the_next_walk() {
+    const NEW: i64 = 73;
+    let bench = Bench::new().await;
+    bench.paid(5, TEN, json!({}));
+    let cursor = walk(&bench, Stream::Registrations, None).await.cursor;
+    let event = json!({"id": NEW, "race_id": RACE, "race_event_days_id": 12});
+    bench.sim.plant(Resource::Event, event).unwrap();
+    let first = bench.sim.register(NEW, person(1)).unwrap();
+    bench.sim.configure(|settings| settings.clock_offset_seconds = 290);
+    let late = bench.paid(6, TEN, json!({}));
+    let walked = walk(&bench, Stream::Registrations, cursor).await;
+    assert!(walked.of(late).is_some());
+    assert!(walked.of(first).is_none(), "of this process the race is known already");
+    let walked = walk(&bench.fresh(), Stream::Registrations, walked.cursor).await;
+    assert!(walked.of(first).is_some());
 }
 
 /// Contract, section 6: inclusive, a second long, and kept where nothing was shown.

@@ -1,7 +1,7 @@
 //! What goes wrong while a walk is under way: a page is whole or an error, and the walk goes on where it stood.
 
 use ems_sync::remote::Remote as _;
-use ems_sync::remote::inbound::{PullFrom, Stream};
+use ems_sync::remote::inbound::{PullFrom, Shape, Stream};
 use ems_sync_remotes::runsignup::{Action, Resource, api_error, throttled};
 use ems_sync_remotes::{Fault, Garbage, Operation, Rule};
 use serde_json::json;
@@ -15,7 +15,7 @@ async fn an_odd_answer_ends_the_page_and_the_walk_goes_on_where_it_stood() {
         answers(json!({"participants": []})),
         answers(json!([])),
         answers(json!([{"event": {"event_id": 4711, "participants": []}}])),
-        answers(json!([{"event": {"event_id": TEN}, "participants": [{"registration_id": 1}]}])),
+        answers(json!([{"event": {"event_id": TEN}, "participants": [{"user": {"user_id": 1}}]}])),
         api_error(7),
         api_error(6),
         api_error(5),
@@ -52,6 +52,41 @@ async fn an_odd_answer_ends_the_page_and_the_walk_goes_on_where_it_stood() {
         assert!(page(&bench, stream, &from).await.is_err());
     }
     assert!(page(&bench, Stream::Contacts, &PullFrom::default()).await.is_err());
+}
+
+/// One that can't be read stops no other, is told to people, and is not missing (F90).
+#[tokio::test]
+async fn a_row_that_can_not_be_read_is_shown_as_such_and_the_walk_goes_on() {
+    let bench = Bench::warm().await;
+    let row = |id: i64, dob: &str| {
+        json!({"registration_id": id, "imported": "F", "last_modified": 1_700_000_000,
+               "user": {"user_id": 5, "first_name": "A", "last_name": "B", "dob": dob}})
+    };
+    let untimed = json!({"registration_id": 3, "imported": "F", "user": {"user_id": 5, "first_name": "A", "last_name": "B"}});
+    let rows = json!([row(1, "1986-01-06"), row(2, "soon"), untimed, row(4, "1986-01-06")]);
+    let list = answers(json!([{"event": {"event_id": TEN}, "participants": rows}]));
+    bench.sim.faults().push(Rule::new(list).resource(Resource::Registration));
+    let walked = walk(&bench, Stream::Registrations, since(7)).await;
+    let odd = |id: i64| matches!(walked.of(id).unwrap().shape, Shape::Unreadable { .. });
+    assert_eq!([1, 2, 3, 4].map(odd), [false, true, true, false]);
+    assert!(walked.cursor.is_some());
+    // Among those that were taken out as well.
+    let gone = json!([{"registration_id": 5, "last_modified_ts": 1_700_000_000, "removed_reason": "removed"},
+                      {"registration_id": 6, "removed_reason": "removed"}]);
+    let nobody = answers(json!([{"event": {"event_id": TEN}}]));
+    let position = PullFrom {
+        position: Some(
+            json!({"phase": "removed", "race": RACE, "event": TEN, "over": false, "registration": 0,
+                              "since": 7, "began": 1_700_000_000, "latest": null}),
+        ),
+        ..PullFrom::default()
+    };
+    let list = answers(json!([{"event": {"event_id": TEN, "participants": gone}}]));
+    bench.sim.faults().push(Rule::new(list).resource(Resource::Registration));
+    bench.sim.faults().push(Rule::new(nobody).resource(Resource::Registration));
+    let shown = page(&bench, Stream::Registrations, &position).await.unwrap().snapshots;
+    assert!(matches!(shown[0].shape, Shape::Removed { .. }));
+    assert!(matches!(shown[1].shape, Shape::Unreadable { .. }), "{shown:?}");
 }
 
 /// An event without anybody has no `participants` where they are expected (contract, section 4c).

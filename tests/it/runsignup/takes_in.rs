@@ -259,14 +259,19 @@ async fn a_new_registration_is_recognised_by_its_ems_id_or_by_birth_and_names() 
     let ems = Ems::new().await;
     let id = ems.created(&registration(ems.ten, json!({}))).await;
     let person = ems.person_of(id).await;
+    let unknown_user = |race: i64, changes: Value| {
+        let mut fields = registration(race, changes);
+        fields["user_id"] = json!(null);
+        fields
+    };
     let matches = async |changes: Value| {
-        ems.matches("event_participant", &registration(ems.twenty, changes)).await
+        ems.matches("event_participant", &unknown_user(ems.twenty, changes)).await
     };
     // The same person, in another race of the event, however it is written.
     let written = json!({"first_name": "ZOE\u{308}", "last_name": "ngũgĩ"});
     assert_eq!(matches(written).await, only("event_participant", id));
     // In another event only the person is known.
-    let elsewhere = registration(ems.elsewhere, json!({}));
+    let elsewhere = unknown_user(ems.elsewhere, json!({}));
     assert_eq!(ems.matches("event_participant", &elsewhere).await, only("person", person));
     // Never by e-mail alone, nor by names alone.
     for changes in [
@@ -297,11 +302,105 @@ async fn a_new_registration_is_recognised_by_its_ems_id_or_by_birth_and_names() 
     // Two persons of the same names and birth are both candidates.
     ems.run("insert into ems.person (first_name, last_name, date_of_birth) values ('zoë', 'NGŨGĨ', '1986-01-06')").await;
     assert_eq!(
-        ems.matches("event_participant", &registration(ems.elsewhere, json!({}))).await.len(),
+        ems.matches("event_participant", &unknown_user(ems.elsewhere, json!({}))).await.len(),
         2
     );
     // One of them stands in this event already: it is that one.
     assert_eq!(matches(json!({})).await, only("event_participant", id));
+}
+
+/// Contract, section 9: the stored user first, if the first name or the day of birth bears it out.
+#[tokio::test]
+async fn who_registers_again_under_another_name_is_known_by_the_user() {
+    let ems = Ems::new().await;
+    let id = ems.created(&registration(ems.ten, json!({}))).await;
+    let person = ems.person_of(id).await;
+    let married = json!({"last_name": "Married", "dob": null});
+    let matches = async |race: i64, changes: &Value| {
+        ems.matches("event_participant", &registration(race, changes.clone())).await
+    };
+    assert_eq!(matches(ems.elsewhere, &married).await, only("person", person));
+    assert_eq!(matches(ems.twenty, &married).await, only("event_participant", id));
+    let nickname = json!({"first_name": "Zo", "last_name": "Married"});
+    assert_eq!(matches(ems.elsewhere, &nickname).await, only("person", person));
+    // Another one of the family, and another user.
+    let child = json!({"first_name": "Kid", "dob": "2015-01-01"});
+    assert_eq!(matches(ems.elsewhere, &child).await, []);
+    let mut other = married.clone();
+    other["user_id"] = json!("6");
+    assert_eq!(matches(ems.elsewhere, &other).await, []);
+    // A participant who was here before learns it with the first registration.
+    ems.run("insert into ems.person (first_name, last_name, date_of_birth) values ('Abe', 'Old', '1950-01-01')").await;
+    let known = ems.id("select max(id) from ems.person").await;
+    let abe = |changes: Value| {
+        let mut fields = json!({"first_name": "Abe", "last_name": "Old", "dob": "1950-01-01", "user_id": "9", "person": known});
+        fields.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        registration(ems.ten, fields)
+    };
+    ems.created(&abe(json!({}))).await;
+    let renamed = json!({"first_name": "Abe", "last_name": "New", "dob": null, "user_id": "9"});
+    assert_eq!(matches(ems.elsewhere, &renamed).await, only("person", known));
+}
+
+/// Nothing tells that these change there, so that what is shown with another edit may be old.
+#[tokio::test]
+async fn team_shirt_and_payment_are_taken_when_a_registration_becomes_known_and_never_again() {
+    let ems = Ems::new().await;
+    let nothing = json!({"team": null, "shirt_size": null, "paid": null});
+    let id = ems.created(&registration(ems.ten, nothing)).await;
+    let shown = async || {
+        let row = ems.row("event_participant", id).await;
+        [row["team"].clone(), row["shirt_size"].clone(), row["paid"].clone()]
+    };
+    // An adoption completes.
+    ems.run("update ems.event_participant set shirt_size = 'XL'").await;
+    ems.apply("event_participant", Some(id), &registration(ems.ten, json!({}))).await;
+    assert_eq!(shown().await, [json!("Harriers"), json!("XL"), json!(true)]);
+    // From now on the record is known.
+    ems.run(&format!(
+        "insert into sync.record (target, entity_type, entity_id, remote_id) values ('runsignup', 'event_participant', {id}, '7');
+         update ems.event_participant set team = null, shirt_size = 'L', paid = false"
+    ))
+    .await;
+    ems.apply("event_participant", Some(id), &registration(ems.ten, json!({"bib_num": "18"})))
+        .await;
+    assert_eq!(shown().await, [json!(null), json!("L"), json!(false)], "as people here want it");
+    assert_eq!(ems.row("event_participant", id).await["number"], json!("18"));
+}
+
+/// Whom a record is compared with is found by an index, not by reading everybody.
+#[tokio::test]
+async fn looking_somebody_up_does_not_read_a_hundred_thousand_persons() {
+    let ems = Ems::new().await;
+    ems.run(
+        "alter table ems.person disable trigger user;
+         insert into ems.person (first_name, last_name, email, phone, date_of_birth, modified_on)
+         select 'First ' || n, 'Last ' || n, 'p' || n || '@ems.example', '+2782' || lpad(n::text, 7, '0'),
+                date '1950-01-01' + (n % 20000), now() from generate_series(1, 100000) n;
+         analyze ems.person",
+    )
+    .await;
+    let contact = json!({"name": "New One", "email": null, "phone_number": "+27839999999"});
+    let known = json!({"name": "First 7 Last 7", "email": "p7@ems.example"});
+    let emptied = json!({"phone_number": null});
+    let id = ems.id("select id from ems.person where email = 'p7@ems.example'").await;
+    let calls = [
+        format!(
+            "select count(*) from sync.runsignup_match_event_participant('{}')",
+            registration(ems.ten, json!({}))
+        ),
+        format!("select count(*) from sync.chatwoot_match_person('{known}')"),
+        format!("select sync.chatwoot_apply_person(null, '{contact}')"),
+        format!("select sync.chatwoot_apply_person({id}, '{emptied}')"),
+    ];
+    for call in calls {
+        let read = "select coalesce(sum(seq_tup_read), 0)::bigint from pg_stat_xact_user_tables where relid = 'ems.person'::regclass";
+        ems.run("begin").await;
+        ems.run(&call).await;
+        let rows = ems.id(read).await;
+        ems.run("rollback").await;
+        assert_eq!(rows, 0, "{call}");
+    }
 }
 
 #[tokio::test]

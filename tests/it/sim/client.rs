@@ -209,6 +209,7 @@ impl Call {
                     written: true,
                     carried: Vec::new(),
                     left_to: None,
+                    held: None,
                 })
             }
             (Stage::Post, Answer::Violation) => {
@@ -227,6 +228,7 @@ impl Call {
                     written: true,
                     carried: Vec::new(),
                     left_to: None,
+                    held: None,
                 })
             }
             (Stage::CheckOurs(_) | Stage::Delete(_), Answer::NotFound) => {
@@ -261,6 +263,7 @@ impl Call {
                         written: false,
                         carried: Vec::new(),
                         left_to: None,
+                        held: None,
                     });
                 }
                 Next::Go(Stage::Replace(id))

@@ -20,6 +20,7 @@ async fn a_create_is_one_request_and_names_the_record_that_it_made() {
         written: true,
         carried: Vec::new(),
         left_to: None,
+        held: None,
     };
     assert_eq!(result, expected);
     assert_eq!(bench.operations(), [Operation::Create], "no look-up before a first create");

@@ -8,7 +8,7 @@ use crate::remote::chatwoot::contact::Contact;
 fn contacts(ids: impl IntoIterator<Item = i64>, count: usize) -> Contacts {
     let row =
         |id: i64| Contact::read(&json!({"id": id, "name": "A", "created_at": 1_000 + id})).unwrap();
-    Contacts { rows: ids.into_iter().map(row).collect(), count, has_more: false }
+    Contacts { rows: ids.into_iter().map(row).collect(), odd: Vec::new(), count, has_more: false }
 }
 
 fn first() -> Place {
@@ -50,6 +50,7 @@ fn a_page_that_is_short_or_odd_is_no_end() {
         assert_eq!(page(&place, contacts).unwrap_err().class, FailureClass::Transient, "{what}");
     }
     let undated = Contacts {
+        odd: Vec::new(),
         rows: vec![Contact::read(&json!({"id": 1, "name": "A"})).unwrap()],
         count: 1,
         has_more: false,

@@ -7,7 +7,7 @@ use super::*;
 fn contacts(ids: impl IntoIterator<Item = i64>, count: usize) -> Contacts {
     let row =
         |id: i64| Contact::read(&json!({"id": id, "name": "A", "created_at": 1_000 + id})).unwrap();
-    Contacts { rows: ids.into_iter().map(row).collect(), count, has_more: false }
+    Contacts { rows: ids.into_iter().map(row).collect(), odd: Vec::new(), count, has_more: false }
 }
 
 fn at(seconds: i64) -> Option<Timestamp> {

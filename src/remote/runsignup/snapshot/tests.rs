@@ -79,7 +79,7 @@ fn extra(snapshots: &[Snapshot], remote_id: &str) -> Value {
 
 #[test]
 fn a_race_is_an_event_for_each_of_its_years_and_its_events_are_races() {
-    let snapshots = of_race(&race(&json!({})), Some(3)).unwrap();
+    let snapshots = of_race(&race(&json!({})), Some(3));
     let ids: Vec<&str> = snapshots.iter().map(|snapshot| snapshot.remote_id.as_str()).collect();
     let (then, now) =
         (r#"{"race_event_days_id":11,"race_id":7}"#, r#"{"race_event_days_id":12,"race_id":7}"#);
@@ -105,11 +105,18 @@ fn a_race_is_an_event_for_each_of_its_years_and_its_events_are_races() {
 }
 
 #[test]
-fn what_can_not_be_read_is_an_error_and_an_unknown_zone_tells_no_instant() {
+fn what_can_not_be_read_is_named_among_the_others_and_an_unknown_zone_tells_no_instant() {
     let odd = json!({"events": [{"event_id": 1, "race_event_days_id": 2, "name": "A", "start_time": "2026-11-01 06:00"}]});
-    assert_eq!(of_race(&race(&odd), None), None);
-    assert_eq!(of_race(&race(&json!({"timezone": null})), None), None);
-    let snapshots = of_race(&race(&json!({"timezone": "Nowhere/Else"})), None).unwrap();
+    let unreadable = |race: &RaceRow| -> Vec<(EntityType, String)> {
+        let shown = of_race(race, None).into_iter();
+        let odd = shown.filter(|one| matches!(one.shape, Shape::Unreadable { .. }));
+        odd.map(|one| (one.entity_type, one.remote_id)).collect()
+    };
+    assert_eq!(unreadable(&race(&odd)), [(EntityType::Race, "1".to_owned())]);
+    let without_zone = race(&json!({"timezone": null}));
+    assert_eq!(unreadable(&without_zone).len(), 2, "each year of it; its races are shown");
+    assert_eq!(unreadable(&race(&json!({}))), []);
+    let snapshots = of_race(&race(&json!({"timezone": "Nowhere/Else"})), None);
     assert_eq!(extra(&snapshots, "60"), json!({}));
     assert_eq!(extra(&snapshots, &snapshots[0].remote_id)["day"], json!("2025-07-01"));
 }
