@@ -26,7 +26,8 @@
 //!    remote answers through the same normalisation gives the `remote_hash`.
 //! 8. **Nothing personal leaves by the way.** Errors carry codes and names of fields, never their values.
 //! 9. **A partial success is kept.** A failure still says which remote id it has found ([`Failure::found`]); where an
-//!    entity has several, those that are known.
+//!    entity has several, those that are known, and whether there may be more ([`Failure::more`]), which the next push is told
+//!    ([`Push::besides`]).
 //! 10. **The whole target's trouble is told at once.** A pause that the remote asks for and a refusal of us go to
 //!     [`Remote::alarms`] when the answer arrives, whatever else is under way.
 //! 11. **Ids belong to one remote.** After [`Remote::stay_with`] nothing is written to a remote that has become another
@@ -292,6 +293,9 @@ pub struct Push {
     pub entity: EntityRef,
     /// What is to be done.
     pub action: Action,
+    /// Of an entity that may have several records at its target, whether one may be there besides those that its remote id
+    /// names: the answer to its create was lost. Says nothing of a [`Action::Create`], which has a look of its own.
+    pub besides: Look,
     /// It failed before: it must not share a request with others, which it could take along.
     pub by_itself: bool,
     /// No request may be sent after this: the lease would end before the request's deadline, or we are stopping.
@@ -314,6 +318,9 @@ pub enum PushResult {
         written: bool,
         /// Entities that exist at the remote only within this one ([`Standing::Carried`]), with their ids there.
         carried: Vec<(EntityRef, String)>,
+        /// The remote id of a record that has something which this one should hold and can't have besides: it is left out, and
+        /// tried again when that record has changed.
+        left_to: Option<String>,
     },
     /// People changed it there meanwhile; nothing was written.
     Differs(Box<inbound::Snapshot>),

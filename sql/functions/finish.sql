@@ -9,6 +9,7 @@
 -- 6. wake whoever waited for a record whose remote id came or went, that has other parents now or that is surely not at
 --    the remote (or, as its sibling, for its end), and owe the children of one whose id changed
 -- 7. owe whoever wants a match key that came free or was taken
+-- 8. owe, in doubt, whoever left something to a remote record that was written since
 --
 -- p_rows is an array of objects, one per claimed record (the struct `Finish` in src/store/records.rs).
 -- Returns (kind, entity_type, entity_id): 'finished', 'again' (still owed and due), 'fenced', 'woken', 'owed', and
@@ -36,6 +37,7 @@ declare
     v_woken     text[];
     v_inbox     text[];
     v_keys      bytea[];
+    v_freed     text[];
     v_type      text;
     v_ids       bigint[];
 begin
@@ -62,10 +64,25 @@ begin
     select coalesce(array_agg(distinct k.key) filter (where k.key is not null), '{}')
     into v_keys
     from jsonb_to_recordset(p_rows) as x
-         (entity_type text, entity_id bigint, remote_id text, remote_changed boolean, confirmed boolean, match_key text)
+         (entity_type text, entity_id bigint, remote_id text, remote_changed boolean, confirmed boolean, match_key text,
+          in_doubt boolean)
     join sync.record r on r.target = p_target and r.entity_type = x.entity_type and r.entity_id = x.entity_id
-    cross join lateral (values (r.match_key), (case when x.confirmed then decode(x.match_key, 'hex') else r.wanted_key end)) as k (key)
-    where x.remote_changed or x.confirmed and r.match_key is distinct from decode(x.match_key, 'hex');
+    cross join lateral (
+        select v.key
+        from (values (r.match_key), (case when x.confirmed then decode(x.match_key, 'hex') else r.wanted_key end)) as v (key)
+        where x.remote_changed or x.confirmed and r.match_key is distinct from decode(x.match_key, 'hex')
+        union all
+        select unnest(r.may_hold) where not x.in_doubt
+    ) as k;
+
+    -- Remote records that are written, or were: others may have left something to them.
+    select coalesce(array_agg(distinct x.entity_type || ':' || f.remote_id) filter (where f.remote_id is not null), '{}')
+    into v_freed
+    from jsonb_to_recordset(p_rows) as x
+         (entity_type text, entity_id bigint, remote_id text, remote_changed boolean, pushed boolean)
+    join sync.record r on r.target = p_target and r.entity_type = x.entity_type and r.entity_id = x.entity_id
+    cross join lateral (values (r.remote_id), (x.remote_id)) as f (remote_id)
+    where x.pushed or x.remote_changed;
 
     -- 0. Ours, what we wait for, who waits for us, and the children of those whose remote id changes.
     perform 1
@@ -86,6 +103,16 @@ begin
         select c.entity_type, c.entity_id from sync.record c where c.target = p_target and c.parents && v_changed
         union
         select o.entity_type, o.entity_id from sync.record o where o.target = p_target and o.wanted_key = any (v_keys)
+        union
+        -- Who left something to ours, and whom ours leave something to.
+        select l.entity_type, l.entity_id
+        from unnest(v_freed) as f (key)
+        join sync.record l on l.target = p_target and l.entity_type = split_part(f.key, ':', 1)
+                          and l.left_to = substr(f.key, strpos(f.key, ':') + 1)
+        union
+        select h.entity_type, h.entity_id
+        from jsonb_to_recordset(p_rows) as x (entity_type text, left_to text)
+        join sync.record h on h.target = p_target and h.entity_type = x.entity_type and h.remote_id = x.left_to
     ) k
     join sync.record r on r.target = p_target and r.entity_type = k.entity_type and r.entity_id = k.entity_id
     order by r.entity_type, r.entity_id
@@ -114,7 +141,7 @@ begin
                x.entity_type || ':' || x.entity_id = any (v_satisfied) as satisfied
         from jsonb_to_recordset(p_rows) as x (
             entity_type text, entity_id bigint, fence bigint, gen bigint, doubts bigint, settled boolean, remote_id text,
-            pushed boolean, confirmed boolean, data_hash text, remote_hash text, rejected_hash text,
+            pushed boolean, confirmed boolean, data_hash text, remote_hash text, left_to text, rejected_hash text,
             modified_on timestamptz, match_key text, in_doubt boolean, intent_on timestamptz, state text, reason text,
             error text, attempts integer, failures integer, due_ms bigint, waiting_on text, waits_for text, parents text[],
             tombstone boolean, read_back_ms bigint, dead boolean, traceparent text, remote_changed boolean, holds text[],
@@ -134,6 +161,7 @@ begin
                                       else r.sent_hashes end,
             match_key          = case when o.remote_id is null then null
                                       when o.confirmed then decode(o.match_key, 'hex') else r.match_key end,
+            may_hold           = case when o.in_doubt or coalesce(r.doubts > o.doubts, false) then r.may_hold else '{}' end,
             done_gen           = case when o.settled then o.gen else r.done_gen end,
             owed_on            = case when not o.settled then r.owed_on
                                       when r.owed_gen > o.gen then r.last_owed_on end,
@@ -144,6 +172,8 @@ begin
                                       when o.data_hash is null then r.data_hash else decode(o.data_hash, 'hex') end,
             remote_hash        = case when o.remote_id is null then null
                                       when o.remote_hash is null then r.remote_hash else decode(o.remote_hash, 'hex') end,
+            left_to            = case when o.remote_id is null then null
+                                      when o.remote_hash is null then r.left_to else o.left_to end,
             rejected_hash      = case when o.settled and o.confirmed then null
                                       when o.rejected_hash is null then r.rejected_hash else decode(o.rejected_hash, 'hex') end,
             -- A program of the version before this one tells no doubts.
@@ -363,6 +393,32 @@ begin
             into v_owed
             from sync.owe(p_target, v_type, v_ids, array_fill(clock_timestamp(), array[cardinality(v_ids)]),
                           array_fill(null::text, array[cardinality(v_ids)]), 'change', 'live') as o (id);
+        end loop;
+    end if;
+
+    -- 8. Whoever left something to a record that was written since it was looked at there.
+    if cardinality(v_freed) > 0 or exists (
+        select from jsonb_to_recordset(p_rows) as x (left_to text) where x.left_to is not null)
+    then
+        for v_type, v_ids in
+            select w.entity_type, array_agg(w.entity_id order by w.entity_id)
+            from (
+                select l.entity_type, l.entity_id
+                from unnest(v_freed) as f (key)
+                join sync.record l on l.target = p_target and l.entity_type = split_part(f.key, ':', 1)
+                                  and l.left_to = substr(f.key, strpos(f.key, ':') + 1)
+                union
+                select x.entity_type, x.entity_id
+                from jsonb_to_recordset(p_rows) as x (entity_type text, entity_id bigint, left_to text, looked_on timestamptz)
+                join sync.record h on h.target = p_target and h.entity_type = x.entity_type and h.remote_id = x.left_to
+                where h.entity_synced_on >= x.looked_on and x.entity_type || ':' || x.entity_id = any (v_finished)
+            ) w
+            group by w.entity_type
+        loop
+            select v_owed || coalesce(array_agg(v_type || ':' || o.id), '{}')
+            into v_owed
+            from sync.owe(p_target, v_type, v_ids, array_fill(clock_timestamp(), array[cardinality(v_ids)]),
+                          array_fill(null::text, array[cardinality(v_ids)]), 'change', 'live', true) as o (id);
         end loop;
     end if;
 

@@ -2,7 +2,9 @@
 -- one record may hold at the target (an e-mail address).
 --
 -- * The owner of a key is the lowest id among those that want it.
--- * Its holder is another one whose record holds it at the target, or may hold it: it must give it up first.
+-- * Its holder is another one whose record holds it at the target, or may hold it: it must give it up first. A key that was
+--   wanted before and is not known to be held may have been pushed without an answer: it counts (`may_hold`) until a finish
+--   is in no doubt.
 --
 -- Two batches that want one key are serialised by a lock on it, so that one of them sees the other. Whoever stops wanting
 -- a key owes all others that want it: one of them owns it now. A lease is needed: p_owner is its owner.
@@ -47,7 +49,10 @@ begin
         order by w.entity_type, w.entity_id
         for update of r
     ), written as (
-        update sync.record r set wanted_key = w.key
+        update sync.record r set
+            wanted_key = w.key,
+            may_hold   = case when w.before is null or w.before = r.match_key or w.before = any (r.may_hold) then r.may_hold
+                              else r.may_hold || w.before end
         from wanted w
         where r.target = p_target and r.entity_type = w.entity_type and r.entity_id = w.entity_id
     )
@@ -81,7 +86,8 @@ begin
             select r.entity_id as id, mine.remote_id is not null and r.wanted_key = mine.match_key as waits
             from sync.record r
             where r.target = p_target and r.entity_type = w.entity_type and r.entity_id <> w.entity_id
-              and (r.match_key = decode(w.key, 'hex') or r.wanted_key = decode(w.key, 'hex'))
+              and (r.match_key = decode(w.key, 'hex') or r.wanted_key = decode(w.key, 'hex')
+                   or r.may_hold <> '{}' and r.may_hold @> array[decode(w.key, 'hex')])
               and (r.remote_id is not null or r.intent_on is not null)
               and not (mine.remote_id is not null and mine.match_key is not distinct from decode(w.key, 'hex'))
             order by r.entity_id

@@ -187,6 +187,10 @@ pub struct Finish {
     pub data_hash: Option<ContentHash>,
     /// The remote hash from now on; `None` keeps the old one.
     pub remote_hash: Option<ContentHash>,
+    /// The remote id of a record that has something which this one should hold ([`crate::remote::PushResult::Held`]).
+    pub left_to: Option<String>,
+    /// Before that was seen, by the database's clock.
+    pub looked_on: Option<Timestamp>,
     /// The content that was rejected; `None` keeps the old one.
     pub rejected_hash: Option<ContentHash>,
     /// The version that was looked at.

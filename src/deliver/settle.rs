@@ -138,7 +138,7 @@ pub fn after_push(
     policy: RetryPolicy,
 ) -> Settled {
     match result {
-        PushResult::Held { remote_id, remote_hash, written, carried } => {
+        PushResult::Held { remote_id, remote_hash, written, carried, left_to } => {
             let finish = Finish {
                 settled: true,
                 sent: true,
@@ -149,6 +149,8 @@ pub fn after_push(
                 remote_id: Some(remote_id),
                 data_hash: seen.hash,
                 remote_hash: Some(remote_hash),
+                looked_on: left_to.is_some().then_some(times.decided),
+                left_to,
                 ..clean(claim, seen)
             };
             let outcome = if written { "pushed" } else { "adopted" };
@@ -345,7 +347,7 @@ fn after_failure(claim: &Claim, seen: &Seen, failure: &Failure, times: Times) ->
         Some(found) => Finish {
             remote_changed: claim.remote_id.as_ref() != Some(found),
             remote_id: Some(found.clone()),
-            intent_on: None,
+            intent_on: if failure.more { open_intent(claim, failure.class, times) } else { None },
             in_doubt: true,
             // It may still stand there under the parents that it had.
             parents: None,
@@ -466,16 +468,12 @@ pub fn intent_is_settled(intent_on: Option<Timestamp>, times: Times) -> bool {
 }
 
 /// The claim as it is to be judged when its last holder fell silent: a create that it sent late, with the lease almost
-/// over, settles from then on.
+/// over, settles from then on. Where a remote id is known, too: an entity may have several records.
 #[must_use]
 pub fn taken_over(claim: Claim, times: Times) -> Claim {
     let sent_until =
         claim.lost_until.and_then(|until| until.checked_sub(times.request_timeout).ok());
-    let intent_on = match claim.remote_id {
-        None => claim.intent_on.max(sent_until),
-        Some(_) => claim.intent_on,
-    };
-    Claim { intent_on, ..claim }
+    Claim { intent_on: claim.intent_on.max(sent_until), ..claim }
 }
 
 /// The intent that a create leaves which was answered, but not with a success.
@@ -483,6 +481,25 @@ fn answered_intent(claim: &Claim, times: Times) -> Option<Timestamp> {
     match claim.remote_id {
         Some(_) => claim.intent_on,
         None => Some(claim.intent_on.unwrap_or_else(|| settled_long_ago(times))),
+    }
+}
+
+/// The intent that stays with an id that was found, where the entity may have another record besides.
+fn open_intent(claim: &Claim, class: FailureClass, times: Times) -> Option<Timestamp> {
+    match class {
+        // It may still land.
+        FailureClass::Ambiguous => Some(times.now),
+        FailureClass::Transient
+        | FailureClass::Throttled
+        | FailureClass::Postponed
+        | FailureClass::Authentication
+        | FailureClass::Configuration
+        | FailureClass::Rejected
+        | FailureClass::StaleMapping
+        | FailureClass::MissingParent
+        | FailureClass::OurFault => {
+            Some(claim.intent_on.unwrap_or_else(|| settled_long_ago(times)))
+        }
     }
 }
 
@@ -550,6 +567,8 @@ fn base(claim: &Claim, seen: &Seen) -> Finish {
         remote_changed: false,
         data_hash: None,
         remote_hash: None,
+        left_to: None,
+        looked_on: None,
         rejected_hash: None,
         modified_on: seen.modified_on,
         match_key: seen.match_key,
@@ -673,6 +692,7 @@ mod tests {
             remote_hash: seen().hash.unwrap(),
             written: true,
             carried: Vec::new(),
+            left_to: None,
         };
         assert!(!push(&doubtful, held).finish.in_doubt);
         assert!(push(&doubtful, PushResult::NotSent).finish.in_doubt);
@@ -763,6 +783,7 @@ mod tests {
             remote_hash: seen().hash.unwrap(),
             written: true,
             carried: Vec::new(),
+            left_to: None,
         };
         assert_eq!(push(&moving, held).finish.parents, Some(seen().parents));
         // Who is not at the remote yet holds nobody up there.
@@ -866,6 +887,7 @@ mod tests {
             remote_hash: seen().hash.unwrap(),
             written: true,
             carried: Vec::new(),
+            left_to: None,
         };
         assert!(push(&heir, held).finish.read_back_millis.is_some());
     }
@@ -896,6 +918,21 @@ mod tests {
         assert!(finish.data_hash.is_none() && !finish.settled);
         // Found by the simulation: the old parent's delete was sent, and refused for as long as the child stood there.
         assert_eq!(finish.parents, None);
+    }
+
+    /// An entity with several records: one is known, the answer to another one's create was lost.
+    #[test]
+    fn what_was_lost_besides_what_was_found_stays_an_intent() {
+        let lost = |class| Failure { more: true, ..Failure::new(class, "test").with_found("a") };
+        let intent =
+            |claim: &Claim, class| push(claim, PushResult::Failed(lost(class))).finish.intent_on;
+        assert_eq!(intent(&claim(), FailureClass::Ambiguous), Some(now()), "it may still land");
+        let known = Claim { remote_id: Some("a".into()), ..claim() };
+        assert_eq!(intent(&known, FailureClass::Ambiguous), Some(now()));
+        let answered = intent(&claim(), FailureClass::Transient);
+        assert!(answered.is_some() && intent_is_settled(answered, times()));
+        let before = Claim { intent_on: Some(now()), ..known };
+        assert_eq!(intent(&before, FailureClass::Rejected), Some(now()), "it is not forgotten");
     }
 
     /// An entity with several records: one list holds the new content, another one has refused it.

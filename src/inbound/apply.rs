@@ -50,8 +50,10 @@ pub struct Applier<R> {
 
 /// How far a row got.
 enum Step {
-    /// It is not due, somebody else has it, or it waits.
+    /// It waits, or somebody else is at it.
     Nothing,
+    /// It is not due, or locked: by whoever decides it, or for a moment by somebody who makes it due.
+    Locked,
     /// Nobody else may make something new meanwhile: once more, alone.
     Alone,
     /// The EMS had something that came just now: once more.
@@ -112,7 +114,7 @@ impl<R: Remote> Applier<R> {
                         for_row: Some(row.inbox_id),
                     }),
                     Ok(Step::Done(done)) => self.count(done, &mut followed, &mut reads),
-                    Ok(Step::Nothing | Step::Alone | Step::Again) => {}
+                    Ok(Step::Nothing | Step::Locked | Step::Alone | Step::Again) => {}
                     Err(error) => failed = Some(error),
                 }
             }
@@ -158,6 +160,12 @@ impl<R: Remote> Applier<R> {
             match Box::pin(self.decide(row, alone, is_last)).await {
                 Ok(Step::Alone) => alone = true,
                 Ok(Step::Again) => {}
+                Ok(Step::Locked) => {
+                    if is_last || !self.is_due(row).await? {
+                        return Ok(Step::Nothing);
+                    }
+                    tokio::time::sleep(Duration::from_millis(u64::from(tries) * 20)).await;
+                }
                 Ok(step) => return Ok(step),
                 Err(error) if error.lost_a_race() && !is_last => {
                     tokio::time::sleep(Duration::from_millis(u64::from(tries) * 20)).await;
@@ -176,6 +184,10 @@ impl<R: Remote> Applier<R> {
                 }
             }
         }
+    }
+
+    async fn is_due(&self, row: i64) -> Result<bool, StoreError> {
+        Ok(!self.store.inbox_due_of(self.target(), &[row]).await?.is_empty())
     }
 
     /// Reads records again and takes in what they say now. Returns the rows that are to be decided then.

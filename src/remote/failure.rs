@@ -130,6 +130,9 @@ pub struct Failure {
     pub unsent: bool,
     /// The entity's id at the remote, where a push found it out before it failed.
     pub found: Option<String>,
+    /// A record may be there that [`Failure::found`] does not name: the answer to its create was lost, and an entity may have
+    /// several.
+    pub more: bool,
 }
 
 impl Failure {
@@ -139,7 +142,7 @@ impl Failure {
     pub fn new(class: FailureClass, text: impl Into<String>) -> Self {
         let text = text.into();
         let text = text.chars().filter(|c| !c.is_control()).take(ERROR_TEXT_CHARS_MAX).collect();
-        Self { class, text, retry_after: None, unsent: false, found: None }
+        Self { class, text, retry_after: None, unsent: false, found: None, more: false }
     }
 
     /// The same failure of a request that can't have reached the remote.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::deciding::Decided;
 use super::{Leases, Round, Slot, Turn, Worker};
 use crate::deliver::decision::Decision;
-use crate::deliver::settle::{self, Settled};
+use crate::deliver::settle::{self, Settled, Times};
 use crate::deliver::unacked::Unacked;
 use crate::entity::EntityRef;
 use crate::error_chain::chain;
@@ -40,7 +40,7 @@ impl<R: Remote> Worker<R> {
             if let Some(done) = done {
                 ready.push((turn, done));
             } else {
-                pushes.extend(push_of(&turn, &leases.send_before));
+                pushes.extend(push_of(&turn, &leases.send_before, times));
                 pushing.insert(turn.claim.entity, turn);
             }
         }
@@ -192,8 +192,9 @@ fn die_after_answer(decision: Decision) {
 }
 
 /// The push that a decision asks for, if it asks for one.
-fn push_of(turn: &Turn, send_before: &SendBefore) -> Option<Push> {
+fn push_of(turn: &Turn, send_before: &SendBefore, times: Times) -> Option<Push> {
     let remote_id = || turn.claim.remote_id.clone();
+    let intent_on = turn.claim.intent_on;
     let action = match turn.decision {
         Decision::Create { look_first, absence_is_proof } => Action::Create {
             wire: turn.wire.clone()?,
@@ -208,6 +209,12 @@ fn push_of(turn: &Turn, send_before: &SendBefore) -> Option<Push> {
         expected: turn.claim.remote_hash,
         entity: turn.claim.entity,
         action,
+        besides: match intent_on {
+            None => Look::IfRefused,
+            Some(_) => {
+                Look::First { absence_is_proof: settle::intent_is_settled(intent_on, times) }
+            }
+        },
         by_itself: turn.claim.attempts > 0 || turn.claim.taken_over,
         send_before: send_before.clone(),
     })

@@ -49,7 +49,7 @@ impl<R: Remote> Applier<R> {
         let target = self.remote.target();
         let mut session = self.store.inbound().await?;
         let inbound = session.begin(target, alone).await?;
-        let Some(row) = inbound.row(row).await? else { return Ok(Step::Nothing) };
+        let Some(row) = inbound.row(row).await? else { return Ok(Step::Locked) };
         let verdict = match (row.known, row.forgotten, &row.shape) {
             (Some(id), _, _) => self.known(&inbound, &row, id).await?,
             (None, Some(id), _) if row.chosen.is_empty() => {

@@ -29,6 +29,14 @@ enum Written {
     Refused(Refusal),
 }
 
+/// What to try after a refusal.
+enum Way {
+    /// The same, since what stood in the way is gone.
+    Again,
+    /// The number is left to the contact that has it.
+    WithoutPhone { of: i64 },
+}
+
 impl Chatwoot {
     /// Does one push.
     pub(super) async fn push_single(&self, push: Push) -> PushResult {
@@ -71,6 +79,7 @@ impl Call<'_> {
         let mut refused: Option<(Value, Failure)> = None;
         for _ in 0..WAYS_MAX {
             let found = self.look_up(&wire.body, thorough).await?;
+            let mut left_to = None;
             let wanted = match adopt::choose(self.person, wire, &found) {
                 Choice::Adopt(contact) => return self.adopt(contact.clone(), wire).await,
                 Choice::Ambiguous(why) => return Ok(self.rejected(why)),
@@ -78,13 +87,17 @@ impl Call<'_> {
                     return Ok(PushResult::Unsettled);
                 }
                 Choice::Create => wire.body.clone(),
-                Choice::CreateWithoutPhone => wire::with(&wire.body, wire::PHONE, Value::Null),
+                Choice::CreateWithoutPhone => {
+                    let phone = wire.body.get(wire::PHONE).unwrap_or(&Value::Null);
+                    left_to = found.iter().find(|of| of.holds(wire::PHONE, phone)).map(|of| of.id);
+                    wire::with(&wire.body, wire::PHONE, Value::Null)
+                }
             };
             if let Some((_, failure)) = refused.as_ref().filter(|(body, _)| *body == wanted) {
                 return Ok(self.failure(failure.clone()));
             }
             let refusal = match self.post(&wanted).await? {
-                Written::Done(contact) => return Ok(held(contact, true)),
+                Written::Done(contact) => return Ok(held(contact, true, left_to)),
                 Written::Missing => return Ok(self.failure(unreadable())),
                 Written::Refused(refusal) => refusal,
             };
@@ -150,22 +163,26 @@ impl Call<'_> {
 
     async fn bring_contact(&self, contact: Contact, wire: &Wire) -> Result<PushResult, Ended> {
         let mut wanted = wanted_of(&contact, wire);
-        let mut refused = None;
+        let (mut refused, mut left_to) = (None, None);
         for _ in 0..WAYS_MAX {
             let body = wire::changes(&contact.wire.body, &wanted);
             if body.is_empty() {
-                return Ok(held(contact, false));
+                return Ok(held(contact, false, left_to));
             }
             let refusal = match self.put(contact.id, &body).await? {
                 Written::Done(after) if after.person() == Some(self.person) => {
-                    return Ok(held(after, true));
+                    return Ok(held(after, true, left_to));
                 }
                 Written::Done(_) => return Ok(self.failure(unreadable())),
                 Written::Missing => return Ok(self.failure(stale("The contact is gone"))),
                 Written::Refused(refusal) => refusal,
             };
             match self.another_way(&contact, wire, &wanted, &refusal).await? {
-                Some(way) => wanted = way,
+                Some(Way::Again) => {}
+                Some(Way::WithoutPhone { of }) => {
+                    wanted = wire::with(&wanted, wire::PHONE, Value::Null);
+                    left_to = Some(of);
+                }
                 None => return Ok(self.failure(refusal.failure)),
             }
             refused = Some(refusal.failure);
@@ -180,21 +197,21 @@ impl Call<'_> {
         wire: &Wire,
         wanted: &Value,
         refusal: &Refusal,
-    ) -> Result<Option<Value>, Ended> {
+    ) -> Result<Option<Way>, Ended> {
         let wants = |name: &str| wanted.get(name).cloned().unwrap_or(Value::Null);
         let names = |name: &str| refusal.attributes.contains(&name);
         let phone = wants(wire::PHONE);
         if names(wire::PHONE) && !phone.is_null() {
             let found = self.filter(&[(wire::PHONE, &phone)]).await?;
-            if found.iter().any(|other| other.id != contact.id) {
-                return Ok(Some(wire::with(wanted, wire::PHONE, Value::Null)));
+            if let Some(other) = found.iter().find(|other| other.id != contact.id) {
+                return Ok(Some(Way::WithoutPhone { of: other.id }));
             }
         }
         let email = wants(wire::EMAIL);
         if names(wire::EMAIL) && !email.is_null() {
             let found = self.filter(&[(wire::EMAIL, &email)]).await?;
             if let Some(other) = found.iter().find(|other| other.id != contact.id) {
-                return self.take_email(other, wire).await.map(|()| Some(wanted.clone()));
+                return self.take_email(other, wire).await.map(|()| Some(Way::Again));
             }
         }
         if names(wire::IDENTIFIER) {
@@ -363,12 +380,14 @@ fn no_identifier() -> Map<String, Value> {
     Map::from_iter([(wire::IDENTIFIER.to_owned(), Value::Null)])
 }
 
-fn held(contact: Contact, written: bool) -> PushResult {
+/// `left_to`: the contact that has the phone number.
+fn held(contact: Contact, written: bool, left_to: Option<i64>) -> PushResult {
     PushResult::Held {
         remote_id: contact.id.to_string(),
         remote_hash: contact.wire.hash,
         written,
         carried: Vec::new(),
+        left_to: left_to.map(|id| id.to_string()),
     }
 }
 

@@ -24,6 +24,10 @@ pub(super) struct Calls<'a> {
     send_before: &'a SendBefore,
     /// A write was sent for them.
     wrote: AtomicBool,
+    /// A write that would have made somebody theirs has no answer: they may be somebody there whom we don't know.
+    lost: AtomicBool,
+    /// Somebody who was not known was found to be theirs, with the address that they have now.
+    found: AtomicBool,
     /// The server's clock when it was last seen.
     clock: Mutex<Option<(Timestamp, Instant)>>,
 }
@@ -34,8 +38,50 @@ impl<'a> Calls<'a> {
         ems_id: String,
         send_before: &'a SendBefore,
     ) -> Self {
-        let (wrote, clock) = (AtomicBool::new(false), Mutex::new(None));
-        Self { client, ems_id, send_before, wrote, clock }
+        let [wrote, lost, found] = [const { AtomicBool::new(false) }; 3];
+        Self { client, ems_id, send_before, wrote, lost, found, clock: Mutex::new(None) }
+    }
+
+    pub(super) fn note_found(&self) {
+        self.found.store(true, Ordering::Relaxed);
+    }
+
+    /// What was lost was sent with the address that they have now: nobody else is made before it is found, so it is all of one
+    /// push.
+    pub(super) fn has_found(&self) -> bool {
+        self.found.load(Ordering::Relaxed)
+    }
+
+    /// Whether they may be somebody there whom we don't know.
+    pub(super) fn has_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Looks at how the writes ended that would have made somebody theirs.
+    pub(super) fn note_lost<T>(&self, end: Result<T, Ended>) -> Result<T, Ended> {
+        let is_lost = match &end {
+            Err(PushResult::Failed(failure)) if failure.unsent => false,
+            Err(PushResult::Failed(failure)) => match failure.class {
+                FailureClass::Ambiguous | FailureClass::Transient | FailureClass::OurFault => true,
+                FailureClass::Throttled
+                | FailureClass::Postponed
+                | FailureClass::Authentication
+                | FailureClass::Configuration
+                | FailureClass::Rejected
+                | FailureClass::StaleMapping
+                | FailureClass::MissingParent => false,
+            },
+            Ok(_)
+            | Err(
+                PushResult::Differs(_)
+                | PushResult::Held { .. }
+                | PushResult::Gone
+                | PushResult::Unsettled
+                | PushResult::NotSent,
+            ) => false,
+        };
+        self.lost.fetch_or(is_lost, Ordering::Relaxed);
+        end
     }
 
     pub(super) fn has_written(&self) -> bool {
@@ -112,6 +158,10 @@ impl<'a> Calls<'a> {
         email: &str,
         body: &Value,
     ) -> Result<Put, Ended> {
+        self.note_lost(self.try_put_new(list, email, body).await)
+    }
+
+    async fn try_put_new(&self, list: &str, email: &str, body: &Value) -> Result<Put, Ended> {
         let path = format!("/lists/{list}/members/{}", member::subscriber_hash(email));
         let answer = self.put(&path, body).await?;
         if answer::is_there_already(&answer) {

@@ -1,7 +1,7 @@
 //! A member as a list shows it, and what we write into its non-public merge fields. Pure.
 //!
 //! - `EMSID`: whose member it is.
-//! - `EMSOUT`: what we did to it, and when: `<written> unsubscribed|archived <opt-out or ->`. Only what stands there may be
+//! - `EMSOUT`: what we did to it, and when: `<written> unsubscribed|unsubscribed-moved|archived <opt-out or ->`. Only what stands there may be
 //!   taken back; `<written>` is the server's clock, so that whatever somebody else did later shows in `last_changed`.
 //! - `EMSTAGS`: which tags are ours, six hexadecimal digits each. Every other tag is left alone.
 
@@ -93,6 +93,8 @@ impl Status {
 pub(super) enum Did {
     /// An opt-out in the EMS.
     Unsubscribe,
+    /// The same, of somebody who had another address by then.
+    UnsubscribeMoved,
     /// A lapse: the membership is gone.
     Archive,
 }
@@ -111,6 +113,7 @@ impl Mark {
     pub(super) fn text(&self) -> String {
         let did = match self.did {
             Did::Unsubscribe => "unsubscribed",
+            Did::UnsubscribeMoved => "unsubscribed-moved",
             Did::Archive => "archived",
         };
         let opt_out = self.opt_out.map_or_else(|| "-".to_owned(), |moment| moment.to_string());
@@ -122,6 +125,7 @@ impl Mark {
         let written = words.next()?.parse().ok()?;
         let did = match words.next()? {
             "unsubscribed" => Did::Unsubscribe,
+            "unsubscribed-moved" => Did::UnsubscribeMoved,
             "archived" => Did::Archive,
             _ => return None,
         };
@@ -202,7 +206,7 @@ impl Member {
     pub(super) fn our_mark(&self) -> Option<Mark> {
         let mark = Mark::read(&self.out)?;
         let is_its_status = match mark.did {
-            Did::Unsubscribe => self.status == Status::Unsubscribed,
+            Did::Unsubscribe | Did::UnsubscribeMoved => self.status == Status::Unsubscribed,
             Did::Archive => self.status == Status::Archived,
         };
         let until = mark.written.checked_add(WRITTEN_WITHIN).ok()?;

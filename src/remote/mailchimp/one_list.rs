@@ -21,7 +21,7 @@ pub(super) struct OneList<'a> {
     pub(super) code: &'a str,
     /// Its id.
     pub(super) list: &'a str,
-    /// A create was sent before, perhaps.
+    /// They may be somebody there whom we don't know: the answer to a write was lost.
     pub(super) look: Look,
     /// Who has given up the address to them ([`crate::remote::Wire::given_up_by`]).
     pub(super) given_up_by: &'a [EntityRef],
@@ -43,8 +43,11 @@ impl OneList<'_> {
         }
         if let Some(here) = &here {
             self.note(here);
+            if contact.is_none() && self.is_found(here) {
+                self.calls.note_found();
+            }
         }
-        let before = self.before(here.as_ref(), contact.as_deref()).await?;
+        let before = self.before(here.as_ref(), contact).await?;
         let result = match content.wanted {
             Wanted::Out => self.out(content, here, before).await,
             Wanted::Subscribed | Wanted::Pending => self.wanted(content, here, before).await,
@@ -61,6 +64,10 @@ impl OneList<'_> {
         Ok(ours.filter(|there| !there.is_archived()))
     }
 
+    fn is_found(&self, here: &Member) -> bool {
+        self.calls.is_ours(here) && !here.is_archived()
+    }
+
     /// A member was seen: if it is theirs, its id is kept, whatever fails after it.
     fn note(&self, member: &Member) {
         if self.calls.is_ours(member) && !member.is_archived() {
@@ -69,17 +76,33 @@ impl OneList<'_> {
         }
     }
 
-    /// Who they were there, if that is another member than the one of their address.
-    async fn before(&self, here: Option<&Member>, contact: Option<&str>) -> Result<Before, Ended> {
-        let lost = match (here, contact, self.look) {
-            (None, None, Look::First { absence_is_proof: true }) => self.lost().await?,
-            (_, _, Look::IfRefused | Look::First { .. }) => None,
+    /// Who they were there, if that is another member than the one of their address. Of several who were lost they keep one,
+    /// whom `contact` names then; the others go.
+    async fn before(
+        &self,
+        here: Option<&Member>,
+        contact: &mut Option<String>,
+    ) -> Result<Before, Ended> {
+        let lost = self.lost(here, contact.as_deref()).await?;
+        let known = contact.as_deref();
+        let mut before = match known.filter(|id| here.is_none_or(|here| here.contact_id != *id)) {
+            Some(known) => self.known(known).await?,
+            None => Before::Nobody,
         };
-        let contact = lost.as_deref().or(contact);
-        let Some(contact) = contact.filter(|id| here.is_none_or(|here| here.contact_id != *id))
-        else {
-            return Ok(Before::Nobody);
-        };
+        for id in lost {
+            let Known::Ours(member) = self.calls.get_ours(self.list, &id).await? else { continue };
+            match &before {
+                Before::Member(known) if !known.is_archived() => self.lapse(*member).await?,
+                Before::Member(_) | Before::Nobody | Before::Forgotten => {
+                    *contact = Some(id);
+                    before = Before::Member(member);
+                }
+            }
+        }
+        Ok(before)
+    }
+
+    async fn known(&self, contact: &str) -> Result<Before, Ended> {
         Ok(match self.calls.get_ours(self.list, contact).await? {
             Known::Ours(member) => Before::Member(member),
             Known::SomebodyElses => {
@@ -94,11 +117,25 @@ impl OneList<'_> {
         })
     }
 
-    /// A create whose answer was lost may have made a member with an address that they have no longer.
-    async fn lost(&self) -> Result<Option<String>, Ended> {
-        let since = self.calls.server_now().checked_sub(limits::MAILCHIMP_LOST_WITHIN).ok();
-        let contacts = self.calls.client.contacts_of(self.list, self.calls, since).await?;
-        Ok(contacts.into_iter().next())
+    /// Whom a write whose answer was lost may have made theirs, with an address that they have no longer; not `contact`, who is
+    /// known. Nobody else is made before that is certain.
+    async fn lost(
+        &self,
+        here: Option<&Member>,
+        contact: Option<&str>,
+    ) -> Result<Vec<String>, Ended> {
+        let is_found = here.is_some_and(|here| self.is_found(here));
+        match self.look {
+            Look::IfRefused => Ok(Vec::new()),
+            Look::First { .. } if is_found => Ok(Vec::new()),
+            Look::First { absence_is_proof: false } => Err(PushResult::Unsettled),
+            Look::First { absence_is_proof: true } => {
+                let since = self.calls.server_now().checked_sub(limits::MAILCHIMP_LOST_WITHIN).ok();
+                let mut lost = self.calls.client.contacts_of(self.list, self.calls, since).await?;
+                lost.retain(|id| Some(id.as_str()) != contact);
+                Ok(lost)
+            }
+        }
     }
 
     /// They want no mail: whoever they are there, nobody is made.
@@ -111,7 +148,10 @@ impl OneList<'_> {
         let mut there = None;
         for member in [before.member(), here].into_iter().flatten() {
             let member = match consent::step(Wanted::Out, content.since, Some(&member)) {
-                Step::Unsubscribe => self.unsubscribe(content, member).await?,
+                Step::Unsubscribe => {
+                    let was_theirs = self.calls.is_ours(&member);
+                    self.made_theirs(was_theirs, self.unsubscribe(content, member).await)?
+                }
                 Step::Create | Step::Fields | Step::Restore | Step::Leave => member,
             };
             if self.calls.is_ours(&member) {
@@ -121,10 +161,17 @@ impl OneList<'_> {
         Ok(there)
     }
 
+    /// How the writes ended that make a member theirs, who was somebody else's or nobody's.
+    fn made_theirs<T>(&self, was_theirs: bool, end: Result<T, Ended>) -> Result<T, Ended> {
+        if was_theirs { end } else { self.calls.note_lost(end) }
+    }
+
     async fn unsubscribe(&self, content: &Content, member: Member) -> Result<Member, Ended> {
         let member = self.take_over(member).await?;
         let (written, opt_out) = (self.calls.server_now(), content.since);
-        let mark = Mark { did: Did::Unsubscribe, written, opt_out };
+        let is_here = member.email == content.email;
+        let did = if is_here { Did::Unsubscribe } else { Did::UnsubscribeMoved };
+        let mark = Mark { did, written, opt_out };
         let fields = json!({ EMS_ID: self.calls.ems_id, EMS_OUT: mark.text() });
         let status = Some(Status::Unsubscribed);
         let after = self.calls.patch_fields(self.list, &member, status, fields).await?;
@@ -139,8 +186,12 @@ impl OneList<'_> {
         before: Before,
     ) -> Result<Option<Member>, Ended> {
         match (here, before) {
+            (Some(here), Before::Member(before)) if self.stays_out(content, &here, &before) => {
+                Ok(Some(*before))
+            }
             (Some(here), before) => {
-                let there = self.existing(content, here).await?;
+                let was_theirs = self.calls.is_ours(&here);
+                let there = self.made_theirs(was_theirs, self.existing(content, here).await)?;
                 if let Some(before) = before.member() {
                     self.lapse(before).await?;
                 }
@@ -154,6 +205,26 @@ impl OneList<'_> {
                 format!("The member of list `{}` was deleted there for good", self.code),
             ))),
         }
+    }
+
+    /// What is to be done with who is there. Who was unsubscribed by us with an address that they had left by then says nothing
+    /// of who has it now.
+    fn step(&self, content: &Content, there: &Member) -> Step {
+        let is_anothers = there.ems_id.is_some() && !self.calls.is_ours(there);
+        match there.our_mark() {
+            Some(mark) if is_anothers && mark.did == Did::UnsubscribeMoved => Step::Restore,
+            Some(_) | None => consent::step(content.wanted, content.since, Some(there)),
+        }
+    }
+
+    /// Who left does not come back by a member of their new address whom we had taken out.
+    fn stays_out(&self, content: &Content, here: &Member, before: &Member) -> bool {
+        let step = |of| self.step(content, of);
+        let has_left = match before.status {
+            Status::Unsubscribed | Status::Archived => step(before) != Step::Restore,
+            Status::Subscribed | Status::Pending | Status::Transactional | Status::Cleaned => false,
+        };
+        step(here) == Step::Restore && has_left
     }
 
     /// They have another address than the member has.
@@ -180,7 +251,7 @@ impl OneList<'_> {
 
     /// Somebody with their address is there.
     async fn existing(&self, content: &Content, here: Member) -> Result<Option<Member>, Ended> {
-        match consent::step(content.wanted, content.since, Some(&here)) {
+        match self.step(content, &here) {
             Step::Fields => {
                 let here = self.take_over(here).await?;
                 self.fields(content, here).await.map(Some)
@@ -251,9 +322,6 @@ impl OneList<'_> {
     }
 
     async fn create(&self, content: &Content) -> Result<Option<Member>, Ended> {
-        if self.look == (Look::First { absence_is_proof: false }) {
-            return Err(PushResult::Unsettled);
-        }
         let status = self.new_status(content).await?;
         let mut body = json!({
             "email_address": content.email,
@@ -366,14 +434,25 @@ impl OneList<'_> {
             found = Some(member.email.clone());
             self.lapse(*member).await?;
         }
+        let mut here = None;
         if let Some(address) = address.filter(|address| found.as_deref() != Some(address)) {
-            let here = self.calls.find(self.list, address).await?;
+            here = self.calls.find(self.list, address).await?;
             let is_left = |here: &Member| {
                 self.calls.is_ours(here)
                     || here.ems_id.as_deref().is_some_and(|id| self.has_given_up(id))
             };
-            if let Some(here) = here.filter(is_left) {
+            if let Some(here) = here.clone().filter(is_left) {
                 self.lapse(here).await?;
+            }
+        }
+        let lost = if self.calls.has_found() {
+            Vec::new()
+        } else {
+            self.lost(here.as_ref(), contact.as_deref()).await?
+        };
+        for id in lost {
+            if let Known::Ours(member) = self.calls.get_ours(self.list, &id).await? {
+                self.lapse(*member).await?;
             }
         }
         *contact = None;
@@ -388,8 +467,11 @@ impl OneList<'_> {
             Status::Pending | Status::Cleaned => return self.unlink(&member).await,
             Status::Subscribed | Status::Transactional | Status::Unsubscribed => {}
         }
-        let opt_out = member.our_mark().and_then(|mark| mark.opt_out);
-        if member.status != Status::Unsubscribed || opt_out.is_some() {
+        let mark = member.our_mark();
+        // Who opted out with another address did not with this one.
+        let has_moved = mark.is_some_and(|mark| mark.did == Did::UnsubscribeMoved);
+        let opt_out = mark.filter(|_| !has_moved).and_then(|mark| mark.opt_out);
+        if member.status != Status::Unsubscribed || has_moved || opt_out.is_some() {
             let written = self.calls.server_now();
             let mark = Mark { did: Did::Archive, written, opt_out };
             let fields = json!({ EMS_OUT: mark.text() });

@@ -38,11 +38,11 @@ impl MailChimp {
         let result = match push.action {
             Action::Create { wire, look } => person.bring(&wire, None, look).await,
             Action::Update { remote_id, wire } => match contacts(&remote_id) {
-                Some(known) => person.bring(&wire, Some(known), Look::IfRefused).await,
+                Some(known) => person.bring(&wire, Some(known), push.besides).await,
                 None => PushResult::Failed(not_an_id()),
             },
             Action::Delete { remote_id } => match contacts(&remote_id) {
-                Some(known) => person.delete(known).await,
+                Some(known) => person.delete(known, push.besides).await,
                 None => person.delete_by_key().await,
             },
             Action::DeleteByKey => person.delete_by_key().await,
@@ -76,7 +76,11 @@ impl Person<'_> {
         let mut contacts = known.unwrap_or_default();
         let mut held: BTreeMap<&str, Content> = BTreeMap::new();
         let mut worst = None;
-        for (code, list) in &self.client.lists {
+        // Where somebody was lost, first those where they are wanted: whom these find tells of the others.
+        let is_first = |code: &String| look == Look::IfRefused || contents.contains_key(code);
+        let (there, elsewhere): (Vec<_>, Vec<_>) =
+            self.client.lists.iter().partition(|(code, _)| is_first(code));
+        for (code, list) in there.into_iter().chain(elsewhere) {
             let mut contact = contacts.remove(code);
             let list = OneList { given_up_by: &wire.given_up_by, ..self.list(code, list, look) };
             let end: Result<Option<Member>, Ended> = match contents.get(code) {
@@ -95,12 +99,12 @@ impl Person<'_> {
                 Ok(None) => {}
                 Err(ended) => match worse(worst.take(), ended) {
                     Worst::Goes(failure) => worst = Some(failure),
-                    Worst::Ends(ended) => return self.with_found(ended, &contacts, is_known),
+                    Worst::Ends(ended) => return self.with_found(ended, &contacts, is_known, look),
                 },
             }
         }
         if let Some(failure) = worst {
-            return self.with_found(PushResult::Failed(failure), &contacts, is_known);
+            return self.with_found(PushResult::Failed(failure), &contacts, is_known, look);
         }
         let there = held.iter().map(|(code, content)| (*code, content));
         PushResult::Held {
@@ -108,11 +112,13 @@ impl Person<'_> {
             remote_hash: wire::wire_of(there).hash,
             written: self.calls.has_written(),
             carried: Vec::new(),
+            left_to: None,
         }
     }
 
     /// Takes a person out of every list. A failure forgets no id: that of a member who is archived tells their address still.
-    async fn delete(&self, contacts: Contacts) -> PushResult {
+    /// With `besides`, whoever is not known is looked for as well.
+    async fn delete(&self, contacts: Contacts, besides: Look) -> PushResult {
         let (mut worst, mut address) = (None, None);
         // First where they are known: that tells their address, under which they are looked for elsewhere.
         let (there, elsewhere): (Vec<_>, Vec<_>) =
@@ -124,13 +130,22 @@ impl Person<'_> {
                 Ok(found) => address = found.or(address),
                 Err(ended) => match worse(worst.take(), ended) {
                     Worst::Goes(failure) => worst = Some(failure),
-                    Worst::Ends(ended) => return self.with_found(ended, &contacts, true),
+                    Worst::Ends(ended) => {
+                        return self.with_found(ended, &contacts, true, besides);
+                    }
                 },
             }
         }
-        match worst {
-            Some(failure) => self.with_found(PushResult::Failed(failure), &contacts, true),
-            None => PushResult::Gone,
+        if let Some(failure) = worst {
+            return self.with_found(PushResult::Failed(failure), &contacts, true, besides);
+        }
+        let absence_is_proof = match besides {
+            Look::IfRefused => return PushResult::Gone,
+            Look::First { absence_is_proof } => absence_is_proof,
+        };
+        match self.delete_by_key().await {
+            PushResult::Gone if !absence_is_proof => PushResult::Unsettled,
+            ended => self.with_found(ended, &contacts, true, besides),
         }
     }
 
@@ -157,14 +172,22 @@ impl Person<'_> {
     }
 
     /// A failure after a write keeps what is known of the person, and leaves them in doubt (obligation 9): one list may hold
-    /// what another one refused. `is_known`: that they are nowhere is known too.
-    fn with_found(&self, ended: Ended, contacts: &Contacts, is_known: bool) -> PushResult {
+    /// what another one refused. `is_known`: that they are nowhere is known too. `look`: what was lost before, and is not
+    /// found yet.
+    fn with_found(
+        &self,
+        ended: Ended,
+        contacts: &Contacts,
+        is_known: bool,
+        look: Look,
+    ) -> PushResult {
         match ended {
             PushResult::Failed(failure)
                 if self.calls.has_written() && failure.class != FailureClass::StaleMapping =>
             {
                 let found = (is_known || !contacts.is_empty()).then(|| remote_id(contacts));
-                PushResult::Failed(Failure { found, ..failure })
+                let more = self.calls.has_lost() || look != Look::IfRefused;
+                PushResult::Failed(Failure { found, more, ..failure })
             }
             ended @ (PushResult::Held { .. }
             | PushResult::Differs(_)

@@ -277,6 +277,7 @@ impl Call<'_> {
             remote_hash: contact.held(Some(wire)).hash,
             written,
             carried: Vec::new(),
+            left_to: None,
         })
     }
 

@@ -319,7 +319,7 @@ fn held_edition(race: &RaceRow, id: Option<EditionId>, written: bool) -> Result<
 }
 
 const fn held(remote_id: String, remote_hash: ContentHash, written: bool) -> PushResult {
-    PushResult::Held { remote_id, remote_hash, written, carried: Vec::new() }
+    PushResult::Held { remote_id, remote_hash, written, carried: Vec::new(), left_to: None }
 }
 
 fn odd_race() -> Stop {

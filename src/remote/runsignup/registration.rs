@@ -84,6 +84,7 @@ impl Talk<'_> {
                     remote_hash: sent.hash(),
                     written: true,
                     carried: Vec::new(),
+                    left_to: None,
                 },
             });
         }
@@ -138,6 +139,7 @@ impl Talk<'_> {
             remote_hash: removed.content.hash(),
             written: self.has_written(),
             carried: carried.into_iter().collect(),
+            left_to: None,
         }
     }
 
@@ -278,6 +280,7 @@ impl Talk<'_> {
             remote_hash: shown.content.hash(),
             written: self.has_written(),
             carried: vec![(ems.person, shown.user_id.to_string())],
+            left_to: None,
         }
     }
 }

@@ -107,6 +107,7 @@ impl Call<'_> {
                 remote_hash: found.wire.hash,
                 written: false,
                 carried: Vec::new(),
+                left_to: None,
             });
         }
         let found = found.remote_id;
@@ -264,6 +265,7 @@ pub(super) fn held(
         remote_hash: record.wire.hash,
         written: true,
         carried: Vec::new(),
+        left_to: None,
     }
 }
 

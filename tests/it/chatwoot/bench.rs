@@ -144,7 +144,14 @@ pub(super) fn in_time() -> SendBefore {
 }
 
 pub(super) fn push(id: i64, action: Action) -> Push {
-    Push { entity: person(id), action, by_itself: false, send_before: in_time(), expected: None }
+    Push {
+        entity: person(id),
+        action,
+        besides: Look::IfRefused,
+        by_itself: false,
+        send_before: in_time(),
+        expected: None,
+    }
 }
 
 pub(super) fn delete(id: i64, contact: i64) -> Push {

@@ -134,6 +134,67 @@ async fn a_contact_goes_to_the_person_who_owns_the_address_now() {
     running.stop().await;
 }
 
+/// A number is on one contact. Whoever had to go without it gets it when it comes free, and nobody else is written to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_goes_to_the_next_who_wants_it_when_it_comes_free() {
+    let rig = Rig::new().await;
+    let running = rig.start();
+    let phone_of = |person: &str| rig.sim.contact(person).unwrap().body["phone_number"].clone();
+    rig.exec(
+        "insert into ems.person (id, first_name, last_name, email, phone) overriding system value values
+         (10, 'Sipho', 'Nkosi', 'sipho@ems.example', '+27821111111')",
+    )
+    .await;
+    rig.settled().await;
+    rig.exec(
+        "insert into ems.person (id, first_name, last_name, email, phone) overriding system value values
+         (20, 'Zanele', 'Nkosi', 'zanele@ems.example', '+27821111111'),
+         (30, 'Thandi', 'Dlamini', 'thandi@ems.example', '+27821111111')",
+    )
+    .await;
+    rig.settled().await;
+    assert_eq!([phone_of("20"), phone_of("30")], [Value::Null, Value::Null]);
+    rig.exec("update ems.person set phone = '+27822222222' where id = 10").await;
+    rig.settled().await;
+    assert_eq!(phone_of("10"), "+27822222222");
+    let phones = [phone_of("20"), phone_of("30")];
+    assert_eq!(phones.iter().filter(|phone| *phone == "+27821111111").count(), 1, "{phones:?}");
+    // The one who has it now gives it up, too.
+    let (has, has_not) = if phones[0].is_null() { ("30", "20") } else { ("20", "30") };
+    rig.exec(&format!("update ems.person set phone = null where id = {has}")).await;
+    rig.settled().await;
+    assert_eq!(phone_of(has_not), "+27821111111");
+    assert_in_sync(&rig).await;
+    let writes = rig.sim.counters().writes_applied();
+    rig.exec(&format!("update ems.person set city = 'Durban' where id = {has_not}")).await;
+    rig.settled().await;
+    assert_eq!(rig.sim.counters().writes_applied(), writes + 1, "nothing follows");
+    running.stop().await;
+}
+
+/// Two exchange their numbers: each has what the other one wants.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_that_are_exchanged_arrive() {
+    let rig = Rig::new().await;
+    let running = rig.start();
+    rig.exec(
+        "insert into ems.person (id, first_name, last_name, email, phone) overriding system value values
+         (10, 'Sipho', 'Nkosi', 'sipho@ems.example', '+27821111111'),
+         (20, 'Zanele', 'Nkosi', 'zanele@ems.example', '+27822222222')",
+    )
+    .await;
+    rig.settled().await;
+    rig.exec(
+        "update ems.person set phone = case id when 10 then '+27822222222' else '+27821111111' end",
+    )
+    .await;
+    rig.settled().await;
+    for (person, phone) in [("10", "+27822222222"), ("20", "+27821111111")] {
+        assert_eq!(rig.sim.contact(person).unwrap().body["phone_number"], phone);
+    }
+    running.stop().await;
+}
+
 /// A contact that had only a number is nobody's any more once its person shares an address with a lower id.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_had_only_a_number_and_shares_an_address_now_leaves_no_contact_behind() {

@@ -216,7 +216,14 @@ pub(super) const fn entity<K: Kit>(id: i64) -> EntityRef {
 /// A push by itself, so that it shares no request with others, under a lease that outlasts every test.
 pub(super) fn push<K: Kit>(id: i64, action: Action) -> Push {
     let send_before = SendBefore::from(Instant::now() + TEST_ENDS);
-    Push { entity: entity::<K>(id), action, by_itself: true, send_before, expected: None }
+    Push {
+        entity: entity::<K>(id),
+        action,
+        besides: Look::IfRefused,
+        by_itself: true,
+        send_before,
+        expected: None,
+    }
 }
 
 pub(super) fn delete<K: Kit>(id: i64, remote_id: &str) -> Push {

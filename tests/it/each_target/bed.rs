@@ -22,6 +22,35 @@ const RACE: i64 = 7;
 pub(super) const EVENT: i64 = 71;
 pub(super) const QUESTION: i64 = 7885;
 
+/// The same of the simulator of a target, whichever it is.
+macro_rules! of_sim {
+    ($bed:expr, $target:expr, $sim:ident => $of:expr) => {
+        match $target {
+            ems_sync::target::Target::TagServer => {
+                let $sim = &$bed.rig.sim;
+                $of
+            }
+            ems_sync::target::Target::Mautic => {
+                let $sim = &$bed.mautic;
+                $of
+            }
+            ems_sync::target::Target::MailChimp => {
+                let $sim = &$bed.mailchimp;
+                $of
+            }
+            ems_sync::target::Target::RunSignup => {
+                let $sim = &$bed.runsignup;
+                $of
+            }
+            ems_sync::target::Target::Chatwoot => {
+                let $sim = &$bed.chatwoot;
+                $of
+            }
+        }
+    };
+}
+pub(super) use of_sim;
+
 pub(super) struct Bed {
     pub(super) rig: Rig,
     pub(super) mautic: Simulator<Mautic>,
@@ -164,36 +193,15 @@ impl Bed {
 
     /// Where a remote serves, and the authority that it is believed by.
     pub(super) fn address(&self, target: Target) -> (String, Option<String>) {
-        fn of<R: ems_sync_remotes::Remote>(sim: &Simulator<R>) -> (String, Option<String>) {
-            (sim.base_url(), sim.ca_pem().map(str::to_owned))
-        }
-        match target {
-            Target::TagServer => of(&self.rig.sim),
-            Target::Mautic => of(&self.mautic),
-            Target::MailChimp => of(&self.mailchimp),
-            Target::RunSignup => of(&self.runsignup),
-            Target::Chatwoot => of(&self.chatwoot),
-        }
+        of_sim!(self, target, sim => (sim.base_url(), sim.ca_pem().map(str::to_owned)))
     }
 
     pub(super) fn journal(&self, target: Target) -> Vec<Entry> {
-        match target {
-            Target::TagServer => self.rig.sim.journal(),
-            Target::Mautic => self.mautic.journal(),
-            Target::MailChimp => self.mailchimp.journal(),
-            Target::RunSignup => self.runsignup.journal(),
-            Target::Chatwoot => self.chatwoot.journal(),
-        }
+        of_sim!(self, target, sim => sim.journal())
     }
 
     pub(super) fn counters(&self, target: Target) -> Counters {
-        match target {
-            Target::TagServer => self.rig.sim.counters(),
-            Target::Mautic => self.mautic.counters(),
-            Target::MailChimp => self.mailchimp.counters(),
-            Target::RunSignup => self.runsignup.counters(),
-            Target::Chatwoot => self.chatwoot.counters(),
-        }
+        of_sim!(self, target, sim => sim.counters())
     }
 
     pub(super) fn violations(&self, target: Target) -> Vec<Violation> {

@@ -99,6 +99,24 @@ async fn an_opt_out_with_a_new_address_unsubscribes_the_old_one() {
     bench.assert_clean();
 }
 
+/// Who opted out had left the address by then: whoever has it now did not. Who opted out with it did.
+#[tokio::test]
+async fn who_opts_out_after_moving_keeps_no_mail_from_the_next_one_at_that_address() {
+    let next = reader("SUBSCRIBED", 1);
+    for (out, status) in [
+        (moved("UNSUBSCRIBED", 2), Status::Subscribed),
+        (reader("UNSUBSCRIBED", 2), Status::Unsubscribed),
+    ] {
+        let bench = Bench::new().await;
+        let id = bench.brought(&reader("SUBSCRIBED", 1)).await;
+        bench.updated(&id, &out).await;
+        assert_eq!(bench.status(NEWS, EMAIL), Some(Status::Unsubscribed));
+        bench.one(bench.create(50, &next)).await;
+        assert_eq!(bench.status(NEWS, EMAIL), Some(status));
+        bench.assert_clean();
+    }
+}
+
 #[tokio::test]
 async fn a_lapsed_person_comes_back_under_a_new_address() {
     let bench = Bench::new().await;

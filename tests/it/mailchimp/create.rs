@@ -1,11 +1,11 @@
 //! New members, and members who were there before us (contract, sections 2, 6 and 11).
 
-use ems_sync::remote::PushResult;
+use ems_sync::remote::{Look, Push, PushResult};
 use ems_sync_remotes::mailchimp::{Act, Status};
 use ems_sync_remotes::{Fault, Operation, Rule};
 use serde_json::json;
 
-use super::bench::{Bench, CLUB, EMAIL, NEWS, in_list, reader, remote_id, row, word};
+use super::bench::{Bench, CLUB, EMAIL, NEWS, delete, in_list, reader, remote_id, row, word};
 use crate::support::results::given_up;
 
 #[tokio::test]
@@ -184,6 +184,57 @@ async fn a_lost_create_under_an_old_address_is_found_by_the_ems_id() {
     assert_eq!(word(&bench.one(bench.create_again(42, &moved, true)).await), "held");
     let rows = bench.sim.rows(NEWS);
     assert_eq!((rows.len(), rows[0].email_address.as_str()), (1, "nkosi@club.org"));
+    bench.assert_clean();
+}
+
+/// One of two lists took the create without an answer; then the address was corrected.
+#[tokio::test]
+async fn what_was_lost_in_one_of_two_lists_is_found_by_the_ems_id() {
+    let bench = Bench::new().await;
+    let in_both = |email: &str| {
+        let there = in_list("SUBSCRIBED", 1);
+        row(email, json!({"club": there, "news": there}))
+    };
+    bench.sim.faults().push(Rule::new(Fault::CommitThenDrop).operation(Operation::Replace));
+    let result = bench.one(bench.create(42, &in_both(EMAIL))).await;
+    let PushResult::Failed(failure) = result else { panic!("{result:?}") };
+    assert_eq!((failure.class.name(), failure.more), ("ambiguous", true));
+    let (found, moved) = (failure.found.unwrap(), in_both("nkosi@club.org"));
+    let push = |absence_is_proof| Push {
+        besides: Look::First { absence_is_proof },
+        ..bench.update(42, &found, &moved)
+    };
+    assert_eq!(word(&bench.one(push(false)).await), "unsettled");
+    assert_eq!(word(&bench.one(push(true)).await), "held");
+    for list in [NEWS, CLUB] {
+        let rows = bench.sim.rows(list);
+        assert_eq!((rows.len(), rows[0].email_address.as_str()), (1, "nkosi@club.org"));
+    }
+    bench.assert_clean();
+}
+
+/// They want no mail of it any more, or are gone, and have another address: nobody is there under that.
+#[tokio::test]
+async fn whose_create_was_lost_is_not_left_in_a_list_that_they_left_since() {
+    let lapsed = row("nkosi@club.org", json!({"club": in_list("SUBSCRIBED", 2)}));
+    let out = row("nkosi@club.org", json!({"news": in_list("UNSUBSCRIBED", 2)}));
+    for (row, status) in [(lapsed, Status::Archived), (out, Status::Unsubscribed)] {
+        let bench = Bench::new().await;
+        bench.sim.faults().push(Rule::new(Fault::CommitThenDrop).operation(Operation::Replace));
+        bench.one(bench.create(42, &reader("SUBSCRIBED", 1))).await;
+        assert_eq!(word(&bench.one(bench.create_again(42, &row, false)).await), "unsettled");
+        assert_eq!(word(&bench.one(bench.create_again(42, &row, true)).await), "held");
+        assert_eq!(bench.member(NEWS, EMAIL).status, status);
+        bench.assert_clean();
+    }
+    let bench = Bench::new().await;
+    bench.sim.faults().push(Rule::new(Fault::CommitThenDrop).operation(Operation::Replace));
+    bench.one(bench.create(42, &reader("SUBSCRIBED", 1))).await;
+    let gone =
+        |absence_is_proof| Push { besides: Look::First { absence_is_proof }, ..delete(42, "{}") };
+    assert_eq!(word(&bench.one(gone(false)).await), "unsettled");
+    assert_eq!(word(&bench.one(gone(true)).await), "gone");
+    assert_eq!(bench.member(NEWS, EMAIL).status, Status::Archived);
     bench.assert_clean();
 }
 

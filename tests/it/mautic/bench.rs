@@ -194,7 +194,14 @@ pub(super) fn in_time() -> SendBefore {
 }
 
 pub(super) fn push(id: i64, action: Action) -> Push {
-    Push { entity: person(id), action, by_itself: false, send_before: in_time(), expected: None }
+    Push {
+        entity: person(id),
+        action,
+        besides: Look::IfRefused,
+        by_itself: false,
+        send_before: in_time(),
+        expected: None,
+    }
 }
 
 pub(super) fn create(id: i64, wire: Wire) -> Push {

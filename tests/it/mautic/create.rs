@@ -19,6 +19,7 @@ async fn a_create_looks_for_the_address_and_names_the_contact_that_it_made() {
         remote_hash: bench.wire(7, "Nkosi").hash,
         written: true,
         carried: Vec::new(),
+        left_to: None,
     };
     assert_eq!(result, expected);
     assert_eq!(bench.operations(), [Operation::Find, Operation::Create]);

@@ -54,6 +54,7 @@ pub(super) fn held(
         remote_hash: hash,
         written: true,
         carried: Vec::new(),
+        left_to: None,
     };
     settle::after_push(claim, &seen, held, times(now), POLICY).finish
 }
@@ -98,7 +99,13 @@ pub(super) fn any(
             let new = || format!("r{}", random.next() % 1000);
             let remote_id = claim.remote_id.clone().unwrap_or_else(new);
             let (remote_hash, written) = (content(random), random.percent(70));
-            after_push(PushResult::Held { remote_id, remote_hash, written, carried: Vec::new() })
+            after_push(PushResult::Held {
+                remote_id,
+                remote_hash,
+                written,
+                carried: Vec::new(),
+                left_to: None,
+            })
         }
         6 => without_request(Decision::Skip(SkipReason::Unchanged)),
         7 => without_request(Decision::Skip(SkipReason::Nothing)),

@@ -240,7 +240,14 @@ pub(super) fn in_time() -> SendBefore {
 }
 
 pub(super) fn push(entity: EntityRef, action: Action) -> Push {
-    Push { entity, action, by_itself: false, send_before: in_time(), expected: None }
+    Push {
+        entity,
+        action,
+        besides: Look::IfRefused,
+        by_itself: false,
+        send_before: in_time(),
+        expected: None,
+    }
 }
 
 pub(super) fn delete(id: i64, remote_id: i64) -> Push {

@@ -23,6 +23,7 @@ async fn an_add_is_searched_for_first_and_read_back_and_brings_the_persons_id() 
         remote_hash: bench.wire(5, TEN, json!({})).hash,
         written: true,
         carried: vec![(person, user.id.to_string())],
+        left_to: None,
     };
     assert_eq!(result, expected);
     assert_eq!(

@@ -208,6 +208,7 @@ impl Call {
                     remote_hash: hash,
                     written: true,
                     carried: Vec::new(),
+                    left_to: None,
                 })
             }
             (Stage::Post, Answer::Violation) => {
@@ -225,6 +226,7 @@ impl Call {
                     remote_hash,
                     written: true,
                     carried: Vec::new(),
+                    left_to: None,
                 })
             }
             (Stage::CheckOurs(_) | Stage::Delete(_), Answer::NotFound) => {
@@ -258,6 +260,7 @@ impl Call {
                         remote_hash,
                         written: false,
                         carried: Vec::new(),
+                        left_to: None,
                     });
                 }
                 Next::Go(Stage::Replace(id))

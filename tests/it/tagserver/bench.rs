@@ -174,6 +174,7 @@ pub(crate) fn push(id: i64, action: Action) -> Push {
     Push {
         entity: organisation(id),
         action,
+        besides: Look::IfRefused,
         by_itself: false,
         send_before: in_time(),
         expected: None,

@@ -219,7 +219,14 @@ async fn types_are_not_mixed_in_a_call() {
         let fields = json!({"first_name": "Thandi", "last_name": "Nkosi"});
         let wire = bench.wire_of(entity, fields, &RemoteIds::new());
         let action = Action::Create { wire, look: Look::IfRefused };
-        Push { entity, action, by_itself: false, send_before: in_time(), expected: None }
+        Push {
+            entity,
+            action,
+            besides: Look::IfRefused,
+            by_itself: false,
+            send_before: in_time(),
+            expected: None,
+        }
     };
     let mut batch: Vec<_> = (1..=3).map(|id| bench.create(id, "Club")).collect();
     batch.extend((11..=13).map(person));

@@ -19,6 +19,7 @@ async fn a_create_is_one_request_and_names_the_record_that_it_made() {
         remote_hash,
         written: true,
         carried: Vec::new(),
+        left_to: None,
     };
     assert_eq!(result, expected);
     assert_eq!(bench.operations(), [Operation::Create], "no look-up before a first create");
@@ -76,8 +77,14 @@ async fn all_eight_resources_come_back_with_the_hash_that_was_sent() {
                 None => Action::Create { wire: wire.clone(), look: Look::IfRefused },
                 Some(id) => Action::Update { remote_id: id.clone(), wire: wire.clone() },
             };
-            let push =
-                Push { entity, action, by_itself: false, send_before: in_time(), expected: None };
+            let push = Push {
+                entity,
+                action,
+                besides: Look::IfRefused,
+                by_itself: false,
+                send_before: in_time(),
+                expected: None,
+            };
             let result = bench.one(push).await;
             let PushResult::Held { remote_id, remote_hash, .. } = result else {
                 panic!("{round} {entity_type}: {result:?}")
@@ -208,6 +215,7 @@ async fn a_relation_that_the_server_does_not_have_is_a_missing_parent() {
             Push {
                 entity: entity(id),
                 action,
+                besides: Look::IfRefused,
                 by_itself: false,
                 send_before: in_time(),
                 expected: None,

@@ -14,8 +14,8 @@ const EXPECTED: &str = "
         'lastname', btrim(p.last_name), 'email', lower(btrim(p.email)),
         'mobile', case when p.phone ~ '^[+][0-9]{7,15}$' then p.phone end, 'city', nullif(btrim(p.city), ''),
         'zipcode', nullif(btrim(p.postal_code), ''),
-        'country', case p.country when 'ZA' then 'South Africa' when 'GB' then 'United Kingdom' end,
-        'preferred_locale', case p.language when 'en-ZA' then 'en_ZA' when 'af' then 'af' end)),
+        'country', case p.country when 'ZA' then 'South Africa' when 'GB' then 'United Kingdom' when 'US' then 'United States' end,
+        'preferred_locale', case p.language when 'en-ZA' then 'en_ZA' when 'af' then 'af' when 'en' then 'en' end)),
         (select c.opted_in from ems.contact_preference c where c.person_id = p.id and c.channel = 'EMAIL'),
         (select c.opted_in from ems.contact_preference c where c.person_id = p.id and c.channel = 'SMS')
     from ems.person p where btrim(p.email) <> '' order by lower(btrim(p.email)), p.id";
