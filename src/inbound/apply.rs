@@ -210,6 +210,10 @@ impl<R: Remote> Applier<R> {
         for (read, answer) in answers {
             match (answer, read.for_row) {
                 (Ok(snapshot), _) => snapshots.push(corrected(snapshot, ahead)),
+                // A delete of ours took it along while it waited.
+                (Err(failure), Some(row))
+                    if failure.class == FailureClass::StaleMapping
+                        && self.store.inbox_let_go(target, row).await? => {}
                 (Err(failure), Some(row)) => {
                     let is_attempt = is_its_own(failure.class);
                     self.store.inbox_wait(target, &[row], &failure.to_string(), is_attempt).await?;
