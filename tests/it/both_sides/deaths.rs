@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::bench::Both;
 use super::here::Here;
-use super::there::{There, stands};
+use super::there::There;
 use crate::kills::fleet::{Fleet, REQUESTS_ARE_OVER};
 use crate::support::campaign::{kills, make_amends, scaled};
 use crate::support::random::Random;
@@ -51,10 +51,7 @@ async fn processes_killed_while_both_sides_are_edited_lose_and_double_nothing() 
     make_amends(&both.five.rig).await;
     both.assert_comes_to_rest().await;
     both.assert_agrees().await;
-    let kept = both.kept().await;
-    assert_eq!(there.ledger.lost(&kept, |place| stands(&both, place)), Vec::<String>::new());
-    both.assert_nothing_flips_back().await;
-    both.assert_nobody_is_doubled().await;
+    both.assert_nothing_vanished(&there.ledger).await;
     for process in running {
         fleet.kill(process).await;
     }

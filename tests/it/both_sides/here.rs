@@ -20,7 +20,9 @@ impl Here {
 
     fn some(&mut self, table: &str, condition: &str) -> String {
         let turn = self.random.below(1_000_000);
-        format!("(select t.id from ems.{table} t where {condition} order by (t.id * 7919 + {turn}) % 1009, t.id limit 1)")
+        format!(
+            "(select t.id from ems.{table} t where {condition} order by (t.id * 7919 + {turn}) % 1009, t.id limit 1)"
+        )
     }
 
     /// The next one.
@@ -75,7 +77,10 @@ impl Here {
 
     fn participant(&mut self) -> String {
         let n = self.n;
-        let (which, ours) = (self.some("event_participant", "true"), self.some("event_participant", &format!("{OURS} t.person_id)")));
+        let (which, ours) = (
+            self.some("event_participant", "true"),
+            self.some("event_participant", &format!("{OURS} t.person_id)")),
+        );
         let turn = self.random.below(3);
         let set = match self.random.below(12) {
             0..4 => format!("number = '{}'", 200_000 + n),
@@ -101,7 +106,9 @@ impl Here {
         let race = self.some("race", "true");
         match self.random.below(3) {
             0 => format!("update ems.event set name = 'Eevent {n}' where id = 1"),
-            1 => format!("update ems.race set start_time = start_time + interval '1 minute' where id = {race}"),
+            1 => format!(
+                "update ems.race set start_time = start_time + interval '1 minute' where id = {race}"
+            ),
             _ => format!("update ems.race set name = 'Erace {n}' where id = {race}"),
         }
     }

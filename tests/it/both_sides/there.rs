@@ -61,7 +61,8 @@ impl There {
     }
 
     fn registration(&mut self, both: &Both) -> Option<Registration> {
-        let standing: Vec<_> = both.five.runsignup.registrations().into_iter().filter(|row| row.active).collect();
+        let standing: Vec<_> =
+            both.five.runsignup.registrations().into_iter().filter(|row| row.active).collect();
         (!standing.is_empty()).then(|| self.random.pick(&standing).clone())
     }
 
@@ -77,11 +78,17 @@ impl There {
             6 => ("phone", format!("+1856{:07}", 2_000_000 + n)),
             _ => ("bib_num", (500_000 + n).to_string()),
         };
-        self.ledger.wrote((RUNSIGNUP, row.id, field), &value, stands(both, (RUNSIGNUP, row.id, field)).as_deref());
+        self.ledger.wrote(
+            (RUNSIGNUP, row.id, field),
+            &value,
+            stands(both, (RUNSIGNUP, row.id, field)).as_deref(),
+        );
         let edit = match field {
             "bib_num" => json!({"bib_num": value.parse::<i64>().unwrap()}),
             "city" => json!({"user": {"address": {"city": value}}}),
-            "phone" => json!({"user": {"phone": format!("{}-{}-{}", &value[2..5], &value[5..8], &value[8..])}}),
+            "phone" => {
+                json!({"user": {"phone": format!("{}-{}-{}", &value[2..5], &value[5..8], &value[8..])}})
+            }
             _ => json!({"user": {field: value}}),
         };
         self.touch(both, row.id, edit);
@@ -97,11 +104,21 @@ impl There {
     fn register(&mut self, both: &Both) {
         let n = self.n;
         let race = 7001 + self.random.below(6) as i64;
-        let (first, last, email) = (format!("New{n}"), format!("Runner{n}"), format!("n{n}@there.org"));
+        let (first, last, email) =
+            (format!("New{n}"), format!("Runner{n}"), format!("n{n}@there.org"));
         let born = jiff::civil::date(1990, 1, 1).saturating_add(jiff::Span::new().days(n));
         let user = json!({"first_name": first, "last_name": last, "dob": born.to_string(), "gender": "F", "email": email});
-        let id = both.five.runsignup.register(race, json!({"user": user, "bib_num": 700_000 + n})).unwrap();
-        for (field, value) in [("last_name", last), ("first_name", first), ("email", email), ("bib_num", (700_000 + n).to_string())] {
+        let id = both
+            .five
+            .runsignup
+            .register(race, json!({"user": user, "bib_num": 700_000 + n}))
+            .unwrap();
+        for (field, value) in [
+            ("last_name", last),
+            ("first_name", first),
+            ("email", email),
+            ("bib_num", (700_000 + n).to_string()),
+        ] {
             self.ledger.wrote((RUNSIGNUP, id, field), &value, None);
         }
     }
@@ -147,7 +164,8 @@ impl There {
     }
 
     fn contact(&mut self, both: &Both) -> Option<i64> {
-        let ids: Vec<i64> = both.five.chatwoot.rows(Desk::Contact).into_iter().map(|row| row.id).collect();
+        let ids: Vec<i64> =
+            both.five.chatwoot.rows(Desk::Contact).into_iter().map(|row| row.id).collect();
         (!ids.is_empty()).then(|| *self.random.pick(&ids))
     }
 
@@ -174,9 +192,15 @@ impl There {
     fn new_contact(&mut self, both: &Both) {
         let n = self.n;
         // Without a last name nobody becomes a person.
-        let name = if self.random.percent(70) { format!("Caller{n} Cold{n}") } else { format!("Nick{n}") };
+        let name =
+            if self.random.percent(70) { format!("Caller{n} Cold{n}") } else { format!("Nick{n}") };
         let email = format!("call{n}@desk.org");
-        let id = both.five.chatwoot.plant(Desk::Contact, json!({"name": name, "email": email})).unwrap().id;
+        let id = both
+            .five
+            .chatwoot
+            .plant(Desk::Contact, json!({"name": name, "email": email}))
+            .unwrap()
+            .id;
         self.ledger.wrote((CHATWOOT, id, "name"), &name, None);
         self.ledger.wrote((CHATWOOT, id, "email"), &email, None);
     }
@@ -191,7 +215,9 @@ impl There {
             return;
         }
         let Some(id) = self.contact(both) else { return };
-        self.talks.push(sim.plant(Desk::Conversation, json!({"contact_id": id, "labels": ["bib"]})).unwrap().id);
+        self.talks.push(
+            sim.plant(Desk::Conversation, json!({"contact_id": id, "labels": ["bib"]})).unwrap().id,
+        );
     }
 
     fn block(&mut self, both: &Both) {
