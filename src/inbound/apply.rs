@@ -213,6 +213,10 @@ impl<R: Remote> Applier<R> {
         for (read, answer) in answers {
             match (answer, read.for_row) {
                 (Ok(snapshot), _) => snapshots.push(corrected(snapshot, ahead)),
+                // A delete of ours took it along while it waited.
+                (Err(failure), Some(row))
+                    if failure.class == FailureClass::StaleMapping
+                        && self.store.inbox_let_go(target, row).await? => {}
                 (Err(failure), Some(row)) => {
                     let putting =
                         if is_its_own(failure.class) { PutOff::Later } else { PutOff::Soon };

@@ -174,6 +174,20 @@ impl Store {
         .await
     }
 
+    /// A row of which the remote knows nothing any more is given up, unless the EMS has its entity. Whether it was.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn inbox_let_go(&self, target: Target, row: i64) -> Result<bool, StoreError> {
+        super::retrying(|| async {
+            let client = self.client().await?;
+            let query =
+                client.prepare_cached(include_str!("../../sql/queries/inbox_let_go.sql")).await?;
+            Ok(client.execute(&query, &[&target.name(), &row]).await? > 0)
+        })
+        .await
+    }
+
     /// By how much the target's clock is ahead of the database's, as far as it was measured.
     ///
     /// # Errors

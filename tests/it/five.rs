@@ -2,7 +2,7 @@
 //! one that is away costs the others nothing.
 
 mod changes;
-mod world;
+pub(crate) mod world;
 
 mod converge;
 mod lost;

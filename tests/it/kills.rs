@@ -4,7 +4,7 @@
 //! A few kills by default. `EMS_SYNC_CAMPAIGN=full` is the whole campaign (about 20 minutes on two free cores), and
 //! `EMS_SYNC_CAMPAIGN_KILLS=n` sets how many kills there are, at random or at each point. `EMS_SYNC_SEED` repeats one.
 
-mod fleet;
+pub(crate) mod fleet;
 #[cfg(feature = "failpoints")]
 mod points;
 mod workload;

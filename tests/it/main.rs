@@ -21,6 +21,7 @@ mod support;
 
 mod backbone;
 mod binding;
+mod both_sides;
 mod breaker;
 mod broker_faults;
 mod broker_loss;

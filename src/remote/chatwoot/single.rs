@@ -170,7 +170,8 @@ impl Call<'_> {
                 return Ok(held(contact, false, left_to));
             }
             let refusal = match self.put(contact.id, &body).await? {
-                Written::Done(after) if after.person() == Some(self.person) => {
+                Written::Done(mut after) if after.person() == Some(self.person) => {
+                    after.wire = wire::confirmed(&contact.wire, &wanted, &after.wire);
                     return Ok(held(after, true, left_to));
                 }
                 Written::Done(_) => return Ok(self.failure(unreadable())),

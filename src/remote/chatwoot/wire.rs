@@ -187,6 +187,14 @@ pub(super) fn changes(held: &Value, wanted: &Value) -> Map<String, Value> {
     body
 }
 
+/// What a contact is known to hold after an edit that asked for `asked` ([`inbound::confirmed`]).
+pub(super) fn confirmed(before: &Wire, asked: &Value, after: &Wire) -> Wire {
+    match inbound::confirmed(&before.body, asked, &after.body) {
+        Value::Object(body) => wire_of(body),
+        _ => after.clone(),
+    }
+}
+
 /// The body of a create: what there is, without nulls.
 pub(super) fn creation(wanted: &Value) -> Map<String, Value> {
     let mut body = Map::new();

@@ -193,7 +193,10 @@ impl Talk<'_> {
             }
             // Some of it may have been ignored in silence (section 7a).
             return match self.standing(race, found.id).await? {
-                Some(held) => Ok(self.held(&held, ems)),
+                Some(after) => {
+                    let content = found.content.confirmed(&sent, &after.content);
+                    Ok(self.held(&Registration { content, ..after }, ems))
+                }
                 None => match self.removed(race, found.id).await? {
                     Some(removed) => Ok(self.removed_there(found.id, &removed, ems)),
                     None => {

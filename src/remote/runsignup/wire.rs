@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::normal;
 use crate::entity::{EntityRef, EntityType};
 use crate::hash::ContentHash;
-use crate::remote::{Fields, RemoteIds, Unmappable, Wire};
+use crate::remote::{Fields, RemoteIds, Unmappable, Wire, inbound};
 use crate::target::Target;
 
 /// Raised when the mapping below changes what is wanted for the same projection.
@@ -73,6 +73,14 @@ impl Content {
 
     fn body(&self) -> Value {
         serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// What a registration is known to hold after an edit that asked for `asked` ([`inbound::confirmed`]). The e-mail is in no
+    /// edit.
+    pub(super) fn confirmed(&self, asked: &Self, after: &Self) -> Self {
+        let asked = Self { email: self.email.clone(), ..asked.clone() };
+        let held = inbound::confirmed(&self.body(), &asked.body(), &after.body());
+        Self::deserialize(held).unwrap_or_else(|_| after.clone())
     }
 
     pub(super) fn who(&self) -> Who {

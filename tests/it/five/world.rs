@@ -17,9 +17,9 @@ use crate::support::readings::{chatwoot, mailchimp, mautic, runsignup};
 use crate::support::rig::{PATIENCE, Rig};
 
 /// The question of RunSignup's races that takes our id.
-const QUESTION: i64 = 7885;
+pub(crate) const QUESTION: i64 = 7885;
 /// The audiences of the EMS's list codes.
-const LISTS: [(&str, &str); 2] = [("news", "a1b2c3d4e5"), ("club", "f6a7b8c9d0")];
+pub(crate) const LISTS: [(&str, &str); 2] = [("news", "a1b2c3d4e5"), ("club", "f6a7b8c9d0")];
 /// What RunSignup can't hold of a South African, or is itself in charge of: listed as different, and no error.
 const KEPT_BY_RUNSIGNUP: [&str; 2] = ["email", "phone"];
 
@@ -51,20 +51,20 @@ macro_rules! each {
         ]
     }};
 }
-pub(super) use each;
+pub(crate) use each;
 
-pub(super) struct Five {
+pub(crate) struct Five {
     /// With the simulated `TagServer`.
-    pub(super) rig: Rig,
-    pub(super) mautic: Simulator<Mautic>,
-    pub(super) mailchimp: Simulator<MailChimp>,
-    pub(super) runsignup: Simulator<RunSignup>,
-    pub(super) chatwoot: Simulator<Chatwoot>,
+    pub(crate) rig: Rig,
+    pub(crate) mautic: Simulator<Mautic>,
+    pub(crate) mailchimp: Simulator<MailChimp>,
+    pub(crate) runsignup: Simulator<RunSignup>,
+    pub(crate) chatwoot: Simulator<Chatwoot>,
 }
 
 impl Five {
     /// An EMS with so many people, whose events are mapped to races that have our question. Nothing runs yet.
-    pub(super) async fn new(people: i64, tagserver: TagServerOptions) -> Self {
+    pub(crate) async fn new(people: i64, tagserver: TagServerOptions) -> Self {
         let club = ListOptions { double_optin: true, ..ListOptions::named(LISTS[1].1) };
         let lists = vec![ListOptions::named(LISTS[0].1), club];
         let mailchimp = MailChimpOptions { lists, ..MailChimpOptions::default() };
@@ -186,7 +186,7 @@ impl Five {
     }
 
     /// Waits until nothing is owed any more. Hangs only if nothing is finished for a long time.
-    pub(super) async fn settled(&self) {
+    pub(crate) async fn settled(&self) {
         let sql = "select (select count(*) from sync.outbox)
                         + (select count(*) from sync.record where owed_gen > done_gen and due_on < 'infinity'),
                           (select coalesce(sum(done_gen), 0)::bigint from sync.record)";
@@ -206,7 +206,7 @@ impl Five {
     }
 
     /// What is owed and what has failed, for a message.
-    pub(super) async fn states(&self) -> Vec<String> {
+    pub(crate) async fn states(&self) -> Vec<String> {
         let sql = "select concat_ws(' ', target, entity_type, count(*), 'owed', state, state_reason, min(entity_id), max(last_error))
                    from sync.record where owed_gen > done_gen group by target, entity_type, state, state_reason
                    union all
@@ -219,7 +219,7 @@ impl Five {
     }
 
     /// Each simulator holds what the EMS says, by an independent reading, and was never spoken to as it must not be.
-    pub(super) async fn assert_same(&self, when: &str) {
+    pub(crate) async fn assert_same(&self, when: &str) {
         let ems = &self.rig.ems;
         let former = self.former_emails().await;
         let differences = [
@@ -271,7 +271,7 @@ impl Five {
     }
 
     /// The addresses that the person of each participant ever had.
-    async fn former_emails(&self) -> BTreeMap<String, Vec<Value>> {
+    pub(crate) async fn former_emails(&self) -> BTreeMap<String, Vec<Value>> {
         let sql =
             "select ep.id::text, jsonb_agg(distinct lower(f.email)) from ems.event_participant ep
                    join public.former_email f on f.person_id = ep.person_id group by ep.id";
@@ -281,7 +281,7 @@ impl Five {
     }
 
     /// `verify` finds nothing in any target.
-    pub(super) async fn assert_verified(&self) {
+    pub(crate) async fn assert_verified(&self) {
         for (target, ()) in each!(self, _sim => ()) {
             let (_, out) = self.rig.run(&["verify", "--target", target, "--json"]).await;
             let document: Value = serde_json::from_str(&out).unwrap();
@@ -301,7 +301,7 @@ impl Five {
     }
 
     /// A full sweep of all targets leaves them as they are.
-    pub(super) async fn assert_a_sweep_writes_nothing(&self) {
+    pub(crate) async fn assert_a_sweep_writes_nothing(&self) {
         let writes = each!(self, sim => sim.counters().writes_applied());
         let (code, out) = self.rig.run(&["sweep", "outbound"]).await;
         assert_eq!(code, 0, "{out}");

@@ -26,7 +26,7 @@ pub(crate) const RELAYS_AND_CONSUMES: [&str; 3] = ["run", "--roles", "relay,cons
 pub(crate) const SWEEPS: [&str; 2] = ["sweep", "outbound"];
 
 /// No request of a dead process is under way after this: the longest that a request may take, and a little.
-const REQUESTS_ARE_OVER: Duration = Duration::from_millis(1_500);
+pub(crate) const REQUESTS_ARE_OVER: Duration = Duration::from_millis(1_500);
 
 /// What a process says of itself on standard error.
 #[derive(Debug, Default)]
@@ -169,22 +169,21 @@ impl<'a> Fleet<'a> {
         }
         // In key order, like everybody who locks several records.
         let sql = "with dead as (
-                       select entity_type, entity_id from sync.record
-                       where target = 'tagserver' and lease_owner::text = any ($1)
-                       order by entity_type, entity_id
+                       select target, entity_type, entity_id from sync.record
+                       where lease_owner::text = any ($1)
+                       order by target, entity_type, entity_id
                        for update)
                    update sync.record r set due_on = clock_timestamp(), lease_until = clock_timestamp()
                    from dead d
-                   where r.target = 'tagserver' and r.entity_type = d.entity_type and r.entity_id = d.entity_id
-                   returning r.entity_type, r.entity_id";
+                   where r.target = d.target and r.entity_type = d.entity_type and r.entity_id = d.entity_id
+                   returning r.entity_type, r.entity_id, r.target";
         let rows = self.rig.ems.query(sql, &[&owners]).await.unwrap();
-        let queue = Queue::outbound(Target::TagServer);
         let message = |row: &tokio_postgres::Row| {
             let entity_type = row.get::<_, &str>(0).parse().unwrap();
             let entity = EntityRef::new(entity_type, row.get(1));
-            let target = Target::TagServer;
+            let target: Target = row.get::<_, &str>(2).parse().unwrap();
             let delivery = Delivery::new(target, entity, Cause::Change, Timestamp::now());
-            Outgoing { queue, delivery }
+            Outgoing { queue: Queue::outbound(target), delivery }
         };
         let messages: Vec<_> = rows.iter().map(message).collect();
         self.publisher.publish(&messages).await.unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ems_sync_remotes::Simulator;
-use ems_sync_remotes::runsignup::RunSignup;
+use ems_sync_remotes::runsignup::{Registration, RunSignup};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
@@ -27,6 +27,15 @@ pub(crate) async fn wanted(ems: &Client) -> BTreeMap<String, Value> {
 
 /// What stands there, by the EMS id that it carries.
 pub(crate) fn held(sim: &Simulator<RunSignup>, question: i64) -> BTreeMap<String, Vec<Value>> {
+    held_as(sim, question, |_| Some(String::new()))
+}
+
+/// The same; `whose` says whose a registration is that carries no EMS id, and `None` where it does not count.
+pub(crate) fn held_as(
+    sim: &Simulator<RunSignup>,
+    question: i64,
+    whose: impl Fn(&Registration) -> Option<String>,
+) -> BTreeMap<String, Vec<Value>> {
     let mut held: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for row in sim.registrations().into_iter().filter(|row| row.active) {
         let user = sim.user(row.user_id).unwrap();
@@ -37,9 +46,11 @@ pub(crate) fn held(sim: &Simulator<RunSignup>, question: i64) -> BTreeMap<String
             user.last_name,
             user.dob.map(|dob| dob.to_string()),
             user.gender,
-            user.email
+            // People there write it as they like: a mailbox is the same in capitals.
+            user.email.map(|email| email.to_lowercase())
         ]);
-        let id = row.responses.get(&question).cloned().unwrap_or_default();
+        let Some(unmarked) = whose(&row) else { continue };
+        let id = row.responses.get(&question).cloned().unwrap_or(unmarked);
         held.entry(id).or_default().push(content);
     }
     held
@@ -51,7 +62,7 @@ pub(crate) async fn differences(
     sim: &Simulator<RunSignup>,
     question: i64,
 ) -> Vec<String> {
-    compare(ems, sim, question, |_, wanted, held| wanted == held).await
+    compare(wanted(ems).await, held(sim, question), |_, wanted, held| wanted == held)
 }
 
 /// The same where e-mail addresses change: RunSignup is in charge of them, and keeps the one that came with the registration.
@@ -62,23 +73,28 @@ pub(crate) async fn differences_since(
     question: i64,
     former: &BTreeMap<String, Vec<Value>>,
 ) -> Vec<String> {
-    compare(ems, sim, question, |id, wanted, held| {
+    compare(wanted(ems).await, held(sim, question), but_for_email(former))
+}
+
+/// Whether both are the same but for an e-mail address that was the person's once.
+pub(crate) fn but_for_email(
+    former: &BTreeMap<String, Vec<Value>>,
+) -> impl Fn(&str, &Value, &Value) -> bool {
+    move |id, wanted, held| {
         let is_hers = former.get(id).is_some_and(|emails| emails.contains(&held[EMAIL]));
         let is_email = wanted[EMAIL] == held[EMAIL] || is_hers;
         is_email && (0..EMAIL).all(|field| wanted[field] == held[field])
-    })
-    .await
+    }
 }
 
-async fn compare(
-    ems: &Client,
-    sim: &Simulator<RunSignup>,
-    question: i64,
+/// Every difference between what the EMS wants and what stands there.
+pub(crate) fn compare(
+    wanted: BTreeMap<String, Value>,
+    mut held: BTreeMap<String, Vec<Value>>,
     is_same: impl Fn(&str, &Value, &Value) -> bool,
 ) -> Vec<String> {
-    let mut held = held(sim, question);
     let mut differences = Vec::new();
-    for (id, wanted) in wanted(ems).await {
+    for (id, wanted) in wanted {
         match held.remove(&id).as_deref() {
             None => differences.push(format!("participant {id} is missing: EMS {wanted}")),
             Some([there]) if is_same(&id, &wanted, there) => {}
