@@ -47,7 +47,7 @@ impl OneList<'_> {
                 self.calls.note_found();
             }
         }
-        let before = self.before(here.as_ref(), contact).await?;
+        let before = self.before(content.wanted, here.as_ref(), contact).await?;
         let result = match content.wanted {
             Wanted::Out => self.out(content, here, before).await,
             Wanted::Subscribed | Wanted::Pending => self.wanted(content, here, before).await,
@@ -80,13 +80,14 @@ impl OneList<'_> {
     /// whom `contact` names then; the others go.
     async fn before(
         &self,
+        wanted: Wanted,
         here: Option<&Member>,
         contact: &mut Option<String>,
     ) -> Result<Before, Ended> {
         let lost = self.lost(here, contact.as_deref()).await?;
         let known = contact.as_deref();
         let mut before = match known.filter(|id| here.is_none_or(|here| here.contact_id != *id)) {
-            Some(known) => self.known(known).await?,
+            Some(known) => self.known(wanted, known).await?,
             None => Before::Nobody,
         };
         for id in lost {
@@ -102,9 +103,11 @@ impl OneList<'_> {
         Ok(before)
     }
 
-    async fn known(&self, contact: &str) -> Result<Before, Ended> {
+    async fn known(&self, wanted: Wanted, contact: &str) -> Result<Before, Ended> {
         Ok(match self.calls.get_ours(self.list, contact).await? {
             Known::Ours(member) => Before::Member(member),
+            // Who wants no mail gets none by a member who is another's by now.
+            Known::SomebodyElses if wanted == Wanted::Out => Before::Nobody,
             Known::SomebodyElses => {
                 // Whoever it was before may have left there: nobody is made anew on that account.
                 let text = format!(

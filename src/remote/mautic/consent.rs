@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::remote::inbound::ConsentState;
 
-/// Marks an entry as ours.
-pub(super) const COMMENT: &str = "ems-sync";
+/// Marks an entry as ours; behind it stands the moment of the opt-out in the EMS that it follows.
+const COMMENT: &str = "ems-sync";
 /// Somebody decided, here: we. Mautic takes it for contactable without a reason (contract, section 5).
 pub(super) const MANUAL: i64 = 3;
 
@@ -67,6 +67,23 @@ pub(super) struct Entry {
     pub(super) added: Option<Timestamp>,
     /// The same by Mautic's clock, as it stands there.
     pub(super) dated: Option<Timestamp>,
+    /// The opt-out in the EMS that an entry of ours follows, where it says so.
+    follows: Option<Timestamp>,
+}
+
+/// The comment of an entry that follows an opt-out of that moment. When it is entered says little: the person may have opted in
+/// again meanwhile.
+pub(super) fn comment(opted_out_on: Option<Timestamp>) -> String {
+    opted_out_on.map_or_else(|| COMMENT.to_owned(), |moment| format!("{COMMENT} {moment}"))
+}
+
+/// What stands behind the mark of a comment; `None` for one that is not ours.
+fn is_marked(comment: &str) -> Option<Option<Timestamp>> {
+    let rest = comment.trim().strip_prefix(COMMENT)?;
+    match rest.strip_prefix(' ') {
+        None => rest.is_empty().then_some(None),
+        Some(moment) => moment.parse().ok().map(Some),
+    }
 }
 
 impl Entry {
@@ -81,12 +98,14 @@ impl Entry {
         let added = added.and_then(|added| added.parse::<Timestamp>().ok());
         let by_our_clock =
             |added: Timestamp| Timestamp::from_second(added.as_second().saturating_sub(ahead)).ok();
+        let mark = is_marked(comments).filter(|_| reason == MANUAL);
         Some(Self {
             channel,
             reason,
-            is_ours: reason == MANUAL && comments.trim() == COMMENT,
+            is_ours: mark.is_some(),
             added: added.and_then(by_our_clock),
             dated: added,
+            follows: mark.flatten(),
         })
     }
 }
@@ -112,7 +131,7 @@ impl Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Restriction {
     Nobody,
-    /// By us alone, since then.
+    /// By us alone: the opt-out that it follows, or since when, where it does not say.
     Us(Option<Timestamp>),
     /// By somebody else, whatever we say besides.
     Others,
@@ -124,7 +143,7 @@ impl Restriction {
         let mut of_channel = entries.iter().filter(|entry| entry.channel == channel.name());
         match (of_channel.next(), of_channel.next()) {
             (None, _) => Self::Nobody,
-            (Some(entry), None) if entry.is_ours => Self::Us(entry.added),
+            (Some(entry), None) if entry.is_ours => Self::Us(entry.follows.or(entry.added)),
             (Some(_), _) => Self::Others,
         }
     }
@@ -143,7 +162,7 @@ pub(super) fn step(statement: Statement, restriction: Restriction) -> Step {
     match (statement, restriction) {
         (Statement::OptedOut, Restriction::Nobody) => Step::Add,
         (Statement::OptedIn(Some(since)), Restriction::Us(Some(added)))
-            // Mautic cuts its moments to seconds.
+            // Mautic cuts its own moments to seconds.
             if since.as_second() >= added.as_second() =>
         {
             Step::Remove
@@ -212,6 +231,24 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_that_was_made_after_the_opt_in_still_follows_the_opt_out_before_it() {
+        let entry = |comment: &str| {
+            let entry = json!({"channel": "email", "reason": 3, "comments": comment, "dateAdded": "1970-01-01T00:02:00+00:00"});
+            Entry::read(&entry, 0).unwrap()
+        };
+        let of = |comment: &str| {
+            step(
+                Statement::OptedIn(Some(at(110))),
+                Restriction::of(&[entry(comment)], Channel::Email),
+            )
+        };
+        assert_eq!(of(&comment(Some(at(100)))), Step::Remove);
+        assert_eq!(of(&comment(Some(at(111)))), Step::Nothing, "the opt-out is later");
+        assert_eq!(of(&comment(None)), Step::Nothing, "all that is known is when it was entered");
+        assert!(!entry("ems-synced").is_ours && !entry("ems-sync by hand").is_ours);
+    }
+
+    #[test]
     fn of_two_entries_on_a_channel_ours_does_not_count() {
         let entry = |channel: &str, is_ours| Entry {
             channel: channel.to_owned(),
@@ -219,6 +256,7 @@ mod tests {
             is_ours,
             added: Some(at(1)),
             dated: Some(at(1)),
+            follows: None,
         };
         let both = [entry("email", true), entry("email", false), entry("sms", true)];
         assert_eq!(Restriction::of(&both, Channel::Email), Restriction::Others);

@@ -210,7 +210,8 @@ impl Call<'_> {
         for channel in Channel::ALL {
             let statement = wire::statement(wire, channel);
             if consent::step(statement, Restriction::of(entries, channel)) == Step::Add {
-                let body = json!({ "reason": consent::MANUAL, "comments": consent::COMMENT });
+                let comment = wire::comment(wire, channel);
+                let body = json!({ "reason": consent::MANUAL, "comments": comment });
                 let path = path(contact.id, &format!("/dnc/{}/add", channel.name()));
                 let request = |http: &Http| http.request(Method::Post, &path).json(&body);
                 let answer = self.send(Intent::Write, request).await?;
@@ -249,7 +250,8 @@ impl Call<'_> {
             let (action, body) = match step {
                 Step::Nothing => continue,
                 Step::Add => {
-                    ("add", json!({ "reason": consent::MANUAL, "comments": consent::COMMENT }))
+                    let comment = wire::comment(wire, channel);
+                    ("add", json!({ "reason": consent::MANUAL, "comments": comment }))
                 }
                 Step::Remove => ("remove", json!({})),
             };

@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::consent::{Channel, Entry, Restriction, Statement};
+use super::consent::{self, Channel, Entry, Restriction, Statement};
 use super::{country, normal};
 use crate::entity::{EntityRef, EntityType};
 use crate::hash::ContentHash;
@@ -104,6 +104,7 @@ pub(super) fn to_wire(entity: EntityRef, fields: &Fields) -> Result<Wire, Unmapp
         }
         body.insert(field.alias.to_owned(), json!(value));
     }
+    let mut opted_out_on = Map::new();
     for channel in Channel::ALL {
         let (opted_in, since) = consent_columns(channel);
         let since = match fields.get(since) {
@@ -116,13 +117,24 @@ pub(super) fn to_wire(entity: EntityRef, fields: &Fields) -> Result<Wire, Unmapp
         let statement = match fields.get(opted_in) {
             None => Statement::None,
             Some(Value::Bool(true)) => Statement::OptedIn(since),
-            Some(Value::Bool(false)) => Statement::OptedOut,
+            Some(Value::Bool(false)) => {
+                let since = since.map(|since: Timestamp| since.to_string());
+                opted_out_on.insert(channel.name().to_owned(), json!(since));
+                Statement::OptedOut
+            }
             Some(_) => return Err(unmappable(opted_in, "it is neither true nor false")),
         };
         state(&mut body, channel, statement);
     }
     let key = body.get(EMAIL).map(match_key);
-    Ok(wire_of(body).with_match_key(key))
+    let wire = wire_of(body).with_match_key(key);
+    Ok(if opted_out_on.is_empty() { wire } else { wire.with_aside(Value::Object(opted_out_on)) })
+}
+
+/// The comment of an entry for a channel that the person has opted out of.
+pub(super) fn comment(wire: &Wire, channel: Channel) -> String {
+    let moment = wire.body.get(Wire::ASIDE).and_then(|aside| aside.get(channel.name())?.as_str());
+    consent::comment(moment.and_then(|moment| moment.parse().ok()))
 }
 
 /// Of several persons with one address only one has a contact (section 3).

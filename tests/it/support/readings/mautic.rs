@@ -44,7 +44,7 @@ pub(crate) async fn differences(ems: &Client, sim: &Simulator<Mautic>) -> Vec<St
             let is_right = match opted_in {
                 Some(false) => entry.is_some(),
                 // Whatever forbids it then is not ours.
-                Some(true) => entry.is_none_or(|entry| entry.comments != "ems-sync"),
+                Some(true) => entry.is_none_or(|entry| !entry.comments.starts_with("ems-sync")),
                 None => true,
             };
             if !is_right {
