@@ -8,6 +8,7 @@ use crate::support::campaign::scaled;
 use crate::support::random::Random;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "not yet seen to its end: run it by itself on a quiet machine"]
 async fn what_is_edited_there_causes_no_write_back_and_reaches_the_others() {
     let edits = scaled(300, 3_000);
     let both = Both::new(60).await;
