@@ -126,7 +126,7 @@ impl Snapshot {
     pub const fn hash(&self) -> Option<ContentHash> {
         match &self.shape {
             Shape::Stands { wire, .. } => Some(wire.hash),
-            Shape::Removed { .. } | Shape::Gone => None,
+            Shape::Removed { .. } | Shape::Gone | Shape::Unreadable { .. } => None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::super::consent::{COMMENT, MANUAL};
+use super::super::consent::{MANUAL, comment};
 use super::*;
 
 fn fields(value: Value) -> Fields {
@@ -112,7 +112,7 @@ fn an_answer_that_says_the_same_has_the_same_hash() {
 }
 
 fn ours(channel: &str) -> Entry {
-    entry(channel, MANUAL, COMMENT)
+    entry(channel, MANUAL, &comment(None))
 }
 
 fn theirs(channel: &str) -> Entry {
