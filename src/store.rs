@@ -21,6 +21,7 @@ mod outbox;
 mod projections;
 mod pulled;
 mod records;
+mod removals;
 mod session;
 mod status;
 mod sweep;
@@ -55,6 +56,7 @@ pub use migrate::Migrated;
 pub use projections::Projection;
 pub use pulled::{InboundCounts, InboundOf};
 pub use records::{AttemptRecord, FinishReport};
+pub use removals::RemovalsWeighed;
 pub use status::{AttemptRow, DutyRow, RecordRow, StateCount};
 pub use sweep::{Chunk, SweepWatermark};
 pub use targets::{

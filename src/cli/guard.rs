@@ -1,4 +1,4 @@
-//! `ems-sync target approve|reject`: a person decides about what the guard holds: deletes, and consents that were taken back at
+//! `ems-sync target approve|reject`: a person decides about what the guard holds: deletes, and what was taken back or taken out at
 //! the target.
 
 use std::collections::BTreeMap;
@@ -28,6 +28,8 @@ struct Document {
     deletes: usize,
     /// The same by type, parents first.
     by_type: Vec<OfType>,
+    /// How many removals there it concerned: they are decided about within seconds.
+    removals: u64,
     /// How many consents it concerned that were taken back there.
     consents: u64,
     /// How many rows of the EMS that changed.
@@ -45,12 +47,13 @@ pub(super) async fn approve(config: &Config, args: ApproveArgs) -> anyhow::Resul
     let target = args.target.target;
     let by = by_of(&args.target);
     let approved = store.decide_deletes(target, true, args.kept, &by).await?;
+    let removals = store.decide_removals(target, true, args.kept, &by).await?;
     let consents = store.decide_consents(target, true, args.kept, &by).await?;
     for refused in &consents.refused {
         let ConsentRefused { person, sqlstate } = refused;
         tracing::warn!(target.name = %target, person, sqlstate, "The EMS refuses a consent that was taken back");
     }
-    show(&document(target, "approve", &approved, &consents), &args.target)?;
+    show(&document(target, "approve", &approved, removals, &consents), &args.target)?;
     if config.targets.enabled().contains(&target) {
         publish(&store, &publisher, target, approved).await?;
     }
@@ -61,8 +64,9 @@ pub(super) async fn reject(config: &Config, args: TargetArgs) -> anyhow::Result<
     let (store, _) = adapters(config, "target")?;
     let by = by_of(&args);
     let rejected = store.decide_deletes(args.target, false, false, &by).await?;
+    let removals = store.decide_removals(args.target, false, false, &by).await?;
     let consents = store.decide_consents(args.target, false, false, &by).await?;
-    show(&document(args.target, "reject", &rejected, &consents), &args)?;
+    show(&document(args.target, "reject", &rejected, removals, &consents), &args)?;
     Ok(Exit::Fine)
 }
 
@@ -100,6 +104,7 @@ fn document(
     target: Target,
     order: &'static str,
     entities: &[EntityRef],
+    removals: u64,
     consents: &ConsentsDecided,
 ) -> Document {
     let mut by_type: BTreeMap<EntityType, usize> = BTreeMap::new();
@@ -112,6 +117,7 @@ fn document(
         order,
         deletes: entities.len(),
         by_type: by_type.into_iter().map(of_type).collect(),
+        removals,
         consents: consents.decided,
         consents_taken: consents.changed,
     }
@@ -122,7 +128,8 @@ fn show(document: &Document, args: &TargetArgs) -> anyhow::Result<()> {
 }
 
 fn shown(document: &Document) -> String {
-    let told: Vec<_> = [deletes(document), consents(document)].into_iter().flatten().collect();
+    let told: Vec<_> =
+        [deletes(document), removals(document), consents(document)].into_iter().flatten().collect();
     if told.is_empty() {
         return format!("Nothing is held at `{}` that is not decided about", document.target);
     }
@@ -138,6 +145,14 @@ fn deletes(document: &Document) -> Option<String> {
     let plural = if document.deletes == 1 { "delete" } else { "deletes" };
     let text = format!("{} {plural} {what} `{target}`: {}", document.deletes, types.join(", "));
     (document.deletes > 0).then_some(text)
+}
+
+fn removals(document: &Document) -> Option<String> {
+    let Document { target, removals, .. } = document;
+    let what =
+        if document.order == "approve" { "taken in" } else { "rejected: the EMS keeps them" };
+    (*removals > 0)
+        .then(|| format!("{removals} records that were taken out at `{target}` are {what}"))
 }
 
 fn consents(document: &Document) -> Option<String> {
@@ -168,23 +183,23 @@ mod tests {
             EntityRef::new(EntityType::Tag, 3),
         ];
         let no_consent = ConsentsDecided::default();
-        let approved = document(Target::TagServer, "approve", &entities, &no_consent);
+        let approved = document(Target::TagServer, "approve", &entities, 0, &no_consent);
         assert_eq!(shown(&approved), "3 deletes are sent to `tagserver`: 1 person, 2 tag");
         assert_eq!(
             serde_json::to_value(&approved).unwrap(),
             json!({"target": "tagserver", "order": "approve", "deletes": 3,
                    "by_type": [{"entity": "person", "deletes": 1}, {"entity": "tag", "deletes": 2}],
-                   "consents": 0, "consents_taken": 0})
+                   "removals": 0, "consents": 0, "consents_taken": 0})
         );
-        let rejected = document(Target::TagServer, "reject", &entities, &no_consent);
+        let rejected = document(Target::TagServer, "reject", &entities, 0, &no_consent);
         let text = "3 deletes are rejected: these stay at `tagserver`: 1 person, 2 tag";
         assert_eq!(shown(&rejected), text);
-        let none = document(Target::TagServer, "approve", &[], &no_consent);
+        let none = document(Target::TagServer, "approve", &[], 0, &no_consent);
         assert_eq!(shown(&none), "Nothing is held at `tagserver` that is not decided about");
         let some = ConsentsDecided { decided: 3, changed: 2, refused: Vec::new() };
         assert_eq!(
-            shown(&document(Target::MailChimp, "approve", &[], &some)),
-            "3 consents were taken back at `mailchimp`: 2 rows of the EMS changed"
+            shown(&document(Target::MailChimp, "approve", &[], 2, &some)),
+            "2 records that were taken out at `mailchimp` are taken in\n3 consents were taken back at `mailchimp`: 2 rows of the EMS changed"
         );
     }
 }

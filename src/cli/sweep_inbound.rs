@@ -102,6 +102,13 @@ impl Job for SweepNow<'_> {
     }
 }
 
+fn taken_in(walked: &Walked) -> String {
+    match walked.removals_held {
+        0 => walked.taken_in.to_string(),
+        held => format!("{}, {held} held", walked.taken_in),
+    }
+}
+
 fn consents(walked: &Walked) -> String {
     let mut text = format!("{} of {}", walked.consents_taken, walked.consents);
     for (n, word) in [(walked.consents_held, "held"), (walked.consents_refused, "refused")] {
@@ -130,7 +137,7 @@ fn shown(rows: &[Row]) -> String {
                 walked.stream.name().to_owned(),
                 walked.pages.to_string(),
                 walked.seen.to_string(),
-                walked.taken_in.to_string(),
+                taken_in(walked),
                 missing,
                 consents(walked),
             ]);

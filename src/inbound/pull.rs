@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::broker::{BrokerError, Publisher, Queue};
 use crate::deliver::binding::{self, Finding, KeptEpoch, Part, Present};
 use crate::deliver::breaker::Breaker;
-use crate::deliver::guard;
+use crate::deliver::guard::{self, Counts};
 use crate::error_chain::chain;
 use crate::inbound::apply::message;
 use crate::limits;
@@ -75,6 +75,8 @@ pub struct Walked {
     pub seen: u64,
     /// Those of them that are to be decided about.
     pub taken_in: u64,
+    /// Removals that are too many at once, and are kept for a person.
+    pub removals_held: u64,
     /// Consents that were shown.
     pub consents: u64,
     /// Those of them that changed something in the EMS.
@@ -255,6 +257,16 @@ impl<R: Remote> Puller<R> {
                 "The EMS refuses a consent that was taken back"
             );
         }
+    }
+
+    fn note_removals(&self, tripped: Option<Counts>) {
+        let Some(counts) = tripped else { return };
+        let target = self.remote.target();
+        tracing::error!(
+            target.name = %target, waiting = counts.waiting, let_through = counts.let_through, records = counts.records,
+            advice = format!("`ems-sync target approve {target}` has the EMS take them; `ems-sync target reject {target}` leaves the EMS as it is."),
+            "Too many records were taken out at once: they are held"
+        );
     }
 
     fn note_missing(&self, stream: Stream, missing: Missing) {

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{InboxRef, Store, StoreError, inbox};
+use super::{RemovalsWeighed, Store, StoreError, inbox, removals};
+use crate::deliver::guard::Limits;
 use crate::entity::EntityType;
 use crate::hash::ContentHash;
 use crate::limits;
@@ -62,7 +63,8 @@ impl Store {
         nothing: Option<ContentHash>,
         snapshots: &[Snapshot],
         settled: &[ToRead],
-    ) -> Result<Vec<InboxRef>, StoreError> {
+        guard: Limits,
+    ) -> Result<RemovalsWeighed, StoreError> {
         let (types, ids) = keys(settled);
         let gens: Vec<_> = settled.iter().map(|read| read.asked_gen).collect();
         super::retrying(|| async {
@@ -70,12 +72,13 @@ impl Store {
             let transaction = client.transaction().await?;
             let taken =
                 inbox::take_in(&transaction, target, requested_on, nothing, snapshots).await?;
+            let weighed = removals::weigh(&transaction, target, taken, guard).await?;
             let query = transaction
                 .prepare_cached(include_str!("../../sql/queries/to_read_settle.sql"))
                 .await?;
             transaction.execute(&query, &[&target.name(), &types, &ids, &gens]).await?;
             transaction.commit().await?;
-            Ok(taken)
+            Ok(weighed)
         })
         .await
     }

@@ -7,7 +7,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::session::Transaction;
-use super::{ConsentsTaken, InboxRef, Store, StoreError, consents, inbox};
+use super::{
+    ConsentsTaken, InboxRef, RemovalsWeighed, Store, StoreError, consents, inbox, removals,
+};
 use crate::deliver::guard;
 use crate::hash::ContentHash;
 use crate::limits;
@@ -66,6 +68,10 @@ pub struct WalkEnd<'a> {
 pub struct StoredPage {
     /// What is to be decided.
     pub taken: Vec<InboxRef>,
+    /// Removals that are kept for a person, with whatever is held besides.
+    pub held: u64,
+    /// What was at stake, when these are the first of a burst to be held: an alert is due, once.
+    pub tripped: Option<guard::Counts>,
     /// What became of its consents.
     pub consents: ConsentsTaken,
     /// At the end of a walk that has shown everything.
@@ -171,6 +177,8 @@ impl Store {
             let PageToStore { target, requested_on, nothing, snapshots, .. } = page;
             let taken =
                 inbox::take_in(&transaction, *target, *requested_on, *nothing, snapshots).await?;
+            let RemovalsWeighed { taken, held, tripped } =
+                removals::weigh(&transaction, *target, taken, page.guard).await?;
             let consents = consents::take(&transaction, *target, page.consents, page.guard).await?;
             let missing = match page.end {
                 Some(end) => end_walk(&transaction, page, end).await?,
@@ -178,7 +186,7 @@ impl Store {
             };
             crate::failpoint!("pull.taken_in");
             transaction.commit().await?;
-            Ok(Some(StoredPage { taken, consents, missing }))
+            Ok(Some(StoredPage { taken, held, tripped, consents, missing }))
         })
         .await
     }

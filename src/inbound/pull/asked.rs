@@ -10,7 +10,7 @@ use crate::inbound::apply::corrected;
 use crate::limits;
 use crate::remote::inbound::Snapshot;
 use crate::remote::{Failure, FailureClass, Remote};
-use crate::store::ToRead;
+use crate::store::{RemovalsWeighed, ToRead};
 
 impl<R: Remote> Puller<R> {
     /// Reads some of what is to be read by itself, or all of it where everything is read anew. How many were read, and how
@@ -81,8 +81,11 @@ impl<R: Remote> Puller<R> {
         let read = snapshots.len();
         let snapshots = self.corrected(snapshots).await?;
         let nothing = self.remote.nothing();
-        let settling = self.store.settle_read(target, requested_on, nothing, &snapshots, &settled);
-        let taken = settling.await?;
+        let (store, guard) = (&self.store, self.guard);
+        let settling =
+            store.settle_read(target, requested_on, nothing, &snapshots, &settled, guard);
+        let RemovalsWeighed { taken, tripped, .. } = settling.await?;
+        self.note_removals(tripped);
         self.tell(&taken).await;
         self.store.read_later(target, &unread).await?;
         match closing {

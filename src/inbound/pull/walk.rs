@@ -39,6 +39,7 @@ impl<R: Remote> Puller<R> {
             taken_in: 0,
             consents: 0,
             consents_taken: 0,
+            removals_held: 0,
             consents_held: 0,
             consents_refused: 0,
             missing: None,
@@ -161,6 +162,8 @@ impl<R: Remote> Puller<R> {
         walked.consents_held += stored.consents.held;
         walked.consents_refused += count(stored.consents.refused.len());
         self.note_consents(&stored.consents);
+        walked.removals_held += stored.held;
+        self.note_removals(stored.tripped);
         self.metrics.pulled(self.remote.target(), walked.stream, seen, taken);
         if let Some(missing) = stored.missing {
             walked.missing = Some(missing.missing);

@@ -77,7 +77,8 @@ async fn what_can_not_be_read_is_tried_again_later_and_asking_again_is_not_lost(
     let taken = bench.rig.store.take_to_read(Target::Chatwoot).await.unwrap();
     heed(&bench, 3, Some(2)).await;
     let now = bench.rig.store.now().await.unwrap();
-    bench.rig.store.settle_read(Target::Chatwoot, now, None, &[], &taken).await.unwrap();
+    let guard = bench.puller().await.guard;
+    bench.rig.store.settle_read(Target::Chatwoot, now, None, &[], &taken, guard).await.unwrap();
     assert_eq!(bench.rig.count("select count(*) from sync.to_read where due_on <= now()").await, 1);
     assert_eq!(bench.swept().await.read, 1);
     assert_eq!(bench.rig.count("select count(*) from sync.to_read").await, 0);

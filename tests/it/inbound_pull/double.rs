@@ -34,6 +34,8 @@ type Event = Box<dyn FnOnce(&mut World) + Send>;
 pub(super) struct World {
     /// What each record holds, and when it was changed, by the remote's clock.
     pub(super) records: BTreeMap<i64, (String, Option<Timestamp>)>,
+    /// Those that people took out, which lists show as such.
+    pub(super) removed: BTreeSet<i64>,
     /// Those that are there and that lists do not show.
     pub(super) hidden: BTreeSet<i64>,
     /// Those whose content can't be read.
@@ -71,6 +73,7 @@ impl Double {
     pub(super) fn with(records: i64) -> Self {
         let mut world = World {
             records: BTreeMap::new(),
+            removed: BTreeSet::new(),
             hidden: BTreeSet::new(),
             odd: BTreeSet::new(),
             consents: Vec::new(),
@@ -169,6 +172,9 @@ impl Remote for Double {
                     let is_odd = world.odd.contains(id);
                     let shape =
                         if is_odd { Shape::Unreadable { why: "odd" } } else { stands(content) };
+                    let removed = Shape::Removed { reason: "refund".to_owned(), successor: None };
+                    let is_removed = world.removed.contains(id);
+                    let shape = if is_removed { removed } else { stands(content) };
                     snapshot(**id, shape, *modified_on)
                 })
                 .collect(),
