@@ -167,6 +167,7 @@ async fn waiting_for_a_parent_holds_nobody_up_and_ends_with_its_push() {
         written: true,
         carried: Vec::new(),
         left_to: None,
+        held: None,
     };
     let settled = ems_sync::deliver::settle::after_push(&claims[0], &seen, result, times, policy);
     let report = bench.store.finish(TARGET, owner, lease, &[settled.finish]).await.unwrap();

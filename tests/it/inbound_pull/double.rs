@@ -169,12 +169,13 @@ impl Remote for Double {
             snapshots: rows
                 .iter()
                 .map(|(id, (content, modified_on))| {
-                    let is_odd = world.odd.contains(id);
-                    let shape =
-                        if is_odd { Shape::Unreadable { why: "odd" } } else { stands(content) };
-                    let removed = Shape::Removed { reason: "refund".to_owned(), successor: None };
-                    let is_removed = world.removed.contains(id);
-                    let shape = if is_removed { removed } else { stands(content) };
+                    let shape = if world.removed.contains(id) {
+                        Shape::Removed { reason: "refund".to_owned(), successor: None }
+                    } else if world.odd.contains(id) {
+                        Shape::Unreadable { why: "odd" }
+                    } else {
+                        stands(content)
+                    };
                     snapshot(**id, shape, *modified_on)
                 })
                 .collect(),
