@@ -1,6 +1,7 @@
 //! The kit of Mautic: persons as contacts, with what forbids e-mail and SMS.
 
 use ems_sync::entity::EntityType;
+use ems_sync::remote::Wire;
 use ems_sync::remote::HttpSettings;
 use ems_sync::remote::mautic::{Credentials, Mautic};
 use ems_sync_remotes::mautic::{Contact, Mautic as Sim, MauticOptions};
@@ -88,11 +89,11 @@ impl Kit for MauticKit {
         Some(body)
     }
 
-    /// Since when somebody has opted in is compared, and not shown.
+    /// Since when somebody has opted in or out is not shown.
     fn visible(body: &Value) -> Value {
         let mut body = body.clone();
         let fields = body.as_object_mut().expect("an object");
-        fields.retain(|name, _| !name.ends_with("_opted_in_on"));
+        fields.retain(|name, _| !name.ends_with("_opted_in_on") && name != Wire::ASIDE);
         body
     }
 

@@ -36,6 +36,7 @@ fn a_person_is_a_contact_and_what_the_ems_says_of_each_channel() {
             "country": "South Africa", "preferred_locale": "en_ZA",
             "dnc_email": "opted_out", "dnc_email_opted_in_on": null,
             "dnc_sms": "opted_in", "dnc_sms_opted_in_on": "2026-01-02T03:04:05.6Z",
+            "ems": { "email": "2026-01-02T03:04:05.6Z" },
         })
     );
 }
