@@ -1,8 +1,8 @@
 //! The kit of Mautic: persons as contacts, with what forbids e-mail and SMS.
 
 use ems_sync::entity::EntityType;
-use ems_sync::remote::Wire;
 use ems_sync::remote::HttpSettings;
+use ems_sync::remote::Wire;
 use ems_sync::remote::mautic::{Credentials, Mautic};
 use ems_sync_remotes::mautic::{Contact, Mautic as Sim, MauticOptions};
 use ems_sync_remotes::{Reimage, Remote as _, Simulator, Upheaval};

@@ -2,6 +2,8 @@
 //! data, is away, refuses us, wants to be left alone, or commits and does not answer; a burst of deletes; a process that is killed
 //! with a push in flight. In the end the target holds what the EMS has, once, and no rule of its contract was broken.
 //!
+//! What takes long runs with `make campaign` only.
+//!
 //! What differs from target to target (how it refuses, which of its resources is written) stands in [`ways`].
 
 mod bench;
@@ -21,14 +23,19 @@ macro_rules! for_each {
     ($($module:ident: $target:ident)*) => {$(
         mod $module {
             super::suite! { $target:
+                #[ignore = "half a minute: run with the campaign"]
                 transient::one_that_fails_is_tried_four_times_holds_up_nobody_and_is_brought_home_by_a_replay
                 rejected::refused_data_is_sent_once_and_comes_home_when_it_is_changed
+                #[ignore = "half a minute: run with the campaign"]
                 offline::a_target_that_refuses_connections_is_left_alone_and_catches_up
+                #[ignore = "half a minute: run with the campaign"]
                 offline::a_target_that_does_not_answer_is_left_alone_and_catches_up
                 refused::a_target_that_refuses_us_is_disabled_with_one_alert_and_enabling_it_catches_up
                 throttled::a_pause_that_the_target_asks_for_is_kept_and_burns_no_attempt
+                #[ignore = "half a minute: run with the campaign"]
                 lost::answers_that_are_lost_leave_nothing_twice_and_nothing_stale
                 guard::a_mass_delete_is_held_and_a_person_decides
+                #[ignore = "half a minute: run with the campaign"]
                 killed::a_process_that_is_killed_with_pushes_in_flight_leaves_nothing_twice_and_nothing_stale
             }
         }
@@ -36,7 +43,8 @@ macro_rules! for_each {
 }
 
 macro_rules! suite {
-    ($target:ident: $($module:ident::$test:ident)*) => {$(
+    ($target:ident: $($(#[$attribute:meta])* $module:ident::$test:ident)*) => {$(
+        $(#[$attribute])*
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $test() {
             let test = $crate::each_target::failures::$module::$test;
