@@ -93,13 +93,13 @@ async fn adopt(
     Ok(match adopted {
         Adopted::Taken(_) => done,
         Adopted::Chosen(row) => {
-            if let Some(target) = conflict.map(|conflict| conflict.target) {
-                if let Err(error) = publisher.publish(&[message(target, row)]).await {
-                    tracing::info!(
-                        error = chain(&error),
-                        "It is decided by the next scan for what is due"
-                    );
-                }
+            if let Some(target) = conflict.map(|conflict| conflict.target)
+                && let Err(error) = publisher.publish(&[message(target, row)]).await
+            {
+                tracing::info!(
+                    error = chain(&error),
+                    "It is decided by the next scan for what is due"
+                );
             }
             done
         }

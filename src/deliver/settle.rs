@@ -359,6 +359,7 @@ fn after_failure(claim: &Claim, seen: &Seen, failure: &Failure, times: Times) ->
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm per action, and all that it writes")]
 fn failed(
     claim: &Claim,
     seen: &Seen,

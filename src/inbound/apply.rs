@@ -285,8 +285,9 @@ const fn is_its_own(class: FailureClass) -> bool {
 
 /// What went wrong, without what the database says of it.
 fn code(error: &StoreError) -> String {
-    match error {
-        StoreError::Database { code, .. } => format!("SQLSTATE {code}"),
-        other => chain(other).to_string(),
+    if let StoreError::Database { code, .. } = error {
+        format!("SQLSTATE {code}")
+    } else {
+        chain(error).to_string()
     }
 }

@@ -260,7 +260,7 @@ mod tests {
         };
         let agreed = after_push(TARGET, &sent, Some(&held), Some(held.hash));
         assert_eq!(agreed, self::agreed(&sent.body, &held.body));
-        assert_eq!(taken(&agreed), ["phone"] as [&str; 1]);
+        assert_eq!(taken(&agreed), ["phone"]);
         let as_sent = after_push(TARGET, &sent, None, Some(sent.hash));
         assert_eq!(as_sent, self::agreed(&sent.body, &sent.body));
         let unknown = after_push(TARGET, &sent, None, Some(held.hash));

@@ -95,8 +95,8 @@ pub(super) fn confirmed(before: &Value, asked: &Value, after: &Value) -> Value {
     let mut held = after.clone();
     let Value::Object(fields) = &mut held else { return held };
     for (name, value) in fields {
-        let was = before.get(&*name).unwrap_or(&Value::Null);
-        if was == asked.get(&*name).unwrap_or(&Value::Null) {
+        let was = before.get(name.as_str()).unwrap_or(&Value::Null);
+        if was == asked.get(name.as_str()).unwrap_or(&Value::Null) {
             *value = was.clone();
         }
     }

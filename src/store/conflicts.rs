@@ -158,11 +158,11 @@ impl Store {
                 }
             } else if conflict.reason == "refused" && conflict.ems_modified_on.is_none() {
                 // Nothing of the EMS was compared with it, or people took it out there: it is decided again.
-                match self.choose(&conflict, by, None).await? {
-                    Adopted::NotOpen if conflict.entity_id.is_some() => {
-                        self.take_over(&conflict, by, anyway).await
-                    }
-                    adopted => Ok(adopted),
+                let adopted = self.choose(&conflict, by, None).await?;
+                if matches!(adopted, Adopted::NotOpen) && conflict.entity_id.is_some() {
+                    self.take_over(&conflict, by, anyway).await
+                } else {
+                    Ok(adopted)
                 }
             } else {
                 self.take_over(&conflict, by, anyway).await

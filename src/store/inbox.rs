@@ -212,6 +212,16 @@ fn entity_type(row: &tokio_postgres::Row) -> Result<EntityType, StoreError> {
 
 fn row(snapshot: &Snapshot) -> Value {
     let Snapshot { entity_type, remote_id, entity, shape, modified_on, parents } = snapshot;
+    let shown = match shape {
+        Shape::Stands { wire, extra } => {
+            json!({ "shape": "stands", "body": wire.body, "extra": extra, "hash": wire.hash.to_hex() })
+        }
+        Shape::Removed { reason, successor } => {
+            json!({ "shape": "removed", "reason": reason, "successor": successor })
+        }
+        Shape::Gone => json!({ "shape": "gone" }),
+        Shape::Unreadable { why } => json!({ "shape": "unreadable", "reason": why }),
+    };
     let mut row = json!({
         "entity_type": entity_type.name(),
         "remote_id": remote_id,
@@ -219,23 +229,8 @@ fn row(snapshot: &Snapshot) -> Value {
         "modified_on": modified_on.map(|on| on.to_string()),
         "parents": parents,
     });
-    match shape {
-        Shape::Stands { wire, extra } => {
-            row["shape"] = json!("stands");
-            row["body"] = wire.body.clone();
-            row["extra"] = Value::Object(extra.clone());
-            row["hash"] = json!(wire.hash.to_hex());
-        }
-        Shape::Removed { reason, successor } => {
-            row["shape"] = json!("removed");
-            row["reason"] = json!(reason);
-            row["successor"] = json!(successor);
-        }
-        Shape::Gone => row["shape"] = json!("gone"),
-        Shape::Unreadable { why } => {
-            row["shape"] = json!("unreadable");
-            row["reason"] = json!(why);
-        }
+    if let (Value::Object(row), Value::Object(shown)) = (&mut row, shown) {
+        row.extend(shown);
     }
     row
 }

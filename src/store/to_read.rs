@@ -56,6 +56,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; then it is read again.
+    #[expect(clippy::too_many_arguments, reason = "what was read, and all that it settles")]
     pub async fn settle_read(
         &self,
         target: Target,

@@ -85,9 +85,10 @@ impl<R: Remote> Sweeper<R> {
         let target = self.remote.target();
         let mut dropped = 0;
         for _ in 0..limits::TOMBSTONE_BATCHES_MAX {
-            let batch = match duty {
-                Duty::PurgeInbound => self.store.purge_inbound(target).await?,
-                _ => self.store.purge_tombstones(target).await?,
+            let batch = if duty == Duty::PurgeInbound {
+                self.store.purge_inbound(target).await?
+            } else {
+                self.store.purge_tombstones(target).await?
             };
             dropped += batch;
             self.beat.beat();

@@ -309,6 +309,7 @@ impl<R: Remote> Applier<R> {
         Taking { taken, ..Taking::whole(content) }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "all that is known of one row")]
     fn skipped(
         &self,
         row: &InboxRow,

@@ -177,6 +177,7 @@ fn lost_fields(
 }
 
 /// The EMS wins: what lost is kept, and the EMS is pushed again, unless the remote is to lose its record.
+#[expect(clippy::too_many_arguments, reason = "all that is known of one row")]
 pub(super) fn lost(
     target: Target,
     row: &InboxRow,
@@ -199,6 +200,7 @@ pub(super) fn lost(
 }
 
 /// The EMS took it. Where it shows something else than what it was to take, that lost too.
+#[expect(clippy::too_many_arguments, reason = "all that is known of one row")]
 pub(super) fn taken(
     target: Target,
     row: &InboxRow,
@@ -234,6 +236,7 @@ pub(super) fn taken(
 }
 
 /// The EMS does not take it: `why` it raised, or its policy makes nothing of it. What was to be taken is kept with what lost.
+#[expect(clippy::too_many_arguments, reason = "all that is known of one row")]
 pub(super) fn refused(
     target: Target,
     row: &InboxRow,

@@ -83,7 +83,13 @@ fn name(decision: Decision) -> &'static str {
     match decision {
         Decision::Skip(reason) => reason.name(),
         Decision::Conflict(reason) => reason.name(),
-        other => other.name(),
+        Decision::Later
+        | Decision::Reread
+        | Decision::Match
+        | Decision::Apply
+        | Decision::Remove
+        | Decision::Move
+        | Decision::Forget => decision.name(),
     }
 }
 
@@ -189,7 +195,7 @@ fn without_times(input: &Input) -> Input {
     let Snapshot::Stands { hash, .. } = input.snapshot else { panic!("it stands") };
     let mapping = match input.mapping.clone() {
         Mapping::Known(known) => Mapping::Known(Known { remote_synced_on: None, ..known }),
-        other => other,
+        other @ (Mapping::Forgotten(_) | Mapping::Unknown) => other,
     };
     Input { snapshot: Snapshot::Stands { hash, modified_on: None }, mapping, ..input.clone() }
 }

@@ -187,9 +187,9 @@ mod tests {
             value.as_object_mut().unwrap().extend(fields);
             if let Some(read) = Conversation::read(&value) {
                 let fields = read.wire.body.as_object().unwrap().values();
-                let texts = fields.flat_map(|value| match value {
-                    Value::Array(labels) => labels.iter().filter_map(Value::as_str).collect(),
-                    value => Vec::from_iter(value.as_str()),
+                let texts = fields.flat_map(|value| match value.as_array() {
+                    Some(labels) => labels.iter().filter_map(Value::as_str).collect(),
+                    None => Vec::from_iter(value.as_str()),
                 });
                 prop_assert!(!texts.collect::<String>().contains(char::is_control));
             }

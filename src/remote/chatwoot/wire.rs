@@ -189,9 +189,10 @@ pub(super) fn changes(held: &Value, wanted: &Value) -> Map<String, Value> {
 
 /// What a contact is known to hold after an edit that asked for `asked` ([`inbound::confirmed`]).
 pub(super) fn confirmed(before: &Wire, asked: &Value, after: &Wire) -> Wire {
-    match inbound::confirmed(&before.body, asked, &after.body) {
-        Value::Object(body) => wire_of(body),
-        _ => after.clone(),
+    if let Value::Object(body) = inbound::confirmed(&before.body, asked, &after.body) {
+        wire_of(body)
+    } else {
+        after.clone()
     }
 }
 

@@ -144,10 +144,11 @@ impl Person<'_> {
             Look::IfRefused => return PushResult::Gone,
             Look::First { absence_is_proof } => absence_is_proof,
         };
-        match self.delete_by_key().await {
-            PushResult::Gone if !absence_is_proof => PushResult::Unsettled,
-            ended => self.with_found(ended, &contacts, true, besides),
+        let ended = self.delete_by_key().await;
+        if ended == PushResult::Gone && !absence_is_proof {
+            return PushResult::Unsettled;
         }
+        self.with_found(ended, &contacts, true, besides)
     }
 
     /// Looks for whoever carries their EMS id, in every list from its beginning to its end: there is no search by a merge

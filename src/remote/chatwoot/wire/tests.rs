@@ -265,9 +265,9 @@ proptest! {
             prop_assert_eq!(taken.hash, held.hash);
             prop_assert_eq!(taken.body.as_object().unwrap().len(), FIELDS.len());
             for value in taken.body.as_object().unwrap().values() {
-                match value {
-                    Value::String(text) => prop_assert!(!text.contains(char::is_control), "{:?}", text),
-                    value => prop_assert!(value.is_null() || *value == json!(false), "{}", value),
+                match value.as_str() {
+                    Some(text) => prop_assert!(!text.contains(char::is_control), "{:?}", text),
+                    None => prop_assert!(value.is_null() || *value == json!(false), "{}", value),
                 }
             }
         }
