@@ -204,9 +204,9 @@ impl Call<'_> {
         let phone = wants(wire::PHONE);
         if names(wire::PHONE) && !phone.is_null() {
             let found = self.filter(&[(wire::PHONE, &phone)]).await?;
-            if let Some(other) = found.iter().find(|other| other.id != contact.id) {
-                return Ok(Some(Way::WithoutPhone { of: other.id }));
-            }
+            // Whoever had it may have given it up since.
+            let other = found.iter().find(|other| other.id != contact.id);
+            return Ok(Some(other.map_or(Way::Again, |other| Way::WithoutPhone { of: other.id })));
         }
         let email = wants(wire::EMAIL);
         if names(wire::EMAIL) && !email.is_null() {

@@ -235,7 +235,7 @@ async fn who_leaves_there_is_out_in_the_ems_and_a_second_time_too() {
         document["targets"][0]["streams"][0]["consents_taken"].as_i64().unwrap()
     };
     let out = async || {
-        let sql = "select coalesce(string_agg(person_id || ' ' || list_code, ', ' order by 1), '') from ems.list_membership
+        let sql = "select coalesce(string_agg(person_id || ' ' || list_code, ', ' order by person_id, list_code), '') from ems.list_membership
                    where status = 'UNSUBSCRIBED'";
         system.ems.query_one(sql, &[]).await.unwrap().get::<_, String>(0)
     };
