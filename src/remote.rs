@@ -560,6 +560,10 @@ impl<R: Remote> Remote for Arc<R> {
         R::standing(self, entity_type)
     }
 
+    fn parent_field(&self, entity_type: EntityType, parent: EntityType) -> Option<&'static str> {
+        (**self).parent_field(entity_type, parent)
+    }
+
     fn has_match_keys(&self, entity_type: EntityType) -> bool {
         R::has_match_keys(self, entity_type)
     }
