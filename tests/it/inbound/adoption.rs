@@ -24,6 +24,8 @@ async fn one_record_seen_ten_times_by_four_becomes_one_person() {
         async move { bench.applier(MergeMode::Entity).work(&rows).await.unwrap() }
     });
     futures_util::future::join_all(work).await;
+    // What one found locked too often is due still, as for the scan.
+    bench.applier.work(&rows).await.unwrap();
     assert_eq!(bench.count("select count(*) from ems.person").await, 1);
     assert_eq!(
         bench.count("select count(*) from sync.record where remote_id is not null").await,
