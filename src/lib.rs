@@ -6,6 +6,9 @@
 //! what came of it. A sweep scans for what no event told. **Postgres holds what is owed; RabbitMQ only says who
 //! should look**: with every queue purged nothing is lost.
 //!
+//! The other way, what people change at a remote is pulled into the inbox page by page, decided about, and applied to the EMS and
+//! the sync record in one transaction; what lost to the EMS is kept as a conflict.
+//!
 //! The modules below stand in the order of that flow. Rules are pure and total (no tokio, lapin, reqwest or
 //! tokio-postgres in their modules), the edges act on what they decide, and each dependency is named in its owner
 //! module only.
@@ -21,7 +24,7 @@
 //! | G7 isolation | [`deliver::batch`], [`deliver::breaker`] |
 //! | G8 nothing is silent | [`deliver::settle`], [`deliver::dead_letter`], [`ops`] |
 //! | G9 no leak | `sql/projections/`, [`delivery`], [`remote::failure`] |
-//! | G10 no mass accident | [`deliver::guard`], `sql/functions/guard.sql`, [`deliver::binding`] |
+//! | G10 no mass accident | [`deliver::guard`], `sql/functions/guard.sql`, `inbound_guard.sql` and `inbound_removals.sql`, [`deliver::binding`] |
 
 // The vocabulary, no I/O.
 pub mod delivery;
