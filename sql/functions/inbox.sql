@@ -249,6 +249,26 @@ end
 $body$;
 comment on function sync.put_off is 'Looks at rows of the inbox again later, or leaves them to a person.';
 
+-- The parents of a row of the inbox as far as they are known: [{entity_type, id, required}]. One is required if nothing can be made
+-- without it, or while it is being decided whose it is.
+create or replace function sync.inbox_parents(p_target text, p_parents jsonb) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $body$
+    select coalesce(jsonb_agg(jsonb_build_object(
+               'entity_type', p.entity_type, 'id', r.entity_id,
+               'required', p.required or exists (
+                   select from sync.inbox o
+                   where o.target = p_target and o.entity_type = p.entity_type and o.remote_id = p.remote_id
+                     and o.state in ('pending', 'waiting')))), '[]')
+    from jsonb_to_recordset(p_parents) as p (entity_type text, remote_id text, required boolean)
+    left join lateral (
+        select r.entity_id from sync.record r
+        where r.target = p_target and r.entity_type = p.entity_type and r.remote_id = p.remote_id
+        order by r.tombstoned_on nulls first, r.entity_id limit 1) r on true;
+$body$;
+comment on function sync.inbox_parents is 'The parents of a row of the inbox, as far as they are known.';
+
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Writes down what was decided about a row of the inbox, last of all in its transaction, which holds the row's lock, the EMS
 -- rows' and the record's.
@@ -392,6 +412,34 @@ begin
             extra        = case when v_row ->> 'state' <> 'done' then i.extra end,
             parents      = case when v_row ->> 'state' <> 'done' then i.parents else '[]' end
         where i.inbox_id = p_inbox_id;
+        -- It may have come in the meantime, when this row was locked and could not be told.
+        if v_row ->> 'reason' = 'waiting_for_parent' then
+            return query
+                update sync.inbox i set state = 'pending', state_reason = null, due_on = clock_timestamp()
+                where i.inbox_id = p_inbox_id
+                  and not exists (
+                      select from jsonb_to_recordset(sync.inbox_parents(p_target, i.parents)) as p (id bigint, required boolean)
+                      where p.id is null and p.required)
+                returning 'inbox', i.entity_type, i.inbox_id;
+        end if;
+    end if;
+
+    -- Whose it is, or that it is nobody's, is known now: what belongs to it waits no longer (sql/queries/inbox_lock.sql). A row that
+    -- is locked is being decided.
+    if v_row ->> 'state' not in ('pending', 'waiting') then
+        return query
+            with waiters as (
+                select i.inbox_id
+                from sync.inbox i
+                where i.target = p_target and i.state = 'waiting' and i.state_reason = 'waiting_for_parent' and i.inbox_id <> p_inbox_id
+                  and i.parents @> jsonb_build_array(jsonb_build_object('entity_type', v_type, 'remote_id', v_remote_id))
+                order by i.inbox_id
+                for update of i skip locked
+            )
+            update sync.inbox i set state = 'pending', state_reason = null, due_on = clock_timestamp()
+            from waiters w
+            where i.inbox_id = w.inbox_id
+            returning 'inbox', i.entity_type, i.inbox_id;
     end if;
 
     if v_id is null then

@@ -15,13 +15,7 @@ select i.*,
        i.successor is not null and not exists (
            select from sync.record r
            where r.target = i.target and r.entity_type = i.entity_type and r.remote_id = i.successor) as has_successor,
-       (select coalesce(jsonb_agg(jsonb_build_object(
-                   'entity_type', p.entity_type, 'required', p.required, 'id', r.entity_id)), '[]')
-        from jsonb_to_recordset(i.parents) as p (entity_type text, remote_id text, required boolean)
-        left join lateral (
-            select r.entity_id from sync.record r
-            where r.target = i.target and r.entity_type = p.entity_type and r.remote_id = p.remote_id
-            order by r.tombstoned_on nulls first, r.entity_id limit 1) r on true) as known_parents
+       sync.inbox_parents(i.target, i.parents) as known_parents
 from sync.inbox i
 where i.inbox_id = $2 and i.target = $1
   and i.state in ('pending', 'waiting') and i.due_on <= clock_timestamp()

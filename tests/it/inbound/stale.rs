@@ -174,6 +174,37 @@ async fn waiting_for_a_parent_holds_nobody_up_and_ends_with_its_push() {
     assert_eq!(report.inbox.iter().map(|row| row.inbox_id).collect::<Vec<_>>(), [row]);
 }
 
+/// A conversation can be taken without its person, but not while it is decided who that is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_parent_that_can_be_done_without_is_waited_for_while_it_is_decided() {
+    for (name, known) in [("Sipho van Wyk", 1), ("Anonymous", 0)] {
+        let bench = Bench::new().await;
+        let child = Snapshot {
+            entity_type: EntityType::Conversation,
+            parents: vec![RemoteParent {
+                entity_type: EntityType::Person,
+                remote_id: "31".to_owned(),
+                required: false,
+            }],
+            ..snapshot("uuid-1", json!({"source": "chatwoot", "external_id": "uuid-1"}))
+        };
+        let now = bench.store.now().await.unwrap();
+        let contact = json!({"name": name, "email": "sipho@there.example"});
+        let contact = bench.taken_in(snapshot("31", contact), now).await.unwrap();
+        let row = bench.taken_in(child, now).await.unwrap();
+        bench.applier.work(&[row]).await.unwrap();
+        let waits = "select state_reason from sync.inbox where entity_type = 'conversation'";
+        assert_eq!(bench.text(waits).await.as_deref(), Some("waiting_for_parent"));
+        bench.applier.work(&[contact]).await.unwrap();
+        let due = "select count(*) from sync.inbox where entity_type = 'conversation' and due_on <= clock_timestamp()";
+        assert_eq!(bench.count(due).await, 1, "it was told");
+        bench.applier.work(&[row]).await.unwrap();
+        let of = "select count(*) from ems.conversation where person_id is not null";
+        assert_eq!(bench.count("select count(*) from ems.conversation").await, 1);
+        assert_eq!(bench.count(of).await, known, "{name}");
+    }
+}
+
 /// What a push works on says what it holds when the push ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_writes_nothing_to_a_record_that_is_pushed() {
