@@ -138,6 +138,19 @@ pub fn environment() -> BTreeMap<String, String> {
     std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
 }
 
+/// Whether spans are to be sent: an OTLP endpoint is named by one of OpenTelemetry's own variables, which its library reads, and it is
+/// not switched off (`OTEL_SDK_DISABLED`).
+#[must_use]
+pub fn wants_traces() -> bool {
+    let environment = environment();
+    let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.trim().is_empty());
+    let is_disabled = environment
+        .get("OTEL_SDK_DISABLED")
+        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    !is_disabled
+        && (is_set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") || is_set("OTEL_EXPORTER_OTLP_ENDPOINT"))
+}
+
 /// The name of the variable that names the configuration file.
 const CONFIG_VARIABLE: &str = "EMS_SYNC_CONFIG";
 /// Bounds of the sweeps' intervals.

@@ -60,6 +60,7 @@ pub mod broker;
 pub mod config;
 pub mod store;
 pub mod telemetry;
+pub mod trace;
 
 // How the parts run together.
 pub mod clients;

@@ -387,6 +387,8 @@ pub const HOOK_REMEMBERED: Duration = Duration::from_secs(2 * 300 + 60);
 
 /// How long a stop may take: nothing new is taken, what is in flight is finished or handed back.
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(25);
+/// How long a process that has ended waits for its last spans to be sent.
+pub const TRACES_FLUSHED_WITHIN: Duration = Duration::from_secs(3);
 /// A duty without progress for this long makes `/readyz` red.
 pub const READY_SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Length of an error text that is kept in a record.

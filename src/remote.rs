@@ -48,6 +48,7 @@ use crate::deliver::record::Holds;
 use crate::entity::{EntityRef, EntityType};
 use crate::hash::ContentHash;
 use crate::target::Target;
+use crate::trace::Trace;
 
 mod account;
 pub mod budget;
@@ -257,13 +258,21 @@ pub enum Action {
 pub struct SendBefore {
     at: Instant,
     stop: CancellationToken,
+    /// For what they are sent, in a trace.
+    trace: Trace,
 }
 
 impl SendBefore {
     /// Until `at`, and not after `stop`.
     #[must_use]
-    pub const fn new(at: Instant, stop: CancellationToken) -> Self {
-        Self { at, stop }
+    pub fn new(at: Instant, stop: CancellationToken) -> Self {
+        Self { at, stop, trace: Trace::default() }
+    }
+
+    /// The same for what stands there in a trace.
+    #[must_use]
+    pub fn traced(&self, trace: Trace) -> Self {
+        Self { trace, ..self.clone() }
     }
 
     /// Waits until nothing may be sent any more.

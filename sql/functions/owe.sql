@@ -70,7 +70,8 @@ begin
             last_owed_on = greatest(r.last_owed_on, excluded.last_owed_on),
             cause        = excluded.cause,
             lane         = case when r.owed_gen > r.done_gen and r.lane = 'live' then 'live' else excluded.lane end,
-            traceparent  = coalesce(excluded.traceparent, r.traceparent),
+            -- Of what is done already the trace has ended.
+            traceparent  = case when r.owed_gen > r.done_gen then coalesce(excluded.traceparent, r.traceparent) else excluded.traceparent end,
             in_doubt     = r.in_doubt or excluded.in_doubt,
             doubts       = r.doubts + excluded.in_doubt::int,
             parents      = case when r.remote_id is not null then r.parents

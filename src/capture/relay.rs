@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::republish;
-use crate::broker::{Outgoing, Publisher, Queue};
+use crate::broker::{Publisher, Queue};
 use crate::capture::change::Change;
 use crate::config::WakeMode;
 use crate::error_chain::chain;
@@ -237,8 +237,7 @@ impl Relay {
                     return false;
                 }
             }
-            let messages: Vec<_> =
-                owing.deliveries().map(|delivery| Outgoing { queue, delivery }).collect();
+            let (messages, _spans) = super::traced(queue, owing.deliveries());
             if let Err(error) = self.publisher.publish(&messages).await {
                 tracing::warn!(target.name = %owing.target, error = %chain(&error), "Owed, but not published now");
                 return false;

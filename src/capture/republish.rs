@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::relay::Relay;
-use crate::broker::{Outgoing, Queue};
+use crate::broker::Queue;
 use crate::error_chain::chain;
 use crate::inbound::apply::message;
 use crate::limits;
@@ -117,8 +117,7 @@ async fn try_scan(
     }
     let due = relay.store.due(target, limits::REPUBLISH_BATCH_ROWS, true).await?;
     let found_all = i64::try_from(due.len()).is_ok_and(|n| n < limits::REPUBLISH_BATCH_ROWS);
-    let mut messages: Vec<_> =
-        due.into_iter().map(|delivery| Outgoing { queue, delivery }).collect();
+    let (mut messages, _spans) = super::traced(queue, due.into_iter());
     messages.sort_by_key(|message| message.delivery.entity_ref());
     relay.metrics.republished(target, messages.len());
     crate::failpoint!("republish.found", !messages.is_empty());

@@ -6,15 +6,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::Exit;
 use super::args::RunArgs;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::process;
+use crate::trace;
 
 pub(super) async fn run(config: Config, args: RunArgs) -> anyhow::Result<Exit> {
     let listen = |kind| signal(kind).context("Signals can't be listened to");
     let signals = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(signals, stop.clone()));
-    process::run(config, &args.roles, stop).await?;
+    let exporting = config::wants_traces().then(trace::start);
+    let exporting = exporting.transpose()?;
+    let result = process::run(config, &args.roles, stop).await;
+    if let Some(exporting) = exporting {
+        exporting.end().await;
+    }
+    result?;
     Ok(Exit::Fine)
 }
 

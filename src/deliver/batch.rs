@@ -40,6 +40,7 @@ use crate::ops::metrics::Metrics;
 use crate::remote::{PushResult, Remote, SendBefore, Wire};
 use crate::store::{FinishReport, Store, StoreError};
 use crate::target_watch::Gate;
+use crate::trace::{self, Span};
 
 /// What a batch is worked with. One per target and process.
 pub struct Worker<R> {
@@ -75,6 +76,8 @@ struct Turn {
     seen: Seen,
     decision: Decision,
     wire: Option<Wire>,
+    /// Ends with the ack.
+    span: Span,
     /// How long its push took.
     took: Duration,
 }
@@ -124,6 +127,10 @@ impl<R: Remote> Worker<R> {
         mut slot: Slot,
     ) -> Result<(), StoreError> {
         let mut wanted: BTreeSet<EntityRef> = deliveries.iter().map(Delivery::entity_ref).collect();
+        let traced: HashMap<EntityRef, &str> = deliveries
+            .iter()
+            .filter_map(|delivery| Some((delivery.entity_ref(), delivery.traceparent.as_deref()?)))
+            .collect();
         self.send_round_again(&deliveries).await?;
         for _ in 0..limits::GO_AGAIN_MAX {
             if wanted.is_empty() {
@@ -137,7 +144,7 @@ impl<R: Remote> Worker<R> {
                 return Ok(());
             }
             let entities: Vec<_> = wanted.into_iter().collect();
-            let round = self.work_once(&entities, unacked, &mut slot).await?;
+            let round = self.work_once(&entities, &traced, unacked, &mut slot).await?;
             if round.closes_target {
                 return round.failed.map_or(Ok(()), Err);
             }
@@ -180,18 +187,23 @@ impl<R: Remote> Worker<R> {
     async fn work_once(
         &self,
         entities: &[EntityRef],
+        traced: &HashMap<EntityRef, &str>,
         unacked: &Unacked,
         slot: &mut Slot,
     ) -> Result<Round, StoreError> {
         let target = self.remote.target();
         let claimed_at = Instant::now();
         let lease = self.lease();
-        let claims = self.store.claim(target, self.owner, lease, entities).await?;
+        let mut claims = self.store.claim(target, self.owner, lease, entities).await?;
         failpoint!("claim.committed", !claims.is_empty());
         let claimed: BTreeSet<EntityRef> = claims.iter().map(|claim| claim.entity).collect();
         unacked.ack(entities.iter().filter(|entity| !claimed.contains(entity))).await;
         if claims.is_empty() {
             return Ok(Round::default());
+        }
+        for claim in &mut claims {
+            let message = traced.get(&claim.entity).copied();
+            claim.traceparent = trace::nearest(message, claim.traceparent.as_deref());
         }
         let decided = match self.decide(claims.clone()).await {
             Ok(decided) => decided,

@@ -22,6 +22,7 @@ use super::SendBefore;
 use super::budget::{Budget, OwnBudget, Permit};
 use super::failure::{Failure, FailureClass};
 use crate::limits;
+use crate::trace::Span;
 
 /// A client keeps a pause by itself for so long at most: until every process has read it from the shared state, which a
 /// person may overrule.
@@ -116,6 +117,8 @@ impl Answer {
 pub(super) struct Http {
     client: reqwest::Client,
     base_url: String,
+    /// Its host, for traces.
+    host: String,
     timeout: Duration,
     budget: Arc<dyn Budget>,
     /// The server asked for a pause until then.
@@ -152,6 +155,7 @@ impl Http {
         Ok(Self {
             client,
             base_url: settings.base_url.trim_end_matches('/').to_owned(),
+            host: host(&settings.base_url),
             timeout: settings.timeout,
             budget: settings.budget.clone().unwrap_or_else(|| Arc::new(own())),
             quiet_until: Mutex::new(None),
@@ -189,14 +193,14 @@ impl Http {
     }
 
     pub(super) fn request(&self, method: Method, path: &str) -> Request {
-        let method = match method {
-            Method::Get => reqwest::Method::GET,
-            Method::Post => reqwest::Method::POST,
-            Method::Put => reqwest::Method::PUT,
-            Method::Patch => reqwest::Method::PATCH,
-            Method::Delete => reqwest::Method::DELETE,
+        let (method, name) = match method {
+            Method::Get => (reqwest::Method::GET, "GET"),
+            Method::Post => (reqwest::Method::POST, "POST"),
+            Method::Put => (reqwest::Method::PUT, "PUT"),
+            Method::Patch => (reqwest::Method::PATCH, "PATCH"),
+            Method::Delete => (reqwest::Method::DELETE, "DELETE"),
         };
-        Request(self.client.request(method, format!("{}{path}", self.base_url)))
+        Request { builder: self.client.request(method, format!("{}{path}", self.base_url)), name }
     }
 
     /// Waits for a free slot under the target's budget. Held while a request is under way, or several in a row. `None`
@@ -237,7 +241,17 @@ impl Http {
             return Err(Failure::new(FailureClass::Transient, "No slot in time").unsent());
         }
         slot.has_turn.store(false, Ordering::Relaxed);
-        let response = request.0.send().await.map_err(|e| lost(intent, &e))?;
+        let mut span = Span::request(&slot.send_before.trace, request.name, &self.host);
+        let result = self.exchange(intent, request).await;
+        match &result {
+            Ok(answer) => span.answered(answer.status),
+            Err(failure) => span.unanswered(failure.class.name()),
+        }
+        result
+    }
+
+    async fn exchange(&self, intent: Intent, request: Request) -> Result<Answer, Failure> {
+        let response = request.builder.send().await.map_err(|e| lost(intent, &e))?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let mut body = Vec::new();
@@ -269,41 +283,49 @@ pub(super) enum Method {
 }
 
 /// A request that was not sent yet.
-pub(super) struct Request(reqwest::RequestBuilder);
+pub(super) struct Request {
+    builder: reqwest::RequestBuilder,
+    /// The method's.
+    name: &'static str,
+}
 
 impl Request {
+    fn with(self, more: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder) -> Self {
+        Self { builder: more(self.builder), ..self }
+    }
+
     pub(super) fn query(self, pairs: &[(&str, &str)]) -> Self {
-        Self(self.0.query(pairs))
+        self.with(|builder| builder.query(pairs))
     }
 
     pub(super) fn bearer(self, token: &str) -> Self {
-        Self(self.0.bearer_auth(token))
+        self.with(|builder| builder.bearer_auth(token))
     }
 
     /// RFC 7617.
     pub(super) fn basic(self, username: &str, password: &SecretString) -> Self {
-        Self(self.0.basic_auth(username, Some(password.expose_secret())))
+        self.with(|builder| builder.basic_auth(username, Some(password.expose_secret())))
     }
 
     /// A header whose value is a secret: it is left out of any `Debug` text.
     pub(super) fn secret_header(self, name: &'static str, value: &SecretString) -> Self {
-        Self(match HeaderValue::from_str(value.expose_secret()) {
+        self.with(|builder| match HeaderValue::from_str(value.expose_secret()) {
             Ok(mut value) => {
                 value.set_sensitive(true);
-                self.0.header(name, value)
+                builder.header(name, value)
             }
             // The request can't be built, which its sending tells.
-            Err(_) => self.0.header(name, "\n"),
+            Err(_) => builder.header(name, "\n"),
         })
     }
 
     pub(super) fn json(self, body: &Value) -> Self {
-        Self(self.0.json(body))
+        self.with(|builder| builder.json(body))
     }
 
     /// `application/x-www-form-urlencoded`.
     pub(super) fn form(self, pairs: &[(&str, &str)]) -> Self {
-        Self(self.0.form(pairs))
+        self.with(|builder| builder.form(pairs))
     }
 }
 
@@ -319,6 +341,12 @@ impl Slot {
     fn is_ready(&self) -> bool {
         self.has_turn.load(Ordering::Relaxed) && self.permit.reaches()
     }
+}
+
+/// The host of a URL, without credentials and port.
+fn host(url: &str) -> String {
+    let host = reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    host.unwrap_or_default()
 }
 
 /// The class of a failure after the request may have left.

@@ -60,5 +60,6 @@ mod sim;
 mod sweep;
 mod tagserver;
 mod tidy;
+mod traces;
 mod verify;
 mod wake;

@@ -15,6 +15,7 @@ use crate::delivery::Cause;
 use crate::entity::{EntityRef, EntityType};
 use crate::remote::{Remote, RemoteIds, Standing, Wire};
 use crate::store::{MatchKey, Projection, StoreError};
+use crate::trace::Span;
 
 /// The turns of a batch, decided at one moment of the database's clock, which is carried on by ours.
 pub(super) struct Decided {
@@ -189,7 +190,9 @@ impl<R: Remote> Worker<R> {
             insisted: matches!(claim.cause, Cause::Replay | Cause::Resync),
         };
         let decision = decision::decide(ems, known);
-        Turn { claim, seen, decision, wire, took: Duration::ZERO }
+        let traceparent = claim.traceparent.as_deref();
+        let span = Span::process(self.remote.target(), claim.entity, traceparent);
+        Turn { claim, seen, decision, wire, span, took: Duration::ZERO }
     }
 
     /// What an entity that is there shows to the target.

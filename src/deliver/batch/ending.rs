@@ -40,7 +40,7 @@ impl<R: Remote> Worker<R> {
     /// Ends the leases of some of the batch.
     pub(super) async fn end(
         &self,
-        settled: Vec<(Turn, Settled)>,
+        mut settled: Vec<(Turn, Settled)>,
         leases: &Leases,
         round: &mut Round,
         is_last: bool,
@@ -68,6 +68,10 @@ impl<R: Remote> Worker<R> {
         let carried: Vec<_> = settled.iter().flat_map(|(_, s)| s.carried.iter().cloned()).collect();
         self.store.carry(self.remote.target(), &carried).await?;
         self.count(&settled);
+        for (turn, settled) in &mut settled {
+            let failure = settled.failure.map(crate::remote::FailureClass::name);
+            turn.span.settled(turn.decision.name(), settled.outcome, failure);
+        }
         let again = if is_last {
             round.again.extend(&report.again);
             Vec::new()

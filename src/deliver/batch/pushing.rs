@@ -216,6 +216,6 @@ fn push_of(turn: &Turn, send_before: &SendBefore, times: Times) -> Option<Push> 
             }
         },
         by_itself: turn.claim.attempts > 0 || turn.claim.taken_over,
-        send_before: send_before.clone(),
+        send_before: send_before.traced(turn.span.place()),
     })
 }
