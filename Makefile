@@ -53,11 +53,12 @@ check: fmt lint test ## Everything CI checks: format, lints, documentation, lice
 fmt: toolchain ## Check the format (cargo fmt repairs it)
 	cargo fmt --all --check
 
-lint: toolchain ## Clippy, documentation and, when cargo-deny is installed, dependencies
+lint: toolchain ## Clippy, documentation, and with the tools that are installed dependencies and deploy/
 	cargo clippy --workspace --all-targets --locked $(FEATURES) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	@if command -v cargo-deny >/dev/null; then echo cargo deny check && cargo deny check; \
 	else echo 'cargo deny check: skipped, cargo-deny is not installed'; fi
+	deploy/check
 
 bench: toolchain ## Run the benchmarks against private services (BENCH_ARGS)
 	cargo bench --locked -p ems-sync --bench pipeline --no-run

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Gauge, Histogram, MeterProvider as _};
+use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider as _};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
 
 use crate::entity::EntityType;
+use crate::remote::FailureClass;
 use crate::remote::inbound::Stream;
 use crate::target::Target;
 
@@ -39,6 +41,7 @@ pub struct Metrics {
     relayed: Counter<u64>,
     republished: Counter<u64>,
     deliveries: Counter<u64>,
+    failures: Counter<u64>,
     push_seconds: Histogram<f64>,
     freshness_seconds: Histogram<f64>,
     sweep_found: Counter<u64>,
@@ -46,6 +49,11 @@ pub struct Metrics {
     hooks: Counter<u64>,
     inbound: Counter<u64>,
     conflicts: Counter<u64>,
+    gauges: Gauges,
+}
+
+/// What is as it is at a scrape.
+struct Gauges {
     outbox_rows: Gauge<u64>,
     outbox_oldest_seconds: Gauge<f64>,
     queue_messages: Gauge<u64>,
@@ -55,6 +63,15 @@ pub struct Metrics {
     dead_letters: Gauge<u64>,
     target_held: Gauge<u64>,
     records: Gauge<u64>,
+    owed_records: Gauge<u64>,
+    obstacle: Gauge<u64>,
+    needs_person: Gauge<u64>,
+    inbox_rows: Gauge<u64>,
+    open_conflicts: Gauge<u64>,
+    sweep_finished: Gauge<f64>,
+    capture_problems: Gauge<u64>,
+    reachable: Gauge<u64>,
+    part_silence_seconds: Gauge<f64>,
 }
 
 impl Metrics {
@@ -80,12 +97,6 @@ impl Metrics {
             let histogram = meter.f64_histogram(name).with_unit("s").with_description(text);
             histogram.with_boundaries(SECONDS.to_vec()).build()
         };
-        let gauge = |name: &'static str, text: &'static str| {
-            meter.u64_gauge(name).with_description(text).build()
-        };
-        let age = |name: &'static str, text: &'static str| {
-            meter.f64_gauge(name).with_unit("s").with_description(text).build()
-        };
         Ok(Self {
             relayed: counter("relayed", "Outbox rows that were taken and owed"),
             republished: counter(
@@ -93,6 +104,7 @@ impl Metrics {
                 "Deliveries that the republish scan published again",
             ),
             deliveries: counter("deliveries", "Turns of entities, by decision and outcome"),
+            failures: counter("failures", "Attempts that failed, by class"),
             push_seconds: seconds("push", "Time of the pushes of one batch"),
             freshness_seconds: seconds(
                 "freshness",
@@ -115,21 +127,7 @@ impl Metrics {
                 "conflicts",
                 "Changes at a remote that lost, or that a person must decide about",
             ),
-            outbox_rows: gauge("outbox_rows", "Rows that wait in the outbox"),
-            outbox_oldest_seconds: age("outbox_oldest", "Age of the oldest row in the outbox"),
-            queue_messages: gauge("queue_messages", "Messages that are ready in a queue"),
-            oldest_unsynced_seconds: age(
-                "oldest_unsynced",
-                "Age of the oldest change that is not pushed",
-            ),
-            breaker_state: gauge("breaker_state", "0 closed, 1 half open, 2 open, 3 disabled"),
-            throttled: gauge("throttled", "1 while the target has asked to be left alone, else 0"),
-            dead_letters: gauge("dead_letters", "Entities whose last cycle ended in a dead letter"),
-            target_held: gauge(
-                "target_held",
-                "1 while a target is not where it was bound, so that nothing is sent to it",
-            ),
-            records: gauge("records", "Sync records by state"),
+            gauges: Gauges::new(&meter),
             registry,
             _provider: provider,
         })
@@ -169,6 +167,10 @@ impl Metrics {
             KeyValue::new("outcome", outcome),
         ];
         self.deliveries.add(1, &labels);
+    }
+
+    pub(crate) fn failed(&self, target: Target, class: FailureClass) {
+        self.failures.add(1, &[of(target), KeyValue::new("class", class.name())]);
     }
 
     pub(crate) fn pushed(&self, target: Target, took: Duration) {
@@ -217,31 +219,132 @@ impl Metrics {
 
     /// What waits in the outbox.
     pub(crate) fn outbox(&self, rows: u64, oldest_seconds: f64) {
-        self.outbox_rows.record(rows, &[]);
-        self.outbox_oldest_seconds.record(oldest_seconds, &[]);
+        self.gauges.outbox_rows.record(rows, &[]);
+        self.gauges.outbox_oldest_seconds.record(oldest_seconds, &[]);
     }
 
     pub(crate) fn queue(&self, target: Target, queue: &'static str, messages: u64) {
-        self.queue_messages.record(messages, &[of(target), KeyValue::new("queue", queue)]);
+        self.gauges.queue_messages.record(messages, &[of(target), KeyValue::new("queue", queue)]);
     }
 
     pub(crate) fn target(&self, target: Target, breaker: u64, oldest_seconds: f64, dead: u64) {
-        self.breaker_state.record(breaker, &[of(target)]);
-        self.oldest_unsynced_seconds.record(oldest_seconds, &[of(target)]);
-        self.dead_letters.record(dead, &[of(target)]);
+        self.gauges.breaker_state.record(breaker, &[of(target)]);
+        self.gauges.oldest_unsynced_seconds.record(oldest_seconds, &[of(target)]);
+        self.gauges.dead_letters.record(dead, &[of(target)]);
     }
 
     pub(crate) fn throttled(&self, target: Target, is_throttled: bool) {
-        self.throttled.record(u64::from(is_throttled), &[of(target)]);
+        self.gauges.throttled.record(u64::from(is_throttled), &[of(target)]);
     }
 
     /// Whether it is held because it is not where it was bound.
     pub(crate) fn held(&self, target: Target, is_held: bool) {
-        self.target_held.record(u64::from(is_held), &[of(target)]);
+        self.gauges.target_held.record(u64::from(is_held), &[of(target)]);
     }
 
-    pub(crate) fn records(&self, target: Target, state: String, records: u64) {
-        self.records.record(records, &[of(target), KeyValue::new("state", state)]);
+    /// Records in a state, and how many of them the target is behind on.
+    pub(crate) fn records(&self, target: Target, state: &'static str, records: u64, owed: u64) {
+        let labels = [of(target), KeyValue::new("state", state)];
+        self.gauges.records.record(records, &labels);
+        self.gauges.owed_records.record(owed, &labels);
+    }
+
+    /// Whether this keeps the whole target from being pushed to.
+    pub(crate) fn obstacle(&self, target: Target, reason: &'static str, stands: bool) {
+        let labels = [of(target), KeyValue::new("reason", reason)];
+        self.gauges.obstacle.record(u64::from(stands), &labels);
+    }
+
+    /// Whether this needs a person.
+    pub(crate) fn needs_person(&self, target: Target, reason: &'static str, needs: bool) {
+        let labels = [of(target), KeyValue::new("reason", reason)];
+        self.gauges.needs_person.record(u64::from(needs), &labels);
+    }
+
+    /// Changes at a remote that are in the inbox in a state.
+    pub(crate) fn inbox(&self, target: Target, state: &'static str, rows: u64) {
+        self.gauges.inbox_rows.record(rows, &[of(target), KeyValue::new("state", state)]);
+    }
+
+    pub(crate) fn open_conflicts(&self, target: Target, conflicts: u64) {
+        self.gauges.open_conflicts.record(conflicts, &[of(target)]);
+    }
+
+    /// When the last sweep of a direction came to its end; `None` if none has.
+    pub(crate) fn swept(&self, target: Target, direction: &'static str, on: Option<Timestamp>) {
+        let on = on.map_or(0.0, |on| on.as_duration().as_secs_f64());
+        self.gauges.sweep_finished.record(on, &[of(target), KeyValue::new("direction", direction)]);
+    }
+
+    pub(crate) fn capture_problems(&self, tables: usize) {
+        self.gauges.capture_problems.record(count(tables), &[]);
+    }
+
+    /// Whether the database or the broker answered in time.
+    pub(crate) fn reachable(&self, service: &'static str, answered: bool) {
+        self.gauges.reachable.record(u64::from(answered), &[KeyValue::new("service", service)]);
+    }
+
+    /// How long a part of this process has shown no progress.
+    pub(crate) fn silence(&self, part: String, silence: Duration) {
+        self.gauges
+            .part_silence_seconds
+            .record(silence.as_secs_f64(), &[KeyValue::new("part", part)]);
+    }
+}
+
+impl Gauges {
+    fn new(meter: &Meter) -> Self {
+        let gauge = |name: &'static str, text: &'static str| {
+            meter.u64_gauge(name).with_description(text).build()
+        };
+        let age = |name: &'static str, text: &'static str| {
+            meter.f64_gauge(name).with_unit("s").with_description(text).build()
+        };
+        Self {
+            outbox_rows: gauge("outbox_rows", "Rows that wait in the outbox"),
+            outbox_oldest_seconds: age("outbox_oldest", "Age of the oldest row in the outbox"),
+            queue_messages: gauge("queue_messages", "Messages that are ready in a queue"),
+            oldest_unsynced_seconds: age(
+                "oldest_unsynced",
+                "Age of the oldest change that is not pushed",
+            ),
+            breaker_state: gauge("breaker_state", "0 closed, 1 half open, 2 open, 3 disabled"),
+            throttled: gauge("throttled", "1 while the target has asked to be left alone, else 0"),
+            dead_letters: gauge("dead_letters", "Entities whose last cycle ended in a dead letter"),
+            target_held: gauge(
+                "target_held",
+                "1 while a target is not where it was bound, so that nothing is sent to it",
+            ),
+            records: gauge("records", "Sync records by state"),
+            owed_records: gauge(
+                "owed_records",
+                "Sync records that the target is behind on, by state",
+            ),
+            obstacle: gauge(
+                "obstacle",
+                "1 for what keeps the whole target from being pushed to, else 0",
+            ),
+            needs_person: gauge("needs_person", "1 for what needs a person at a target, else 0"),
+            inbox_rows: gauge("inbox_rows", "Changes at a remote that are not taken in, by state"),
+            open_conflicts: gauge("open_conflicts", "Conflicts that nobody has decided about"),
+            sweep_finished: age(
+                "sweep_finished_timestamp",
+                "When the last sweep came to its end, since the epoch; 0 if none has",
+            ),
+            capture_problems: gauge(
+                "capture_problems",
+                "Watched tables whose changes are not all captured",
+            ),
+            reachable: gauge(
+                "reachable",
+                "1 if the database or the broker answered this scrape in time, else 0",
+            ),
+            part_silence_seconds: age(
+                "part_silence",
+                "Since when a part of this process has shown no progress",
+            ),
+        }
     }
 }
 

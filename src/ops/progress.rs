@@ -50,16 +50,20 @@ impl Progress {
     /// The parts that have been silent for too long, and for how long.
     #[must_use]
     pub fn silent(&self) -> Vec<(String, Duration)> {
+        let is_too_long = |(_, silence): &(String, Duration)| *silence > limits::READY_SILENCE_MAX;
+        self.silences().into_iter().filter(is_too_long).collect()
+    }
+
+    /// Every part, and for how long it has been silent.
+    #[must_use]
+    pub fn silences(&self) -> Vec<(String, Duration)> {
         let now = self.began.elapsed();
         let parts = self.parts.lock().map(|parts| parts.clone()).unwrap_or_default();
-        parts
-            .into_iter()
-            .filter_map(|part| {
-                let beat = Duration::from_millis(part.beat_millis.load(Ordering::Relaxed));
-                let silence = now.saturating_sub(beat);
-                (silence > limits::READY_SILENCE_MAX).then_some((part.name, silence))
-            })
-            .collect()
+        let silence = |part: Part| {
+            let beat = Duration::from_millis(part.beat_millis.load(Ordering::Relaxed));
+            (part.name, now.saturating_sub(beat))
+        };
+        parts.into_iter().map(silence).collect()
     }
 }
 

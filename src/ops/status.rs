@@ -225,7 +225,13 @@ impl Reading {
         OutboxBacklog { rows: self.outbox.iter().map(|row| row.1).sum(), oldest_seconds: oldest }
     }
 
-    fn last_sweep(&self, target: Target) -> LastSweep {
+    /// How many watched tables there are whose changes are not all captured.
+    pub(in crate::ops) fn capture_problems(&self) -> usize {
+        self.capture_problems.len()
+    }
+
+    /// When the last sweeps of a target came to their end.
+    pub(in crate::ops) fn last_sweep(&self, target: Target) -> LastSweep {
         let finished_on = |duty: Duty| {
             let row =
                 self.duties.iter().find(|d| d.duty == duty.name() && d.target == target.name());
@@ -406,43 +412,28 @@ pub fn target_state(
 /// What needs a person at a target that the configuration enables. A pause does not: a person made it.
 #[must_use]
 pub fn needs(state: &TargetState, counts: &Counts) -> Vec<&'static str> {
-    let mut needs = Vec::new();
-    if state.disabled {
-        needs.push("disabled");
-    }
-    if !state.held_parts.is_empty() {
-        needs.push("binding");
-    }
-    if state.breaker != BreakerState::Closed {
-        needs.push("breaker_open");
-    }
-    if counts.dead_letters > 0 || counts.records("dead_letter") > 0 {
-        needs.push("dead_letters");
-    }
-    if counts.records("rejected") > 0 {
-        needs.push("rejected");
-    }
-    if counts.undecided() > 0 {
-        needs.push("held");
-    }
+    let reasons = reasons(state, counts).into_iter();
+    reasons.filter_map(|(reason, is_one)| is_one.then_some(reason)).collect()
+}
+
+/// Everything that a person may be needed for, and whether one is.
+pub(in crate::ops) fn reasons(state: &TargetState, counts: &Counts) -> [(&'static str, bool); 11] {
     let inbound = &counts.inbound;
-    if inbound.conflicts > 0 {
-        needs.push("conflicts");
-    }
-    if inbound.rejected > 0 {
-        needs.push("inbound_rejected");
-    }
     // Those that are held because of a conflict are among the conflicts.
-    if inbound.held_consents > 0 || inbound.held > 0 && inbound.conflicts == 0 {
-        needs.push("inbound_held");
-    }
-    if inbound.held_reason.is_some() {
-        needs.push("inbound_missing");
-    }
-    if inbound.failures >= limits::WALK_FAILURES_TOLD {
-        needs.push("inbound_failing");
-    }
-    needs
+    let inbound_held = inbound.held_consents > 0 || inbound.held > 0 && inbound.conflicts == 0;
+    [
+        ("disabled", state.disabled),
+        ("binding", !state.held_parts.is_empty()),
+        ("breaker_open", state.breaker != BreakerState::Closed),
+        ("dead_letters", counts.dead_letters > 0 || counts.records("dead_letter") > 0),
+        ("rejected", counts.records("rejected") > 0),
+        ("held", counts.undecided() > 0),
+        ("conflicts", inbound.conflicts > 0),
+        ("inbound_rejected", inbound.rejected > 0),
+        ("inbound_held", inbound_held),
+        ("inbound_missing", inbound.held_reason.is_some()),
+        ("inbound_failing", inbound.failures >= limits::WALK_FAILURES_TOLD),
+    ]
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ mod contract;
 mod convergence;
 mod crash;
 mod dead_letters;
+mod deploy;
 mod each_target;
 mod failures;
 mod five;

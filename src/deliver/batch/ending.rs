@@ -188,6 +188,7 @@ impl<R: Remote> Worker<R> {
                 }
             }
             if let Some(class) = settled.failure {
+                self.metrics.failed(target, class);
                 tracing::warn!(
                     target.name = %target,
                     entity.type = %entity_type,

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 
 use crate::ops::metrics::Metrics;
-use crate::ops::status::state::breaker;
-use crate::ops::status::{Queues, Reading};
+use crate::ops::progress::Progress;
+use crate::ops::status::state::{Obstacle, breaker};
+use crate::ops::status::{self, LastSweep, Queues, Reading};
+use crate::store::InboundCounts;
 use crate::target::Target;
 
 /// The states that stand in records; a state that no record is in any more is 0, not stale.
@@ -21,7 +23,14 @@ const RECORD_STATES: [&str; 10] = [
     "dead_letter",
 ];
 
-/// Refreshes every gauge. Unknown queue lengths keep their last value.
+/// How long each part of this process has shown no progress.
+pub(super) fn tell_of_this_process(metrics: &Metrics, progress: &Progress) {
+    for (part, silence) in progress.silences() {
+        metrics.silence(part, silence);
+    }
+}
+
+/// Refreshes every gauge of what all processes share. Unknown queue lengths keep their last value.
 pub(super) fn refresh(
     metrics: &Metrics,
     reading: &Reading,
@@ -30,6 +39,7 @@ pub(super) fn refresh(
 ) {
     let outbox = reading.outbox_backlog();
     metrics.outbox(count(outbox.rows), outbox.oldest_seconds.unwrap_or(0.0));
+    metrics.capture_problems(reading.capture_problems());
     for state in reading.targets() {
         let target = state.target;
         let is_enabled = enabled.contains(&target);
@@ -40,8 +50,19 @@ pub(super) fn refresh(
         metrics.throttled(target, state.throttled_until.is_some());
         metrics.held(target, is_enabled && !state.held_parts.is_empty());
         for name in RECORD_STATES {
-            let records = counts.by_state.get(name).map_or(0, |counts| counts.0);
-            metrics.records(target, name.to_owned(), count(records));
+            let (records, owed) = counts.by_state.get(name).copied().unwrap_or_default();
+            metrics.records(target, name, count(records), count(owed));
+        }
+        let stands = Obstacle::of(is_enabled, state);
+        for obstacle in Obstacle::ALL {
+            metrics.obstacle(target, obstacle.reason(), stands == Some(obstacle));
+        }
+        for (reason, needs) in status::reasons(state, &counts) {
+            metrics.needs_person(target, reason, is_enabled && needs);
+        }
+        inbound(metrics, target, &counts.inbound);
+        if is_enabled {
+            swept(metrics, target, reading.last_sweep(target));
         }
     }
     for (target, queues) in lengths.into_iter().flatten() {
@@ -55,6 +76,26 @@ pub(super) fn refresh(
                 metrics.queue(*target, name, length);
             }
         }
+    }
+}
+
+fn inbound(metrics: &Metrics, target: Target, counts: &InboundCounts) {
+    for (state, rows) in [
+        ("pending", counts.pending),
+        ("waiting", counts.waiting),
+        ("held", counts.held),
+        ("rejected", counts.rejected),
+    ] {
+        metrics.inbox(target, state, count(rows));
+    }
+    metrics.open_conflicts(target, count(counts.conflicts));
+}
+
+/// A target that nothing comes back from has no inbound sweep, and so no time of its last one.
+fn swept(metrics: &Metrics, target: Target, last: LastSweep) {
+    metrics.swept(target, "outbound", last.outbound);
+    if last.inbound.is_some() {
+        metrics.swept(target, "inbound", last.inbound);
     }
 }
 
@@ -98,6 +139,16 @@ mod tests {
             r#"ems_sync_dead_letters{target="tagserver"} 1"#,
             r#"ems_sync_records{state="waiting",target="tagserver"} 4"#,
             r#"ems_sync_records{state="held",target="tagserver"} 0"#,
+            r#"ems_sync_owed_records{state="waiting",target="tagserver"} 4"#,
+            r#"ems_sync_obstacle{reason="binding",target="tagserver"} 0"#,
+            r#"ems_sync_obstacle{reason="not_enabled",target="tagserver"} 0"#,
+            r#"ems_sync_obstacle{reason="not_enabled",target="mautic"} 1"#,
+            r#"ems_sync_needs_person{reason="dead_letters",target="tagserver"} 1"#,
+            r#"ems_sync_needs_person{reason="held",target="tagserver"} 0"#,
+            r#"ems_sync_inbox_rows{state="pending",target="tagserver"} 2"#,
+            r#"ems_sync_open_conflicts{target="tagserver"} 0"#,
+            r#"ems_sync_sweep_finished_timestamp_seconds{direction="outbound",target="tagserver"} 0"#,
+            "ems_sync_capture_problems 1",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
         }

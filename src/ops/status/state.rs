@@ -101,6 +101,19 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
+    /// Every obstacle.
+    pub const ALL: [Self; 9] = [
+        Self::NotEnabled,
+        Self::Refused(FailureClass::Authentication),
+        Self::Refused(FailureClass::Configuration),
+        Self::GivenUp,
+        Self::DisabledByPerson,
+        Self::NotBoundHere,
+        Self::Paused,
+        Self::BreakerOpen,
+        Self::Throttled,
+    ];
+
     /// The first of the obstacles: the one that must go before the others matter.
     #[must_use]
     pub fn of(is_enabled: bool, state: &TargetState) -> Option<Self> {
@@ -245,6 +258,8 @@ pub(crate) mod tests {
                 "{state:?}"
             );
             assert_eq!(Obstacle::of(false, &state), Some(Obstacle::NotEnabled));
+            let listed = |obstacle| Obstacle::ALL.contains(&obstacle);
+            assert!(Obstacle::of(true, &state).is_none_or(listed), "{state:?}");
         }
     }
 
