@@ -212,3 +212,19 @@ fn nothing_speaks_of_the_place_where_it_was_written() {
         }
     }
 }
+
+/// What a shared client forgets to pass on falls back to the trait's default, in silence.
+#[test]
+fn a_shared_client_passes_on_everything_that_a_client_can_do() {
+    let text = read(Path::new("src/remote.rs"));
+    let methods = |from: &str| -> BTreeSet<String> {
+        let begin = text.find(from).unwrap_or_else(|| panic!("{from} is not there"));
+        let body = &text[begin..];
+        let body = &body[..body.find("\n}").unwrap()];
+        let named = body.lines().filter_map(|line| line.trim_start().split_once("fn "));
+        named.map(|(_, rest)| rest.split(['(', '<']).next().unwrap().to_owned()).collect()
+    };
+    let asked = methods("pub trait Remote");
+    assert!(asked.len() > 15, "{asked:?}");
+    assert_eq!(methods("impl<R: Remote> Remote for Arc<R>"), asked);
+}
