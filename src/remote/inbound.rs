@@ -233,6 +233,8 @@ pub enum ConsentState {
     Bounced,
     /// People there blocked the contact.
     Blocked,
+    /// People there put the record away. What the person said before can't be seen any more, and they get nothing.
+    Archived,
     /// The record shows no restriction of others (any more). It gives no consent, and changes nothing in the EMS.
     Lifted,
 }
@@ -246,6 +248,7 @@ impl ConsentState {
             Self::Complained => "complained",
             Self::Bounced => "bounced",
             Self::Blocked => "blocked",
+            Self::Archived => "archived",
             Self::Lifted => "lifted",
         }
     }

@@ -6,20 +6,20 @@ use ems_sync_remotes::tagserver::TagServerOptions;
 
 use super::changes::Changes;
 use super::world::{Five, each};
-use crate::support::campaign::scaled;
+use crate::support::campaign::{make_amends, scaled, until_looked_back};
 use crate::support::random::Random;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "not for every seed yet: 2182675139580710202 leaves a person rejected at MailChimp, 101 a do-not-contact at Mautic"]
+#[ignore = "not for every seed yet: 2182675139580710202 has somebody rejected at Chatwoot who moves to the shared address of one just deleted"]
 async fn random_changes_converge_in_all_five() {
-    let people = scaled(150, 1_000) as i64;
+    let people = scaled(100, 1_000) as i64;
     let five = Five::new(people, TagServerOptions::default()).await;
     let running = five.rig.start_all();
     five.settled().await;
     five.assert_same("after the first push").await;
     let mut random = Random::seeded("five::converge");
     let mut changes = Changes::new(random.fork(), people);
-    let (count, began) = (scaled(2_000, 20_000), Instant::now());
+    let (count, began) = (scaled(1_000, 20_000), Instant::now());
     for n in 1..=count {
         let change = changes.next();
         // Now and then several in one transaction, or one that is taken back.
@@ -39,6 +39,9 @@ async fn random_changes_converge_in_all_five() {
     }
     let captured = five.rig.count("select last_value from sync.outbox_id_seq").await;
     eprintln!("{count} changes, {captured} of the outbox, settled in {:?}", began.elapsed());
+    // What a slow machine has left to look back at is owed by itself, and nobody's fault.
+    make_amends(&five.rig).await;
+    until_looked_back(&five.rig).await;
     five.assert_a_sweep_writes_nothing().await;
     five.assert_verified().await;
     five.assert_same("at the end").await;

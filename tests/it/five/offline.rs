@@ -17,6 +17,8 @@ const MEDIANS: &str = "
     join sync.record s on s.target <> 'runsignup' and s.entity_type = 'person' and s.entity_id = p.id
                        or s.target = 'runsignup' and s.entity_type = 'event_participant' and s.entity_id = ep.id
     where p.last_name like $1 and s.remote_id is not null and s.target <> 'mautic'
+      -- Of whom nothing is shown there, nothing was pushed.
+      and s.entity_synced_on >= p.modified_on
     group by s.target";
 
 const PEOPLE: i64 = 200;

@@ -117,6 +117,70 @@ async fn who_opts_out_after_moving_keeps_no_mail_from_the_next_one_at_that_addre
     }
 }
 
+/// Whose former member is another person's by now is a member anew: it is not theirs to say that they are out.
+#[tokio::test]
+async fn who_wants_mail_again_is_not_held_up_by_a_member_that_is_anothers_by_now() {
+    let bench = Bench::new().await;
+    let id = bench.brought(&reader("SUBSCRIBED", 1)).await;
+    let id = bench.updated(&id, &moved("UNSUBSCRIBED", 2)).await;
+    let next = bench.one(bench.create(50, &reader("SUBSCRIBED", 1))).await;
+    let now = bench.updated(&id, &moved("SUBSCRIBED", 3)).await;
+    assert_ne!(now, id);
+    assert_eq!(bench.status(NEWS, NEW), Some(Status::Subscribed));
+    assert_eq!(bench.member(NEWS, NEW).ems_id.as_deref(), Some("42"));
+    let next = super::bench::remote_id(&next);
+    assert_eq!(
+        word(&bench.one(bench.update(50, &next, &reader("SUBSCRIBED", 1))).await),
+        "adopted"
+    );
+    assert_eq!(bench.status(NEWS, EMAIL), Some(Status::Subscribed));
+    assert_eq!(bench.member(NEWS, EMAIL).ems_id.as_deref(), Some("50"));
+    bench.assert_clean();
+}
+
+/// Who left by themselves stays out though another person has the address, and with it the member, by now.
+#[tokio::test]
+async fn who_may_have_left_with_a_member_that_is_anothers_by_now_must_subscribe_by_themselves() {
+    for act in [Act::Unsubscribe, Act::Complain] {
+        let bench = Bench::new().await;
+        let id = bench.brought(&reader("SUBSCRIBED", 1)).await;
+        bench.act(NEWS, EMAIL, &act);
+        let id = bench.updated(&id, &moved("SUBSCRIBED", 2)).await;
+        bench.one(bench.create(50, &reader("SUBSCRIBED", 9))).await;
+        assert_eq!(bench.member(NEWS, EMAIL).ems_id.as_deref(), Some("50"));
+        let result = bench.one(bench.update(42, &id, &moved("SUBSCRIBED", 99))).await;
+        assert_eq!((word(&result), bench.status(NEWS, NEW)), ("rejected", None), "{act:?}");
+        // Who wants no mail is not held up, and nothing is forgotten by it.
+        let id = bench.updated(&id, &moved("UNSUBSCRIBED", 100)).await;
+        let again = bench.update(42, &id, &moved("SUBSCRIBED", 101));
+        assert_eq!(word(&bench.one(again.clone()).await), "rejected", "{act:?}");
+        // Whoever subscribes by themselves has done so.
+        bench.act(NEWS, NEW, &Act::Subscribe);
+        assert_eq!(word(&bench.one(again).await), "held");
+        let member = bench.member(NEWS, NEW);
+        assert_eq!((member.status, member.ems_id.as_deref()), (Status::Subscribed, Some("42")));
+        assert_eq!(bench.status(NEWS, EMAIL), Some(Status::Unsubscribed));
+        bench.assert_clean();
+    }
+}
+
+/// Taking a member over must not make our own opt-out look like somebody else's.
+#[tokio::test]
+async fn a_member_that_is_taken_over_keeps_our_mark() {
+    let bench = Bench::new().await;
+    let id = bench.brought(&reader("SUBSCRIBED", 1)).await;
+    bench.updated(&id, &reader("UNSUBSCRIBED", 5)).await;
+    // An hour later: what changed by then is somebody's doing, unless the mark is written anew.
+    bench.sim.configure(|settings| settings.clock_offset_seconds = 3_600);
+    let older = bench.one(bench.create(50, &reader("SUBSCRIBED", 4))).await;
+    assert_eq!(bench.status(NEWS, EMAIL), Some(Status::Unsubscribed));
+    assert_eq!(bench.member(NEWS, EMAIL).ems_id.as_deref(), Some("50"));
+    let id = super::bench::remote_id(&older);
+    bench.one(bench.update(50, &id, &reader("SUBSCRIBED", 6))).await;
+    assert_eq!(bench.status(NEWS, EMAIL), Some(Status::Subscribed));
+    bench.assert_clean();
+}
+
 #[tokio::test]
 async fn a_lapsed_person_comes_back_under_a_new_address() {
     let bench = Bench::new().await;
