@@ -4,7 +4,7 @@
 //! it holds in every process with the same configuration, survives a restart, and ends when a token is changed. It is told from a
 //! token by its place only: whoever has a token needs no login.
 //!
-//! A person who comes through a proxy that has asked them who they are (OpenID Connect) is named by `ops.user_header`. The
+//! A person who comes through a proxy that has asked them who they are (`OpenID` Connect) is named by `ops.user_header`. The
 //! header is believed beside a token only, which the proxy adds: the token says the role, the header says who.
 
 use std::time::Duration;
