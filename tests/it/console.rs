@@ -70,6 +70,9 @@ async fn conflict(rig: &Rig, entity_id: i64) -> i64 {
     .await
 }
 
+/// The page with the form, where it is sent to, and its fields.
+type Action<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
 /// As text what would be markup, and nothing that a browser could run.
 fn assert_inert(page: &Page, shows: bool) {
     let body = &page.body;
@@ -246,7 +249,7 @@ async fn an_action_without_its_line_of_the_audit_trail_is_not_done() {
     let decision = "/holds/tagserver/decision";
     let rejection = [("order", "reject"), ("seen", "3")];
     let approval = [("order", "approve_kept"), ("seen", "0"), ("sure", "yes")];
-    let actions: [(&str, &str, &[(&str, &str)]); 8] = [
+    let actions: [Action<'_>; 8] = [
         ("/", orders, &[("order", "pause")]),
         ("/dead-letters", "/dead-letters/replay", &[("numbers", &first)]),
         ("/dead-letters", "/dead-letters/discard", &[("numbers", &second)]),
