@@ -95,6 +95,10 @@ pub struct Ops {
     pub listen: SocketAddr,
     /// Opens the console and the API; both stay off without one.
     pub token: Option<SecretString>,
+    /// Opens both for reading only.
+    pub read_token: Option<SecretString>,
+    /// The header in which a proxy in front of the console says who somebody is; believed beside a token only.
+    pub user_header: Option<String>,
 }
 
 /// How often everything is compared.
@@ -216,7 +220,9 @@ fn read(r: &mut Reader) -> Option<Config> {
 fn ops(r: &mut Reader) -> Option<Ops> {
     let listen = r.get("ops.listen", value::address);
     let token = r.get("ops.token", |raw| value::token(raw, TOKEN_CHARS_MIN));
-    Some(Ops { listen: listen?, token })
+    let read_token = r.get("ops.read_token", |raw| value::token(raw, TOKEN_CHARS_MIN));
+    let user_header = r.get("ops.user_header", value::word);
+    Some(Ops { listen: listen?, token, read_token, user_header })
 }
 
 #[cfg(test)]

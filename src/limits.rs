@@ -144,6 +144,8 @@ pub const OPEN_DEAD_LETTERS_MAX: usize = 1_000_000;
 pub const TIDY_LEASE: Duration = Duration::from_secs(15);
 /// Days that a closed dead letter is kept.
 pub const DEAD_LETTERS_KEPT_DAYS: i32 = 90;
+/// Days for which it is known what people did about dead letters and conflicts: a season, and the one before it.
+pub const OPERATOR_EVENTS_KEPT_DAYS: i32 = 800;
 
 // --- Budget ------------------------------------------------------------------------------------
 
@@ -389,6 +391,16 @@ pub const HOOK_REMEMBERED: Duration = Duration::from_secs(2 * 300 + 60);
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(25);
 /// How long a process that has ended waits for its last spans to be sent.
 pub const TRACES_FLUSHED_WITHIN: Duration = Duration::from_secs(3);
+/// What the guard holds, of each type or kind, that a person is shown at once.
+pub const HELD_SHOWN: i64 = 200;
+/// Lines of the audit trail that a person is shown at once.
+pub const AUDIT_SHOWN: i64 = 200;
+/// Dead letters on one page of the console.
+pub const DEAD_LETTERS_ON_PAGE: u32 = 100;
+/// Dead letters in one document of the API.
+pub const DEAD_LETTERS_IN_DOCUMENT: u32 = 1_000;
+/// How long a login to the console lasts: an event day, and less than two.
+pub const CONSOLE_LOGIN_LASTS: Duration = Duration::from_secs(16 * 60 * 60);
 /// A duty without progress for this long makes `/readyz` red.
 pub const READY_SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Length of an error text that is kept in a record.

@@ -208,7 +208,8 @@ impl Shared {
             watch: self.watch.clone(),
             metrics: Arc::clone(&self.metrics),
             progress: self.progress.clone(),
-            token: self.config.ops.token.clone(),
+            access: server::Tokens::of(&self.config.ops),
+            patience: self.config.breaker,
             hook_secrets: self.hook_secrets(),
         };
         let stop = self.stop.clone();

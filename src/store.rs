@@ -4,6 +4,7 @@
 //! No connection is held while a remote or the broker is waited for: every method takes one from the pool, runs
 //! one statement or one short transaction, and gives it back.
 
+mod audit;
 mod binding;
 mod budget;
 mod conflicts;
@@ -11,6 +12,7 @@ mod consents;
 mod dead_letters;
 mod duty;
 mod guard;
+mod held;
 mod hooks;
 pub mod inbound;
 mod inbox;
@@ -43,12 +45,14 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub use audit::AuditEvent;
 pub use binding::BindingFacts;
 pub use conflicts::{Adopted, Conflict, ConflictFilter};
 pub use consents::{ConsentRefused, ConsentsDecided, ConsentsTaken};
 pub use dead_letters::{DeadLetter, Filter, OddMessage, Replayed};
 pub use duty::{Duty, DutyLease};
-pub use guard::{DeleteVerdict, Guarded, Weighed};
+pub use guard::{DecidedHold, DeleteVerdict, Guarded, Weighed};
+pub use held::{HeldCount, HeldItem, HeldKind};
 pub use inbox::{InboxRef, PutOff, Stand};
 pub use keys::{MatchKey, MatchKeys};
 pub use listen::{Listener, Wake};

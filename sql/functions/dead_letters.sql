@@ -37,6 +37,11 @@ begin
         from put_back d
         where r.target = d.target and r.entity_type = d.entity_type and r.entity_id = d.entity_id
         returning d.dead_letter_id
+    ), noted as (
+        insert into sync.operator_event (target, event, number, entity_type, entity_id, by)
+        select d.target, 'dead_letter_replayed', d.dead_letter_id, d.entity_type, d.entity_id, p_by
+        from put_back d
+        order by d.dead_letter_id
     )
     select d.dead_letter_id, d.target, d.entity_type, d.entity_id
     from put_back d
@@ -80,6 +85,11 @@ begin
         from discarded d
         where r.target = d.target and r.entity_type = d.entity_type and r.entity_id = d.entity_id
         returning 1
+    ), noted as (
+        insert into sync.operator_event (target, event, number, entity_type, entity_id, by)
+        select d.target, 'dead_letter_discarded', d.dead_letter_id, d.entity_type, d.entity_id, p_by
+        from discarded d
+        order by d.dead_letter_id
     )
     select d.dead_letter_id from discarded d order by d.dead_letter_id;
 end

@@ -191,7 +191,7 @@ create or replace function sync.guard_decide(
     p_approves boolean,
     p_kept     boolean,
     p_by       text
-) returns table (entity_type text, entity_id bigint)
+) returns table (entity_type text, entity_id bigint, gone boolean)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $body$
@@ -226,7 +226,7 @@ begin
                                   when p_approves then clock_timestamp() else 'infinity' end
         from concerned c
         where r.target = p_target and r.entity_type = c.entity_type and r.entity_id = c.entity_id
-        returning r.entity_type || ':' || r.entity_id as key
+        returning r.entity_type || ':' || r.entity_id || ':' || r.gone as key
     )
     select coalesce(array_agg(key), '{}') into v_decided from decided;
 
@@ -236,7 +236,9 @@ begin
         select p_target, case when p_approves then 'approved' else 'rejected' end, p_by, sum(t.n), jsonb_object_agg(t.entity_type, t.n)
         from (select split_part(k.key, ':', 1) as entity_type, count(*) as n from unnest(v_decided) as k (key) group by 1) t;
     end if;
-    return query select split_part(k.key, ':', 1), split_part(k.key, ':', 2)::bigint from unnest(v_decided) as k (key);
+    return query
+        select split_part(k.key, ':', 1), split_part(k.key, ':', 2)::bigint, split_part(k.key, ':', 3)::boolean
+        from unnest(v_decided) as k (key);
 end
 $body$;
 comment on function sync.guard_decide is 'A person approves or rejects the deletes that are held now.';

@@ -7,6 +7,9 @@ select r.entity_type, r.entity_id, r.remote_id, r.state, r.state_reason, r.last_
        r.waiting_on,
        exists (select 1 from sync.record w
                where w.target = $1 and w.state = 'held' and r.waiting_on = w.entity_type || ':' || w.entity_id) as waits_for_held,
-       r.attempts, r.in_doubt, r.data_hash = r.remote_hash as hashes_agree, r.dead_lettered_on
+       r.attempts, r.in_doubt, r.data_hash = r.remote_hash as hashes_agree, r.dead_lettered_on,
+       case when r.state_reason = 'shared_email' then (
+           select min(o.entity_id) from sync.record o
+           where o.target = r.target and o.entity_type = r.entity_type and o.wanted_key = r.wanted_key) end as owner_id
 from sync.record r
 where r.target = $1 and r.entity_type = $2 and r.entity_id = $3

@@ -373,12 +373,12 @@ pub(super) enum TargetOrder {
     Enable(TargetArgs),
     /// Send nothing until it is enabled; changes stay owed
     Disable(TargetArgs),
-    /// Let the deletes through that are held now, and have the EMS take the consents that were taken back there; later ones are
+    /// Let what is held now through (deletes, opt-outs and fields that become empty), and have the EMS take the consents that were taken back there; later ones are
     /// weighed anew
     Approve(ApproveArgs),
-    /// Leave at the target what is held to be deleted, until the EMS has it again or it is approved after all; leave the EMS as
-    /// it is where consents were taken back there
-    Reject(TargetArgs),
+    /// Leave at the target what is held to be deleted or taken away, until the EMS has it again or it is approved after all; leave
+    /// the EMS as it is where consents were taken back there
+    Reject(RejectArgs),
     /// Say that the target is where it belongs now: verify it, trust nothing that was known of it, bind it to this database
     /// and this account, and let it go on
     Rebind(TargetArgs),
@@ -388,9 +388,21 @@ pub(super) enum TargetOrder {
 pub(super) struct ApproveArgs {
     #[command(flatten)]
     pub(super) target: TargetArgs,
-    /// Also delete what was kept by an earlier `reject`
+    /// Also what was kept by an earlier `reject`
     #[arg(long)]
     pub(super) kept: bool,
+    /// Show what is held, and decide nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RejectArgs {
+    #[command(flatten)]
+    pub(super) target: TargetArgs,
+    /// Show what is held, and decide nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

@@ -2,47 +2,33 @@
 //!
 //! What people wrote there is printed on standard output, for whoever asked, and nowhere else.
 
-use serde::Serialize;
 use serde_json::Value;
 
 use super::args::{ConflictListArgs, ConflictsCommand};
 use super::table::{cell, instant, table};
 use super::{Exit, adapters, output, target};
 use crate::config::{self, Config};
-use crate::error_chain::chain;
-use crate::inbound::apply::message;
 use crate::limits;
 use crate::ops::conflicts::Row;
-use crate::store::{Adopted, ConflictFilter};
-
-/// How a decision ended.
-#[derive(Serialize)]
-struct Decided {
-    conflict: i64,
-    /// `adopted`, `dismissed`, or `unchanged`: then `reason` says why.
-    outcome: &'static str,
-    reason: Option<&'static str>,
-    /// More about it, in words.
-    detail: Option<String>,
-}
+use crate::ops::conflicts::decide::{self, Adoption, Decided};
+use crate::store::ConflictFilter;
 
 pub(super) async fn conflicts(config: &Config, command: ConflictsCommand) -> anyhow::Result<Exit> {
     match command {
         ConflictsCommand::List(args) => list(config, args).await,
         ConflictsCommand::Show(args) => show(config, args.number, args.json).await,
         ConflictsCommand::Adopt(args) => {
-            let decided = adopt(config, args.which.number, args.candidate, args.anyway).await?;
-            say(&decided, args.which.json)
+            let (store, publisher) = adapters(config, "conflicts")?;
+            let adoption = Adoption {
+                number: args.which.number,
+                candidate: args.candidate,
+                anyway: args.anyway,
+            };
+            say(&decide::adopt(&store, &publisher, adoption, &by()).await?, args.which.json)
         }
         ConflictsCommand::Dismiss(args) => {
             let (store, _) = adapters(config, "conflicts")?;
-            let is_done = store.dismiss_conflict(args.number, &by()).await?;
-            let decided = if is_done {
-                Decided { conflict: args.number, outcome: "dismissed", reason: None, detail: None }
-            } else {
-                unchanged(args.number, "not_open", None)
-            };
-            say(&decided, args.json)
+            say(&decide::dismiss(&store, args.number, &by()).await?, args.json)
         }
     }
 }
@@ -78,51 +64,6 @@ async fn show(config: &Config, number: i64, json: bool) -> anyhow::Result<Exit> 
         output::text(&shown(&row))?;
     }
     Ok(Exit::Fine)
-}
-
-async fn adopt(
-    config: &Config,
-    number: i64,
-    candidate: Option<i64>,
-    anyway: bool,
-) -> anyhow::Result<Decided> {
-    let (store, publisher) = adapters(config, "conflicts")?;
-    let conflict = store.conflict(number).await?;
-    let adopted = store.adopt_conflict(number, &by(), candidate, anyway).await?;
-    let done = Decided { conflict: number, outcome: "adopted", reason: None, detail: None };
-    Ok(match adopted {
-        Adopted::Taken(_) => done,
-        Adopted::Chosen(row) => {
-            if let Some(target) = conflict.map(|conflict| conflict.target)
-                && let Err(error) = publisher.publish(&[message(target, row)]).await
-            {
-                tracing::info!(
-                    error = chain(&error),
-                    "It is decided by the next scan for what is due"
-                );
-            }
-            done
-        }
-        Adopted::ChangedSince => unchanged(
-            number,
-            "ems_changed_since",
-            Some(
-                "The EMS has changed since the conflict was seen; --anyway adopts all the same"
-                    .to_owned(),
-            ),
-        ),
-        Adopted::NoCandidate => unchanged(
-            number,
-            "no_candidate",
-            Some("Say with --candidate which of the candidates it is".to_owned()),
-        ),
-        Adopted::Refused(why) => unchanged(number, "refused", Some(why)),
-        Adopted::NotOpen => unchanged(number, "not_open", None),
-    })
-}
-
-const fn unchanged(number: i64, reason: &'static str, detail: Option<String>) -> Decided {
-    Decided { conflict: number, outcome: "unchanged", reason: Some(reason), detail }
 }
 
 /// A decision that was not carried out has failed.

@@ -11,14 +11,13 @@ use super::args::{ChangeArgs, DeadLetterArgs, DeadLettersCommand, ListArgs, Repl
 use super::table::{cell, instant, table};
 use super::target::by;
 use super::{Exit, adapters, output};
-use crate::broker::{Outgoing, Publisher, Queue};
+use crate::broker::Publisher;
 use crate::config::{self, Config};
-use crate::delivery::{Cause, Delivery};
-use crate::error_chain::chain;
 use crate::limits;
 use crate::ops::dead_letters::Row;
+use crate::ops::dead_letters::change::{self, Pages};
 use crate::ops::explain::Attempt;
-use crate::store::{DeadLetter, Filter, Replayed, Store};
+use crate::store::{DeadLetter, Filter, Store};
 
 /// What a change did, or would do.
 #[derive(Debug, Default, PartialEq, Serialize)]
@@ -124,38 +123,11 @@ async fn replay(store: &Store, publisher: &Publisher, args: ReplayArgs) -> anyho
         }
         pace.tick().await;
         let numbers: Vec<i64> = page.iter().map(|letter| letter.number).collect();
-        let replayed = store.replay(&numbers, &by).await?;
-        publish(store, publisher, &replayed).await?;
-        let done: BTreeSet<i64> = replayed.iter().map(|replayed| replayed.number).collect();
+        let done = change::put_back(store, publisher, &numbers, &by).await?;
         changed.add(page.into_iter().filter(|letter| done.contains(&letter.number)).collect());
     }
     changed.matched = changed.changed + changed.already_replayed + changed.not_replayable;
     told(&changed, "put back", which.json)
-}
-
-/// Tells the consumers. What can't be published now is owed, and found by the republish scan.
-async fn publish(
-    store: &Store,
-    publisher: &Publisher,
-    replayed: &[Replayed],
-) -> anyhow::Result<()> {
-    let states = store.target_states().await?;
-    let is_open = |replayed: &&Replayed| {
-        states.iter().any(|s| s.target == replayed.target && s.is_open_for_business())
-    };
-    let now = store.now().await?;
-    let messages: Vec<Outgoing> = replayed
-        .iter()
-        .filter(is_open)
-        .map(|Replayed { target, entity, .. }| Outgoing {
-            queue: Queue::outbound(*target),
-            delivery: Delivery::new(*target, *entity, Cause::Replay, now),
-        })
-        .collect();
-    if let Err(error) = publisher.publish(&messages).await {
-        tracing::warn!(error = %chain(&error), "Put back, but not published now: a running relay finds it within half a minute");
-    }
-    Ok(())
 }
 
 async fn discard(store: &Store, args: ChangeArgs) -> anyhow::Result<Exit> {
@@ -169,7 +141,7 @@ async fn discard(store: &Store, args: ChangeArgs) -> anyhow::Result<Exit> {
         let done: BTreeSet<i64> = if dry_run {
             numbers.into_iter().collect()
         } else {
-            store.discard(&numbers, &by).await?.into_iter().collect()
+            change::discard(store, &numbers, &by).await?
         };
         changed.add(page.into_iter().filter(|letter| done.contains(&letter.number)).collect());
     }
@@ -178,33 +150,6 @@ async fn discard(store: &Store, args: ChangeArgs) -> anyhow::Result<Exit> {
 
 /// Dead letters that are read at once.
 const PAGE: u32 = 1_000;
-
-/// What matches, page by page, by number: what is closed meanwhile moves no page.
-struct Pages<'a> {
-    store: &'a Store,
-    filter: Filter,
-    left: Option<u32>,
-    after: i64,
-}
-
-impl<'a> Pages<'a> {
-    const fn new(store: &'a Store, filter: Filter, limit: Option<u32>) -> Self {
-        Self { store, filter, left: limit, after: 0 }
-    }
-
-    async fn next(&mut self, most: u32) -> anyhow::Result<Option<Vec<DeadLetter>>> {
-        let most = self.left.map_or(most, |left| left.min(most));
-        if most == 0 {
-            return Ok(None);
-        }
-        let page = self.store.dead_letters(&self.filter, self.after, i64::from(most)).await?;
-        let Some(last) = page.last() else { return Ok(None) };
-        self.after = last.number;
-        let read = u32::try_from(page.len()).unwrap_or(u32::MAX);
-        self.left = self.left.map(|left| left.saturating_sub(read));
-        Ok(Some(page))
-    }
-}
 
 async fn all(store: &Store, filter: &Filter, limit: Option<u32>) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();

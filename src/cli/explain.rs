@@ -64,10 +64,9 @@ fn shown(explanation: &Explanation) -> String {
 }
 
 fn entity_shown(entity: EntityRef, rows: &[ExplainRow]) -> String {
-    let mut targets =
-        table(&["TARGET", "STATE", "REASON", "REMOTE ID", "LAST PUSH", "OWED SINCE", "NEXT"]);
+    let mut targets = table(&["TARGET", "STATE", "REASON", "REMOTE ID", "LAST PUSH", "OWED SINCE"]);
     let mut attempts = table(&["ATTEMPT", "TARGET", "DECISION", "OUTCOME", "ERROR"]);
-    let mut advice = String::new();
+    let (mut next, mut advice) = (String::from("\n\nWhat happens next"), String::new());
     for row in rows {
         targets.add_row([
             row.target.to_string(),
@@ -76,8 +75,9 @@ fn entity_shown(entity: EntityRef, rows: &[ExplainRow]) -> String {
             cell(row.remote_id.as_deref()),
             instant(row.last_push),
             instant(row.owed_since),
-            cell(Some(&row.next)),
         ]);
+        // Beneath the table: a sentence in a narrow column is hard to read.
+        next.push_str(&format!("\n  {}: {}", row.target, cell(Some(&row.next))));
         for attempt in &row.attempts {
             attempts.add_row([
                 instant(Some(attempt.attempted_on)),
@@ -102,7 +102,7 @@ fn entity_shown(entity: EntityRef, rows: &[ExplainRow]) -> String {
         }
     }
     let attempts = if attempts.is_empty() { String::new() } else { format!("\n\n{attempts}") };
-    format!("{} {}\n{targets}{advice}{attempts}", entity.entity_type, entity.id)
+    format!("{} {}\n{targets}{next}{advice}{attempts}", entity.entity_type, entity.id)
 }
 
 #[cfg(test)]

@@ -1,205 +1,119 @@
-//! `ems-sync target approve|reject`: a person decides about what the guard holds: deletes, and what was taken back or taken out at
-//! the target.
+//! `ems-sync target approve|reject`: a person decides about what the guard holds ([`crate::ops::holds`]).
 
-use std::collections::BTreeMap;
-
-use serde::Serialize;
-
-use super::args::{ApproveArgs, TargetArgs};
+use super::args::{ApproveArgs, RejectArgs, TargetArgs};
+use super::table::{cell, instant, table};
 use super::target::by_of;
 use super::{Exit, adapters, output};
-use crate::broker::{Outgoing, Publisher, Queue};
 use crate::config::Config;
-use crate::delivery::{Cause, Delivery};
-use crate::entity::{EntityRef, EntityType};
-use crate::error_chain::chain;
-use crate::limits;
-use crate::ops::status::state_of;
-use crate::store::{ConsentRefused, ConsentsDecided, Store, StoreError};
+use crate::ops::holds::{self, Decision, Held};
 use crate::target::Target;
 
-/// What was decided.
-#[derive(Debug, PartialEq, Serialize)]
-struct Document {
-    target: Target,
-    /// What was ordered.
-    order: &'static str,
-    /// How many deletes it concerned; 0 when none was held.
-    deletes: usize,
-    /// The same by type, parents first.
-    by_type: Vec<OfType>,
-    /// How many removals there it concerned: they are decided about within seconds.
-    removals: u64,
-    /// How many consents it concerned that were taken back there.
-    consents: u64,
-    /// How many rows of the EMS that changed.
-    consents_taken: u64,
-}
-
-#[derive(Debug, PartialEq, Serialize)]
-struct OfType {
-    entity: EntityType,
-    deletes: usize,
-}
-
 pub(super) async fn approve(config: &Config, args: ApproveArgs) -> anyhow::Result<Exit> {
-    let (store, publisher) = adapters(config, "target")?;
-    let target = args.target.target;
-    let by = by_of(&args.target);
-    let approved = store.decide_deletes(target, true, args.kept, &by).await?;
-    let removals = store.decide_removals(target, true, args.kept, &by).await?;
-    let consents = store.decide_consents(target, true, args.kept, &by).await?;
-    for refused in &consents.refused {
-        let ConsentRefused { person, sqlstate } = refused;
-        tracing::warn!(target.name = %target, person, sqlstate, "The EMS refuses a consent that was taken back");
-    }
-    show(&document(target, "approve", &approved, removals, &consents), &args.target)?;
-    if config.targets.enabled().contains(&target) {
-        publish(&store, &publisher, target, approved).await?;
-    }
-    Ok(Exit::Fine)
-}
-
-pub(super) async fn reject(config: &Config, args: TargetArgs) -> anyhow::Result<Exit> {
-    let (store, _) = adapters(config, "target")?;
-    let by = by_of(&args);
-    let rejected = store.decide_deletes(args.target, false, false, &by).await?;
-    let removals = store.decide_removals(args.target, false, false, &by).await?;
-    let consents = store.decide_consents(args.target, false, false, &by).await?;
-    show(&document(args.target, "reject", &rejected, removals, &consents), &args)?;
-    Ok(Exit::Fine)
-}
-
-/// Tells the consumers at once. What does not fit, or a broker that is away, is left to the republish scan.
-async fn publish(
-    store: &Store,
-    publisher: &Publisher,
-    target: Target,
-    mut entities: Vec<EntityRef>,
-) -> Result<(), StoreError> {
-    if entities.is_empty()
-        || !state_of(&store.target_states().await?, target)?.is_open_for_business()
-    {
-        return Ok(());
-    }
-    // Children first, as they are deleted.
-    entities.sort_unstable_by(|a, b| b.cmp(a));
-    entities.truncate(usize::try_from(limits::REPUBLISH_BATCH_ROWS).unwrap_or_default());
-    let queue = Queue::outbound(target);
-    let now = jiff::Timestamp::now();
-    let messages: Vec<_> = entities
-        .into_iter()
-        .map(|entity| Outgoing {
-            queue,
-            delivery: Delivery::new(target, entity, Cause::Change, now),
-        })
-        .collect();
-    if let Err(error) = publisher.publish(&messages).await {
-        tracing::warn!(error = %chain(&error), "Decided, but not published now: it begins within seconds");
-    }
-    Ok(())
-}
-
-fn document(
-    target: Target,
-    order: &'static str,
-    entities: &[EntityRef],
-    removals: u64,
-    consents: &ConsentsDecided,
-) -> Document {
-    let mut by_type: BTreeMap<EntityType, usize> = BTreeMap::new();
-    for entity in entities {
-        *by_type.entry(entity.entity_type).or_default() += 1;
-    }
-    let of_type = |(entity, deletes)| OfType { entity, deletes };
-    Document {
-        target,
-        order,
-        deletes: entities.len(),
-        by_type: by_type.into_iter().map(of_type).collect(),
-        removals,
-        consents: consents.decided,
-        consents_taken: consents.changed,
-    }
-}
-
-fn show(document: &Document, args: &TargetArgs) -> anyhow::Result<()> {
-    if args.json { output::json(document) } else { output::text(&shown(document)) }
-}
-
-fn shown(document: &Document) -> String {
-    let told: Vec<_> =
-        [deletes(document), removals(document), consents(document)].into_iter().flatten().collect();
-    if told.is_empty() {
-        return format!("Nothing is held at `{}` that is not decided about", document.target);
-    }
-    told.join("\n")
-}
-
-fn deletes(document: &Document) -> Option<String> {
-    let target = document.target;
-    let types: Vec<_> =
-        document.by_type.iter().map(|of| format!("{} {}", of.deletes, of.entity)).collect();
-    let what =
-        if document.order == "approve" { "are sent to" } else { "are rejected: these stay at" };
-    let plural = if document.deletes == 1 { "delete" } else { "deletes" };
-    let text = format!("{} {plural} {what} `{target}`: {}", document.deletes, types.join(", "));
-    (document.deletes > 0).then_some(text)
-}
-
-fn removals(document: &Document) -> Option<String> {
-    let Document { target, removals, .. } = document;
-    let what =
-        if document.order == "approve" { "taken in" } else { "rejected: the EMS keeps them" };
-    (*removals > 0)
-        .then(|| format!("{removals} records that were taken out at `{target}` are {what}"))
-}
-
-fn consents(document: &Document) -> Option<String> {
-    let Document { target, consents, consents_taken, .. } = document;
-    let text = if document.order == "approve" {
-        format!(
-            "{consents} consents were taken back at `{target}`: {consents_taken} rows of the EMS changed"
-        )
+    let ApproveArgs { target, kept, dry_run } = args;
+    if dry_run {
+        show_held(config, &target).await
     } else {
-        format!(
-            "{consents} consents that were taken back at `{target}` are rejected: the EMS keeps them"
-        )
-    };
-    (*consents > 0).then_some(text)
+        decide(config, &target, true, kept).await
+    }
+}
+
+pub(super) async fn reject(config: &Config, args: RejectArgs) -> anyhow::Result<Exit> {
+    let RejectArgs { target, dry_run } = args;
+    if dry_run {
+        show_held(config, &target).await
+    } else {
+        decide(config, &target, false, false).await
+    }
+}
+
+async fn decide(
+    config: &Config,
+    args: &TargetArgs,
+    approves: bool,
+    kept: bool,
+) -> anyhow::Result<Exit> {
+    let (store, publisher) = adapters(config, "target")?;
+    let by = by_of(args);
+    let decision = Decision { target: args.target, approves, kept, by: &by };
+    let decided = holds::decide(&store, &publisher, &config.targets.enabled(), decision).await?;
+    if args.json {
+        output::json(&decided)?;
+    } else {
+        output::text(&decided.words())?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// What it would be about.
+async fn show_held(config: &Config, args: &TargetArgs) -> anyhow::Result<Exit> {
+    let (store, _) = adapters(config, "target")?;
+    let held = holds::held(&store, args.target).await?;
+    if args.json {
+        output::json(&held)?;
+    } else {
+        output::text(&listed(&held))?;
+    }
+    Ok(Exit::Fine)
+}
+
+fn listed(held: &Held) -> String {
+    let target: Target = held.target;
+    if held.counts.is_empty() {
+        return format!("Nothing is held at `{target}`");
+    }
+    let mut counts = table(&["HELD", "ENTITY", "HOW MANY", "DECIDED"]);
+    for count in &held.counts {
+        counts.add_row([
+            count.kind.name().to_owned(),
+            count.entity.to_string(),
+            count.n.to_string(),
+            decided(count.kept).to_owned(),
+        ]);
+    }
+    let mut rows = table(&["HELD", "ENTITY", "REMOTE ID", "SINCE", "LOSES", "DECIDED"]);
+    for row in &held.rows {
+        let id = row.id.map_or_else(|| "(not known)".to_owned(), |id| id.to_string());
+        rows.add_row([
+            row.kind.name().to_owned(),
+            format!("{} {id}", row.entity),
+            cell(row.remote_id.as_deref()),
+            instant(row.since),
+            cell(Some(&row.loses.join(", "))),
+            decided(row.kept).to_owned(),
+        ]);
+    }
+    format!("{counts}\n\n{rows}")
+}
+
+const fn decided(kept: bool) -> &'static str {
+    if kept { "rejected" } else { "open" }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+    use crate::entity::EntityType;
+    use crate::store::{HeldCount, HeldItem, HeldKind};
 
     #[test]
-    fn how_many_of_which_types_is_told() {
-        let entities = [
-            EntityRef::new(EntityType::Tag, 1),
-            EntityRef::new(EntityType::Person, 2),
-            EntityRef::new(EntityType::Tag, 3),
-        ];
-        let no_consent = ConsentsDecided::default();
-        let approved = document(Target::TagServer, "approve", &entities, 0, &no_consent);
-        assert_eq!(shown(&approved), "3 deletes are sent to `tagserver`: 1 person, 2 tag");
-        assert_eq!(
-            serde_json::to_value(&approved).unwrap(),
-            json!({"target": "tagserver", "order": "approve", "deletes": 3,
-                   "by_type": [{"entity": "person", "deletes": 1}, {"entity": "tag", "deletes": 2}],
-                   "removals": 0, "consents": 0, "consents_taken": 0})
+    fn what_is_held_is_listed_with_what_it_loses() {
+        let (kind, entity) = (HeldKind::Lessen, EntityType::Person);
+        let item = HeldItem {
+            kind,
+            entity,
+            id: Some(7),
+            remote_id: Some("a\u{1b}[2J".to_owned()),
+            kept: false,
+            since: None,
+            loses: vec!["email".to_owned()],
+        };
+        let counts = vec![HeldCount { kind, entity, kept: false, n: 41 }];
+        let held = Held { target: Target::Mautic, undecided: 41, counts, rows: vec![item] };
+        let text = listed(&held);
+        assert!(
+            text.contains("41") && text.contains("person 7") && text.contains("email"),
+            "{text}"
         );
-        let rejected = document(Target::TagServer, "reject", &entities, 0, &no_consent);
-        let text = "3 deletes are rejected: these stay at `tagserver`: 1 person, 2 tag";
-        assert_eq!(shown(&rejected), text);
-        let none = document(Target::TagServer, "approve", &[], 0, &no_consent);
-        assert_eq!(shown(&none), "Nothing is held at `tagserver` that is not decided about");
-        let some = ConsentsDecided { decided: 3, changed: 2, refused: Vec::new() };
-        assert_eq!(
-            shown(&document(Target::MailChimp, "approve", &[], 2, &some)),
-            "2 records that were taken out at `mailchimp` are taken in\n3 consents were taken back at `mailchimp`: 2 rows of the EMS changed"
-        );
+        assert!(!text.contains('\u{1b}'), "{text}");
     }
 }

@@ -10,8 +10,6 @@ use crate::config::Config;
 use crate::ops::status::{self, Queues, Status, StatusRow};
 use crate::store::StoreError;
 
-/// How long the broker is asked. A broker that is not there takes as long to find out at most.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a watched status is shown again.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 /// Clears a terminal and puts the cursor in its corner.
@@ -20,7 +18,7 @@ const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 pub(super) async fn status(config: &Config, args: StatusArgs) -> anyhow::Result<Exit> {
     let (store, publisher) = adapters(config, "status")?;
     let enabled = config.targets.enabled();
-    let read = || status::document(&store, &publisher, &enabled, PATIENCE);
+    let read = || status::document(&store, &publisher, &enabled, status::PATIENCE);
     if args.watch {
         return tokio::select! {
             result = watch(read, args.json) => result,

@@ -73,6 +73,8 @@ static GENERAL: &[Key] = &[
     with_default("capture.wake", "notify"),
     with_default("ops.listen", "127.0.0.1:9090"),
     secret("ops.token"),
+    secret("ops.read_token"),
+    plain("ops.user_header"),
     with_default("sweep.outbound_every", "5m"),
     with_default("sweep.inbound_every", "10m"),
     with_default("retry.max_retries", "3"),

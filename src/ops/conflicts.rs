@@ -1,6 +1,8 @@
 //! Conflicts as people and programs see them. They hold what people wrote: they are shown to whoever asks for them, and nowhere
 //! else.
 
+pub mod decide;
+
 use jiff::Timestamp;
 use serde::Serialize;
 

@@ -1,5 +1,7 @@
 //! Dead letters as people and programs see them.
 
+pub mod change;
+
 use jiff::Timestamp;
 use serde::Serialize;
 

@@ -196,6 +196,32 @@ pub enum Named {
     Remote(Target, String),
 }
 
+impl Named {
+    /// What a person means by one line: `person 42`, an address, `mautic:17` (the id at a target), or a bib number.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let mut words = text.split_whitespace();
+        if let (Some(entity_type), Some(id), None) = (words.next(), words.next(), words.next())
+            && let (Ok(entity_type), Ok(id)) = (entity_type.parse(), id.parse())
+        {
+            return Some(Self::Entity(EntityRef::new(entity_type, id)));
+        }
+        if let Some((target, id)) = text.split_once(':')
+            && let Ok(target) = target.trim().parse()
+        {
+            return Some(Self::Remote(target, id.trim().to_owned()));
+        }
+        if let Ok(entity) = text.parse() {
+            return Some(Self::Entity(entity));
+        }
+        if text.contains('@') {
+            return Some(Self::Email(text.to_owned()));
+        }
+        (!text.is_empty()).then(|| Self::Bib(text.to_owned()))
+    }
+}
+
 /// The entities that are meant.
 ///
 /// # Errors
@@ -206,5 +232,28 @@ pub async fn find(store: &Store, named: &Named) -> Result<Vec<EntityRef>, StoreE
         Named::Email(email) => store.entities_by_email(email).await,
         Named::Bib(bib) => store.entities_by_bib(bib).await,
         Named::Remote(target, id) => store.entities_by_remote_id(*target, id).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_is_enough_to_name_an_entity() {
+        let person = Named::Entity(EntityRef::new(EntityType::Person, 42));
+        for text in ["person 42", " person  42 ", "person:42"] {
+            assert_eq!(Named::from_text(text), Some(person.clone()), "{text}");
+        }
+        let email = Named::Email("thandi@ems.example".to_owned());
+        assert_eq!(Named::from_text(" thandi@ems.example "), Some(email));
+        let remote = Named::Remote(Target::Mautic, "17".to_owned());
+        assert_eq!(Named::from_text("mautic: 17"), Some(remote));
+        let json = Named::Remote(Target::MailChimp, r#"{"news":"1"}"#.to_owned());
+        assert_eq!(Named::from_text(r#"mailchimp:{"news":"1"}"#), Some(json));
+        for bib in ["0042", "A 17", "nobody:5"] {
+            assert_eq!(Named::from_text(bib), Some(Named::Bib(bib.to_owned())));
+        }
+        assert_eq!(Named::from_text(" "), None);
     }
 }

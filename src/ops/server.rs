@@ -1,42 +1,45 @@
 //! The operations endpoints: `/livez`, `/readyz`, `/metrics`, the API behind a token,
-//! and `POST /hooks/chatwoot`.
+//! and `POST /hooks/chatwoot`; and the console ([`crate::ops::console`]).
 //!
 //! Every answer carries headers that keep it out of caches, frames and script engines; a request has a bounded body,
-//! a bounded time, and only so many are served at once. Without `ops.token` there is no API: its paths are 404.
+//! a bounded time, and only so many are served at once. Without `ops.token` there are no API and no console: their paths
+//! are 404.
 
+mod api;
+pub(in crate::ops) mod gate;
 mod gauges;
 mod hooks;
+pub(in crate::ops) mod routes;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use axum::{Json, Router};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::Publisher;
-use crate::entity::EntityRef;
+use crate::deliver::breaker::rule::Patience;
 use crate::error_chain::chain;
-use crate::limits;
-use crate::ops::conflicts;
-use crate::ops::explain;
-use crate::ops::health;
 use crate::ops::metrics::Metrics;
 use crate::ops::progress::Progress;
 use crate::ops::status::{self, Reading};
-use crate::store::{ConflictFilter, Store, StoreError};
+use crate::ops::{console, health};
+use crate::store::Store;
 use crate::target::Target;
 use crate::target_watch::TargetWatch;
+
+use gate::Gate;
+pub use gate::Tokens;
+use routes::{Access, Route, Routes};
 
 /// Requests that are served at once.
 const REQUESTS_AT_ONCE: usize = 32;
@@ -61,10 +64,26 @@ pub struct OpsContext {
     pub metrics: Arc<Metrics>,
     /// The parts of this process.
     pub progress: Progress,
-    /// Opens the API; there is none without it.
-    pub token: Option<SecretString>,
+    /// Opens the API and the console; there are none without it.
+    pub access: Option<Tokens>,
+    /// How long a target may fail, for orders to it.
+    pub patience: Patience,
     /// What web hooks may be signed with; none is accepted without one.
     pub hook_secrets: Vec<SecretString>,
+}
+
+/// What people look at and act on.
+pub(in crate::ops) struct Desk {
+    /// The database.
+    pub(in crate::ops) store: Store,
+    /// The broker.
+    pub(in crate::ops) publisher: Arc<Publisher>,
+    /// The targets that the configuration enables.
+    pub(in crate::ops) enabled: Vec<Target>,
+    /// How long a target may fail.
+    pub(in crate::ops) patience: Patience,
+    /// Who is let in; without it nobody is.
+    pub(in crate::ops) gate: Option<Arc<Gate>>,
 }
 
 /// Binds the address.
@@ -84,7 +103,7 @@ pub async fn serve(
     context: OpsContext,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    tracing::info!(address = %listener.local_addr()?, api = context.token.is_some(), "The operations endpoints listen");
+    tracing::info!(address = %listener.local_addr()?, api = context.access.is_some(), "The operations endpoints listen");
     let told = stop.clone();
     let server = axum::serve(listener, app(Arc::new(context)))
         .with_graceful_shutdown(async move { told.cancelled().await });
@@ -99,28 +118,27 @@ pub async fn serve(
 }
 
 fn app(context: Arc<OpsContext>) -> Router {
-    let api = Api {
+    let desk = Desk {
         store: context.store.clone(),
         publisher: Arc::clone(&context.publisher),
         enabled: context.enabled.clone(),
-        token: context.token.clone(),
+        patience: context.patience,
+        gate: context.access.clone().map(|access| Arc::new(Gate::new(access))),
     };
+    let told = Routes::new(None).get(Access::Anyone, "/readyz", readyz).get(
+        Access::Anyone,
+        "/metrics",
+        metrics,
+    );
     let hooks = hooks::routes(&context);
-    let told = Router::new()
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .with_state(context);
-    guarded(told.merge(open(api)).merge(hooks))
+    guarded(told.done(context).0.merge(hooks).merge(open(desk).0))
 }
 
-/// What needs no more than the database and the broker.
-fn open(api: Api) -> Router {
-    Router::new()
-        .route("/livez", get(|| async { "alive\n" }))
-        .route("/api/v1/status", get(api_status))
-        .route("/api/v1/conflicts", get(api_conflicts))
-        .route("/api/v1/explain/{entity}/{id}", get(api_explain))
-        .with_state(Arc::new(api))
+/// What needs no more than the database and the broker, and who may use it.
+fn open(desk: Desk) -> (Router, Vec<Route>) {
+    let routes = Routes::new(desk.gate.clone());
+    let routes = routes.get(Access::Anyone, "/livez", || async { "alive\n" });
+    console::routes(api::routes(routes)).done(Arc::new(desk))
 }
 
 /// The bounds and headers that every answer has.
@@ -152,7 +170,8 @@ async fn with_headers(mut response: Response) -> Response {
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     ];
     for (name, value) in headers {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        // Pages of the console say for themselves what they may load.
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
 }
@@ -187,90 +206,12 @@ async fn metrics(State(context): State<Arc<OpsContext>>) -> Response {
     }
 }
 
-/// What the API needs.
-struct Api {
-    store: Store,
-    publisher: Arc<Publisher>,
-    enabled: Vec<Target>,
-    token: Option<SecretString>,
-}
-
-async fn api_status(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
-    if let Err(refusal) = admit(api.token.as_ref(), &headers) {
-        return refusal;
-    }
-    match status::document(&api.store, &api.publisher, &api.enabled, health::PATIENCE).await {
-        Ok(document) => Json(document).into_response(),
-        Err(error) => unavailable(&error),
-    }
-}
-
-/// Those that are open: the document of `conflicts list --json`.
-async fn api_conflicts(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
-    if let Err(refusal) = admit(api.token.as_ref(), &headers) {
-        return refusal;
-    }
-    match api.store.conflicts(ConflictFilter::default(), limits::CONFLICTS_SHOWN).await {
-        Ok(rows) => {
-            Json(rows.into_iter().map(conflicts::Row::from).collect::<Vec<_>>()).into_response()
-        }
-        Err(error) => unavailable(&error),
-    }
-}
-
-async fn api_explain(
-    State(api): State<Arc<Api>>,
-    headers: HeaderMap,
-    Path((entity_type, id)): Path<(String, String)>,
-) -> Response {
-    if let Err(refusal) = admit(api.token.as_ref(), &headers) {
-        return refusal;
-    }
-    let (Ok(entity_type), Ok(id)) = (entity_type.parse(), id.parse()) else {
-        return failure(StatusCode::BAD_REQUEST, "not an entity type and an id");
-    };
-    match explain::explain(&api.store, &api.enabled, EntityRef::new(entity_type, id)).await {
-        Ok(Some(explanation)) => Json(explanation).into_response(),
-        Ok(None) => failure(StatusCode::NOT_FOUND, "there is no such entity"),
-        Err(error) => unavailable(&error),
-    }
-}
-
-fn unavailable(error: &StoreError) -> Response {
-    tracing::warn!(error = chain(error), "The API can't read the database");
-    failure(StatusCode::SERVICE_UNAVAILABLE, "the database can't be read")
-}
-
 fn not_found() -> Response {
     failure(StatusCode::NOT_FOUND, "there is nothing here")
 }
 
 fn failure(code: StatusCode, text: &'static str) -> Response {
     (code, Json(json!({ "error": text }))).into_response()
-}
-
-/// Lets in whoever has the token. Without a configured token there is nothing to be let into.
-#[expect(clippy::result_large_err, reason = "a refusal is the answer itself")]
-fn admit(token: Option<&SecretString>, headers: &HeaderMap) -> Result<(), Response> {
-    let Some(token) = token else { return Err(not_found()) };
-    let given = headers.get(header::AUTHORIZATION).and_then(bearer);
-    if given.is_some_and(|given| is_same(given, token.expose_secret())) {
-        return Ok(());
-    }
-    let mut refusal = failure(StatusCode::UNAUTHORIZED, "a bearer token is needed");
-    refusal.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    Err(refusal)
-}
-
-fn bearer(value: &HeaderValue) -> Option<&str> {
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// Compares digests, and all bytes of them: the time tells nothing about where the texts differ, or how long they are.
-fn is_same(given: &str, expected: &str) -> bool {
-    let (given, expected) = (Sha256::digest(given), Sha256::digest(expected));
-    given.iter().zip(expected.iter()).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
 
 #[cfg(test)]

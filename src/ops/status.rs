@@ -23,6 +23,9 @@ use crate::target::Target;
 
 use state::{Obstacle, Shown};
 
+/// How long the broker is asked while a person waits. One that is not there takes as long to find out at most.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The document.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {

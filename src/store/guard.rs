@@ -39,6 +39,15 @@ pub struct Weighed {
     pub is_gone: bool,
 }
 
+/// A record about which a person decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecidedHold {
+    /// The entity.
+    pub entity: EntityRef,
+    /// It is gone, and its remote record was held to be deleted; else the record loses something.
+    pub is_gone: bool,
+}
+
 impl Store {
     /// Lets deletes through or holds them, in one transaction: what one process is allowed no other is.
     ///
@@ -91,7 +100,7 @@ impl Store {
     }
 
     /// A person lets the deletes through that are held now (`approves`), or leaves the remote records as they are.
-    /// `kept`: an approval takes in what was rejected earlier. Returns which deletes that were; what was decided
+    /// `kept`: an approval takes in what was rejected earlier. Returns which records that were; what was decided
     /// already is not decided again.
     ///
     /// # Errors
@@ -102,13 +111,15 @@ impl Store {
         approves: bool,
         kept: bool,
         by: &str,
-    ) -> Result<Vec<EntityRef>, StoreError> {
+    ) -> Result<Vec<DecidedHold>, StoreError> {
         super::retrying(|| async {
             let client = self.client().await?;
             let decide =
                 client.prepare_cached(include_str!("../../sql/queries/guard_decide.sql")).await?;
             let rows = client.query(&decide, &[&target.name(), &approves, &kept, &by]).await?;
-            rows.iter().map(entity).collect()
+            rows.iter()
+                .map(|row| Ok(DecidedHold { entity: entity(row)?, is_gone: row.try_get("gone")? }))
+                .collect()
         })
         .await
     }

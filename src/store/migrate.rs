@@ -12,7 +12,7 @@ mod embedded {
 const MIGRATION_LOCK: (i32, i32) = (4_541_779, 3);
 
 /// Functions, re-applied in this order.
-const FUNCTIONS: [&str; 16] = [
+const FUNCTIONS: [&str; 17] = [
     include_str!("../../sql/functions/capture.sql"),
     include_str!("../../sql/functions/owe.sql"),
     include_str!("../../sql/functions/claim.sql"),
@@ -29,6 +29,7 @@ const FUNCTIONS: [&str; 16] = [
     include_str!("../../sql/functions/inbound_guard.sql"),
     include_str!("../../sql/functions/inbound_removals.sql"),
     include_str!("../../sql/functions/inbound_purge.sql"),
+    include_str!("../../sql/functions/audit.sql"),
 ];
 
 /// What a migration did.

@@ -50,6 +50,8 @@ pub struct RecordRow {
     pub hashes_agree: Option<bool>,
     /// When it was dead-lettered.
     pub dead_lettered_on: Option<Timestamp>,
+    /// The EMS id of who owns the one record that there may be of its e-mail address, where that is somebody else.
+    pub owner_id: Option<i64>,
 }
 
 /// An attempt of the audit trail.
@@ -330,6 +332,7 @@ fn record_row(row: &tokio_postgres::Row) -> Result<RecordRow, StoreError> {
         in_doubt: row.try_get("in_doubt")?,
         hashes_agree: row.try_get("hashes_agree")?,
         dead_lettered_on: row.try_get("dead_lettered_on")?,
+        owner_id: row.try_get("owner_id")?,
     })
 }
 

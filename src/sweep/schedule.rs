@@ -50,7 +50,7 @@ impl<R: Remote> Sweeper<R> {
         }
     }
 
-    /// Once an hour, by one process: the audit trail's partitions, and dead letters that were closed long ago.
+    /// Once an hour, by one process: the audit trail's partitions, dead letters that were closed and what people did long ago.
     async fn keep_attempts(&self, owner: Uuid) -> Result<(), StoreError> {
         let (duty, target) = (Duty::KeepAttempts, self.remote.target());
         let Some(duty) =
@@ -60,6 +60,7 @@ impl<R: Remote> Sweeper<R> {
         };
         let result = async {
             self.store.purge_dead_letters().await?;
+            self.store.purge_operator_events().await?;
             self.store.keep_attempts().await
         };
         let result = result.await;

@@ -346,6 +346,8 @@ async fn a_replay_by_filter_is_limited_and_can_be_killed_and_repeated() {
     assert_in_sync(&rig).await;
     assert_eq!(rig.count(OPEN).await, 0);
     assert_eq!(rig.writes_applied(), 40, "each once; {refused} requests were refused before");
+    let put_back = "select count(*) from sync.operator_event where event = 'dead_letter_replayed'";
+    assert_eq!(rig.count(put_back).await, 40, "each once, whoever was killed");
     running.stop().await;
 }
 

@@ -568,7 +568,7 @@ async fn a_mass_blanking_is_held_before_the_first_call_and_an_approval_lets_exac
     assert_eq!(rig.sim.row(Resource::Person, "1").unwrap().body["dateOfBirth"], "1999-09-09");
 
     let approved = json(&rig, &["target", "approve", "tagserver", "--json"]).await;
-    assert_eq!(approved["deletes"], json!(49));
+    assert_eq!(approved["lessens"], json!(49));
     rig.settled().await;
     assert_eq!(dates_there(&rig), 11);
     // What was approved is forgotten: the next burst is held again.
@@ -578,7 +578,7 @@ async fn a_mass_blanking_is_held_before_the_first_call_and_an_approval_lets_exac
     lessened_and_held(&rig, 60).await;
     assert_eq!(decisions(&rig, "tripped").await, 2);
     let rejected = json(&rig, &["target", "reject", "tagserver", "--json"]).await;
-    assert_eq!(rejected["deletes"], json!(60));
+    assert_eq!(rejected["lessens"], json!(60));
     let genders =
         rig.sim.rows(Resource::Person).iter().filter(|r| r.body["gender"] == "MALE").count();
     assert_eq!(genders, 60, "rejected: the remote records stay");

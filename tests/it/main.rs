@@ -31,6 +31,7 @@ mod capture;
 mod chatwoot;
 mod checker;
 mod cli;
+mod console;
 mod contention;
 mod contract;
 mod convergence;

@@ -1,6 +1,7 @@
 //! What the tests share: a database and a broker prefix of their own, a simulator, and processes of ems-sync.
 
 pub(crate) mod binary;
+pub(crate) mod browser;
 pub(crate) mod campaign;
 pub(crate) mod checker;
 pub(crate) mod database;

@@ -55,6 +55,7 @@ fn each_dependency_is_named_in_its_owner_module_only() {
         ("prometheus::", "src/ops/metrics"),
         ("tracing_subscriber", "src/telemetry"),
         ("axum::", "src/ops"),
+        ("maud::", "src/ops/console"),
         ("env::var", "src/config"),
     ];
     let mut strays = Vec::new();
@@ -67,6 +68,17 @@ fn each_dependency_is_named_in_its_owner_module_only() {
         }
     }
     assert!(strays.is_empty(), "{strays:#?}");
+}
+
+/// What is shown on a page is escaped: nothing is written as it is, and no page has a script or a style of its own.
+#[test]
+fn the_console_writes_nothing_unescaped() {
+    for path in files("src/ops/console", &[".rs"]) {
+        let code = code(&path);
+        for name in ["PreEscaped", "script", "style=", "onclick"] {
+            assert!(!code.contains(name), "{} has {name}", path.display());
+        }
+    }
 }
 
 #[test]

@@ -7,7 +7,6 @@ use crate::entity::EntityRef;
 use crate::ops::status::state::{Obstacle, Shown};
 use crate::remote::FailureClass;
 use crate::store::{RecordRow, TargetState};
-use crate::target::Target;
 
 /// What is known.
 #[derive(Debug, Clone, Copy)]
@@ -139,7 +138,7 @@ fn owed(evidence: &Evidence<'_>, record: &RecordRow, obstacle: Option<Obstacle>)
                 "Nothing is sent until the entity changes in the EMS.",
             );
         }
-        "held" => return held(evidence.state.target, reason),
+        "held" => return held(evidence, reason),
         "waiting" => return waiting(evidence, record),
         "dead_letter" => {
             return Verdict::new(
@@ -156,26 +155,39 @@ fn owed(evidence: &Evidence<'_>, record: &RecordRow, obstacle: Option<Obstacle>)
     moving(evidence, record)
 }
 
-fn held(target: Target, reason: Option<&str>) -> Verdict {
+fn held(evidence: &Evidence<'_>, reason: Option<&str>) -> Verdict {
+    let target = evidence.state.target;
+    // What the EMS still shows is held for what it would lose.
+    let is_gone = evidence.version.is_none();
     match reason {
-        Some(reason @ "guard") => Verdict::new(
-            Shown::Held,
-            reason,
-            format!(
-                "It is one of too many deletes at once: it stays at {target} until a person has decided, or the EMS \
-                 shows it again."
-            ),
-        )
-        .advising(format!(
-            "`ems-sync target approve {target}` deletes what is held now; `ems-sync target reject {target}` leaves it \
-             at {target}."
-        )),
-        Some(reason @ "delete_rejected") => Verdict::new(
-            Shown::Held,
-            reason,
-            format!("It stays at {target}, as a person decided, until the EMS shows it again."),
-        )
-        .advising(format!("`ems-sync target approve {target} --kept` deletes it after all.")),
+        Some(reason @ "guard") => {
+            let (burst, approval) = if is_gone {
+                ("It is one of too many deletes at once", "deletes")
+            } else {
+                ("It is one of too many that lose consents or fields at once", "pushes")
+            };
+            let until = if is_gone { "shows it again" } else { "has again what it would lose" };
+            let next = format!(
+                "{burst}: it stays at {target} until a person has decided, or the EMS {until}."
+            );
+            Verdict::new(Shown::Held, reason, next).advising(format!(
+                "`ems-sync target approve {target}` {approval} what is held now; `ems-sync target reject {target}` leaves it \
+                 at {target}."
+            ))
+        }
+        Some(reason @ "delete_rejected") => {
+            let (until, approval) = if is_gone {
+                ("shows it again", "deletes it")
+            } else {
+                ("has again what it would lose", "pushes it")
+            };
+            Verdict::new(
+                Shown::Held,
+                reason,
+                format!("It stays at {target}, as a person decided, until the EMS {until}."),
+            )
+            .advising(format!("`ems-sync target approve {target} --kept` {approval} after all."))
+        }
         reason => Verdict::new(
             Shown::Held,
             reason.unwrap_or("person_must_decide"),
@@ -267,11 +279,7 @@ fn settled(
             "out_of_scope",
             format!("Nothing: the EMS does not show it to {target}."),
         ),
-        Some(record) if record.state == "skipped" => Verdict::new(
-            Shown::Skipped,
-            record.reason.as_deref().unwrap_or("nothing_to_do"),
-            "Nothing: it is looked at again when it changes.",
-        ),
+        Some(record) if record.state == "skipped" => skipped(evidence, record),
         // A remote record without an entity, an entity without a remote record, or another version than was pushed.
         Some(_) if is_shown != may_be_there => not_seen(),
         Some(record) if is_shown && record.entity_modified_on != evidence.version => not_seen(),
@@ -285,6 +293,30 @@ fn settled(
             record.reason.as_deref().unwrap_or("deleted"),
             format!("Nothing: it is gone from the EMS and from {target}."),
         ),
+    }
+}
+
+/// The target has nothing to do with it as it is now.
+fn skipped(evidence: &Evidence<'_>, record: &RecordRow) -> Verdict {
+    let target = evidence.state.target;
+    let reason = record.reason.as_deref().unwrap_or("nothing_to_do");
+    let verdict = |next: String| Verdict::new(Shown::Skipped, reason, next);
+    let entity_type = evidence.entity.entity_type;
+    match (reason, record.owner_id.filter(|owner| *owner != evidence.entity.id)) {
+        ("shared_email", Some(owner)) => verdict(format!(
+            "Nothing, while {entity_type} {owner} has the same e-mail address: that one owns the record at {target}."
+        ))
+        .advising(format!("See `ems-sync explain {entity_type} {owner}`.")),
+        ("shared_email", None) => verdict(format!(
+            "Nothing, while another {entity_type} has the same e-mail address: that one owns the record at {target}."
+        )),
+        ("carried", _) => {
+            verdict(format!("Nothing by itself: it is at {target} within others, and is pushed with them."))
+        }
+        ("out_of_scope", _) => {
+            verdict(format!("Nothing, until its record at {target}, or its parent's, is known."))
+        }
+        _ => verdict("Nothing: it is looked at again when it changes.".to_owned()),
     }
 }
 

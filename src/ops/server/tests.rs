@@ -4,38 +4,69 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
 use crate::broker::Broker;
+use crate::ops::server::gate::Role;
 
 const TOKEN: &str = "a-token-of-some-length";
+const READ_TOKEN: &str = "another-token-to-read-with";
+
+fn tokens() -> Tokens {
+    Tokens { operator: TOKEN.into(), reader: Some(READ_TOKEN.into()), user_header: None }
+}
 
 /// Database and broker are not there: whatever needs them fails at once.
-async fn listening(token: Option<&str>) -> SocketAddr {
+fn desk(tokens: Option<Tokens>) -> Desk {
     rustls::crypto::ring::default_provider().install_default().ok();
-    let store = Store::new(&"postgres://nobody@127.0.0.1:1/none".into(), "test").unwrap();
     let broker = Broker::new("amqp://127.0.0.1:1".into(), "test".to_owned());
-    let api = Api {
-        store,
+    Desk {
+        store: Store::new(&"postgres://nobody@127.0.0.1:1/none".into(), "test").unwrap(),
         publisher: Arc::new(Publisher::new(broker, "test")),
         enabled: vec![Target::TagServer],
-        token: token.map(SecretString::from),
-    };
+        patience: Patience { disable_after: Duration::from_secs(60) },
+        gate: tokens.map(|tokens| Arc::new(Gate::new(tokens))),
+    }
+}
+
+/// What is served, and where.
+async fn serving(tokens: Option<Tokens>) -> (SocketAddr, Vec<Route>) {
+    let (router, routes) = open(desk(tokens));
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, guarded(open(api))).await });
-    address
+    tokio::spawn(async move { axum::serve(listener, guarded(router)).await });
+    (address, routes)
+}
+
+async fn listening(token: Option<&str>) -> SocketAddr {
+    let tokens = token.map(|token| Tokens { operator: token.into(), ..tokens() });
+    serving(tokens).await.0
 }
 
 /// Status code and whole answer, headers in lower case.
 async fn get_from(address: SocketAddr, path: &str, authorization: Option<&str>) -> (u16, String) {
+    let credentials = authorization.map(|value| format!("Authorization: {value}"));
+    let (code, answer) = send(address, "GET", path, credentials.as_slice(), "").await;
+    (code, answer.to_lowercase())
+}
+
+/// Status code and whole answer.
+async fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[String],
+    form: &str,
+) -> (u16, String) {
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let credentials =
-        authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
-    let request =
-        format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{credentials}\r\n");
+    let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+        form.len()
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     let code = answer.split(' ').nth(1).unwrap().parse().unwrap();
-    (code, answer.to_lowercase())
+    (code, answer)
 }
 
 #[tokio::test]
@@ -56,7 +87,7 @@ async fn a_process_is_alive_without_database_and_broker() {
 #[tokio::test]
 async fn there_is_no_api_without_a_configured_token() {
     let address = listening(None).await;
-    for path in ["/api/v1/status", "/api/v1/explain/person/5"] {
+    for path in ["/api/v1/status", "/api/v1/explain/person/5", "/", "/login", "/dead-letters"] {
         assert_eq!(get_from(address, path, Some("Bearer ")).await.0, 404, "{path}");
         assert_eq!(get_from(address, path, None).await.0, 404, "{path}");
     }
@@ -91,18 +122,166 @@ async fn what_is_no_entity_is_told_so() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_hangs_is_given_up() {
-    let routes = Router::new().route("/hang", get(std::future::pending::<&'static str>));
+    let routes =
+        Router::new().route("/hang", axum::routing::get(std::future::pending::<&'static str>));
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, guarded(routes)).await });
     assert_eq!(get_from(address, "/hang", None).await.0, 503);
 }
 
+/// An address of a route.
+fn path_of(route: &Route) -> String {
+    let names =
+        [("{target}", "tagserver"), ("{number}", "1"), ("{entity}", "person"), ("{id}", "1")];
+    names.iter().fold(route.path.to_owned(), |path, (name, value)| path.replace(name, value))
+}
+
+/// Headers with which a role comes, and the secret of its forms: once by token, once by login.
+fn credentials(role: Role) -> Vec<(String, String)> {
+    let gate = Gate::new(tokens());
+    let token = if role == Role::Operator { TOKEN } else { READ_TOKEN };
+    let login = gate.log_in(role, "Somebody", jiff::Timestamp::now(), false);
+    let login = login.split(';').next().unwrap();
+    [("authorization", format!("Bearer {token}")), ("cookie", login.to_owned())]
+        .into_iter()
+        .map(|(name, value)| {
+            let mut headers = axum::http::HeaderMap::new();
+            headers.insert(name, HeaderValue::from_str(&value).unwrap());
+            let visitor = gate.visitor(&headers, jiff::Timestamp::now()).unwrap();
+            assert_eq!(visitor.role, role);
+            (format!("{name}: {value}"), visitor.csrf)
+        })
+        .collect()
+}
+
 #[test]
-fn a_token_is_the_same_only_when_every_character_is() {
-    assert!(is_same(TOKEN, TOKEN));
-    for other in ["", "a-token-of-some-lengt", "a-token-of-some-length ", "A-token-of-some-length"]
-    {
-        assert!(!is_same(other, TOKEN), "{other:?}");
+fn only_these_routes_are_open_to_everybody_and_only_operators_change_anything() {
+    let (_, routes) = open(desk(Some(tokens())));
+    let open: Vec<_> = routes.iter().filter(|route| route.access == Access::Anyone).collect();
+    let open: Vec<_> =
+        open.iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+    assert_eq!(
+        open,
+        ["GET /livez", "GET /console.css", "GET /console.svg", "GET /login", "POST /login"]
+    );
+    for route in &routes {
+        let reads = route.method == "GET" || ["/login", "/logout", "/search"].contains(&route.path);
+        let is_operators = route.access == Access::From(Role::Operator);
+        assert_eq!(is_operators, !reads, "{route:?}");
     }
+    assert!(routes.iter().filter(|route| route.method == "POST").count() >= 8, "{routes:?}");
+}
+
+#[tokio::test]
+async fn every_route_is_refused_to_whoever_may_not_use_it() {
+    let (address, routes) = serving(Some(tokens())).await;
+    let forged = [
+        "cookie: ems_sync_login=operator.9999999999.x.eA.AAAA",
+        "authorization: Bearer wrong",
+        "x-forwarded-user: somebody",
+    ];
+    for route in &routes {
+        let Access::From(least) = route.access else { continue };
+        let (method, path) = (route.method.as_str(), path_of(route));
+        for stranger in [&[][..], &forged.map(str::to_owned)[..1], &forged.map(str::to_owned)[1..]]
+        {
+            let (code, answer) = send(address, method, &path, stranger, "csrf=x").await;
+            assert_eq!(code, 401, "{route:?} {stranger:?}");
+            assert!(answer.to_lowercase().contains("www-authenticate: bearer"), "{answer}");
+        }
+        for role in [Role::Reader, Role::Operator] {
+            for (credential, csrf) in credentials(role) {
+                let form = format!("csrf={csrf}");
+                let headers = [credential];
+                let (code, answer) = send(address, method, &path, &headers, &form).await;
+                if role < least {
+                    assert_eq!(code, 403, "{route:?} {role:?}");
+                } else {
+                    assert!(![401, 403, 404, 405].contains(&code), "{route:?} {role:?}: {answer}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_form_of_another_site_or_of_an_earlier_login_changes_nothing() {
+    let (address, routes) = serving(Some(tokens())).await;
+    let others: Vec<_> = credentials(Role::Operator).into_iter().map(|(_, csrf)| csrf).collect();
+    for route in routes.iter().filter(|route| route.method == "POST" && route.path != "/login") {
+        let path = path_of(route);
+        for (n, (credential, csrf)) in credentials(Role::Operator).into_iter().enumerate() {
+            let right = format!("csrf={csrf}");
+            // The secret of a token's form is always the same, that of a login is another one each time.
+            let other = format!("csrf={}", others[1 - n]);
+            let earlier = format!("csrf={}", others[1]);
+            for (headers, form) in [
+                (vec![], ""),
+                (vec![], "csrf="),
+                (vec![], other.as_str()),
+                (vec![], earlier.as_str()),
+                (vec!["Sec-Fetch-Site: cross-site"], right.as_str()),
+                (vec!["Sec-Fetch-Site: same-site"], right.as_str()),
+                (vec!["Origin: https://evil.example"], right.as_str()),
+                (vec!["Origin: null"], right.as_str()),
+            ] {
+                let mut headers: Vec<_> = headers.into_iter().map(str::to_owned).collect();
+                headers.push(credential.clone());
+                let (code, _) = send(address, "POST", &path, &headers, form).await;
+                assert_eq!(code, 403, "{path} {headers:?} {form}");
+            }
+            let ours = ["Origin: http://test".to_owned(), credential];
+            let (code, _) = send(address, "POST", &path, &ours, &right).await;
+            assert_ne!(code, 403, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_gets_a_login_and_nothing_else_does() {
+    let (address, _) = serving(Some(tokens())).await;
+    for wrong in ["", "token=", "token=wrong", "token=A-token-of-some-length&name=x"] {
+        let (code, answer) = send(address, "POST", "/login", &[], wrong).await;
+        assert_eq!(code, 401, "{wrong}");
+        assert!(!answer.to_lowercase().contains("set-cookie"), "{answer}");
+    }
+    let right = format!("token={READ_TOKEN}&name=Thandi&next=//evil.example");
+    let elsewhere = ["Origin: https://evil.example".to_owned()];
+    assert_eq!(send(address, "POST", "/login", &elsewhere, &right).await.0, 403);
+    let (code, answer) = send(address, "POST", "/login", &[], &right).await;
+    assert_eq!(code, 303, "{answer}");
+    let answer = answer.to_lowercase();
+    assert!(answer.contains("location: /\r\n"), "{answer}");
+    let (_, cookie) = answer.split_once("set-cookie: ").unwrap();
+    let cookie = cookie.lines().next().unwrap();
+    assert!(cookie.contains("; httponly; samesite=strict"), "{cookie}");
+    assert!(!answer.contains(READ_TOKEN), "the token does not come back");
+}
+
+#[tokio::test]
+async fn a_page_may_run_nothing() {
+    let (address, _) = serving(Some(tokens())).await;
+    let token = format!("Bearer {TOKEN}");
+    for (path, authorization) in [("/login", None), ("/", None), ("/", Some(token.as_str()))] {
+        let (_, answer) = get_from(address, path, authorization).await;
+        let policy =
+            answer.lines().find(|line| line.starts_with("content-security-policy:")).unwrap();
+        assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        assert!(!policy.contains("script-src"), "{policy}");
+        assert!(!answer.contains("<script") && !answer.contains(" style="), "{answer}");
+        assert!(!answer.contains("127.0.0.1:1"), "{answer}");
+    }
+    assert_eq!(get_from(address, "/console.css", None).await.0, 200);
+    assert_eq!(get_from(address, "/console.svg", None).await.0, 200);
+}
+
+/// What a browser keeps back at first: a link in a message leads to the page all the same.
+#[tokio::test]
+async fn a_link_on_another_site_is_asked_for_again_by_our_own_page() {
+    let (address, _) = serving(Some(tokens())).await;
+    let headers = ["Sec-Fetch-Site: cross-site".to_owned()];
+    let (code, answer) = send(address, "GET", "/dead-letters", &headers, "").await;
+    assert_eq!(code, 401);
+    assert!(answer.to_lowercase().contains("\r\nrefresh: 0\r\n"), "{answer}");
 }

@@ -7,7 +7,7 @@ use ems_sync::process::Role;
 use ems_sync::target::Target;
 use ems_sync_remotes::chatwoot::Resource;
 use ems_sync_remotes::mailchimp::Status;
-use serde_json::json;
+use serde_json::Value;
 
 use super::bed::{Bed, CLUB, NEWS, QUESTION};
 
@@ -163,7 +163,7 @@ async fn a_mass_loss_is_held(loss: &Loss) {
     assert_eq!(lost(), BTreeSet::new(), "{name}");
 
     let approved = bed.json(&["target", "approve", name, "--json"]).await;
-    assert_eq!(approved["deletes"], json!(30), "{name}");
+    assert_eq!(decided(&approved), 30, "{name}: {approved}");
     bed.rig.settled().await;
     assert_eq!(lost(), (1..=30).collect(), "{name}: exactly these");
 
@@ -177,6 +177,11 @@ async fn a_mass_loss_is_held(loss: &Loss) {
     assert_eq!(lost().len(), 31, "{name}");
     assert_eq!(bed.violations(target), []);
     running.stop().await;
+}
+
+/// How many records a decision concerned.
+fn decided(document: &Value) -> i64 {
+    ["deletes", "lessens"].iter().map(|kind| document[kind].as_i64().unwrap()).sum()
 }
 
 /// Nothing changed in the EMS: somebody installed a view that shows less of most.
@@ -193,7 +198,7 @@ async fn a_mapping_is_held(loss: &Loss) {
     assert_eq!((loss.lost)(&bed), BTreeSet::new(), "{name}");
     assert_eq!(bed.counters(target).writes_applied(), writes, "{name}: held before the first call");
     let approved = bed.json(&["target", "approve", name, "--json"]).await;
-    assert_eq!(approved["deletes"], json!(36), "{name}");
+    assert_eq!(decided(&approved), 36, "{name}: {approved}");
     bed.rig.settled().await;
     let expected = (1..=PEOPLE).filter(|id| id % 5 < 3).collect();
     assert_eq!((loss.lost)(&bed), expected, "{name}: exactly these");

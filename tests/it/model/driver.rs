@@ -304,7 +304,8 @@ impl<'a> Driver<'a> {
         let expected = self.model.decide_deletes(now, approves, kept);
         let what = if approves { "deletes approved" } else { "deletes rejected" };
         self.seen.count(what, expected.len());
-        self.check_equal("decided", &expected, &decided.into_iter().collect());
+        let decided = decided.into_iter().map(|decided| decided.entity).collect();
+        self.check_equal("decided", &expected, &decided);
         self.compare().await;
     }
 

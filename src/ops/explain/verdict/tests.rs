@@ -43,6 +43,7 @@ fn record(state: &str) -> RecordRow {
         in_doubt: false,
         hashes_agree: None,
         dead_lettered_on: None,
+        owner_id: None,
     }
 }
 
@@ -231,6 +232,22 @@ fn a_held_delete_names_the_commands_that_decide_about_it() {
 }
 
 #[test]
+fn what_is_held_for_what_it_loses_is_called_no_delete() {
+    let state = open_target();
+    for reason in ["guard", "delete_rejected"] {
+        let record = RecordRow { is_owed: true, reason: Some(reason.to_owned()), ..record("held") };
+        let told = |evidence| {
+            let verdict = judge(&evidence);
+            format!("{} {}", verdict.next, verdict.advice.unwrap())
+        };
+        let lessened = told(evidence(&state, Some(&record)));
+        assert!(!lessened.contains("delete"), "{lessened}");
+        let gone = told(Evidence { version: None, ..evidence(&state, Some(&record)) });
+        assert!(gone.contains("delete"), "{gone}");
+    }
+}
+
+#[test]
 fn whoever_waits_for_a_held_delete_is_told_so() {
     let waits = RecordRow {
         is_owed: true,
@@ -243,4 +260,24 @@ fn whoever_waits_for_a_held_delete_is_told_so() {
     let verdict = verdict(Some(&waits));
     assert!(verdict.next.contains("held for a person"), "{verdict:?}");
     assert_eq!(verdict.advice.as_deref(), Some("See `ems-sync explain tag 9`."));
+}
+
+#[test]
+fn what_is_skipped_says_until_when_and_whose_a_shared_address_is() {
+    let skipped = |reason: &str, owner_id| {
+        let reason = Some(reason.to_owned());
+        let record = RecordRow { reason, owner_id, remote_id: None, ..record("skipped") };
+        let verdict = verdict(Some(&record));
+        assert_eq!(verdict.state, Shown::Skipped);
+        verdict
+    };
+    let shared = skipped("shared_email", Some(3));
+    assert!(shared.next.contains("tag 3"), "{shared:?}");
+    assert!(shared.advice.unwrap().contains("`ems-sync explain tag 3`"));
+    assert_eq!(skipped("shared_email", None).advice, None);
+    let told: std::collections::BTreeSet<_> =
+        ["shared_email", "carried", "out_of_scope", "nothing"]
+            .map(|r| skipped(r, None).next)
+            .into();
+    assert_eq!(told.len(), 4, "{told:?}");
 }

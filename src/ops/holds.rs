@@ -1,0 +1,302 @@
+//! What the guard holds for a person, and a person's decision about it: deletes, what records would lose, and what was taken out or
+//! taken back at the target. The same for the command line and the console.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::broker::{Outgoing, Publisher, Queue};
+use crate::delivery::{Cause, Delivery};
+use crate::entity::{EntityRef, EntityType};
+use crate::error_chain::chain;
+use crate::limits;
+use crate::ops::status::state_of;
+use crate::store::{
+    ConsentRefused, ConsentsDecided, DecidedHold, HeldCount, HeldItem, HeldKind, Store, StoreError,
+};
+use crate::target::Target;
+
+/// What is held of a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Held {
+    /// The target.
+    pub target: Target,
+    /// How much that nobody has decided about.
+    pub undecided: i64,
+    /// How much of which kind and type, the undecided first.
+    pub counts: Vec<HeldCount>,
+    /// What it is; of each kind and type at most [`limits::HELD_SHOWN`], the undecided first.
+    pub rows: Vec<HeldItem>,
+}
+
+/// Reads what is held.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn held(store: &Store, target: Target) -> Result<Held, StoreError> {
+    let counts = store.held_counts(target).await?;
+    let mut rows = Vec::new();
+    for entity_type in target.outbound_types() {
+        let of_type = |count: &HeldCount| {
+            count.entity == *entity_type
+                && matches!(count.kind, HeldKind::Delete | HeldKind::Lessen)
+        };
+        if counts.iter().any(of_type) {
+            rows.extend(store.held_records(target, *entity_type).await?);
+        }
+    }
+    if counts.iter().any(|count| matches!(count.kind, HeldKind::Removal | HeldKind::Consent)) {
+        rows.extend(store.held_inbound(target).await?);
+    }
+    rows.sort_by_key(|row| row.kept);
+    let undecided = counts.iter().filter(|count| !count.kept).map(|count| count.n).sum();
+    Ok(Held { target, undecided, counts, rows })
+}
+
+/// What a person decides.
+#[derive(Debug, Clone, Copy)]
+pub struct Decision<'a> {
+    /// About what is held of this target.
+    pub target: Target,
+    /// It happens; else it does not.
+    pub approves: bool,
+    /// An approval takes in what was rejected earlier.
+    pub kept: bool,
+    /// Who.
+    pub by: &'a str,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Decided {
+    /// The target.
+    pub target: Target,
+    /// `approve` or `reject`.
+    pub order: &'static str,
+    /// How many deletes it concerned.
+    pub deletes: usize,
+    /// How many records it concerned that lose a consent or the content of a field.
+    pub lessens: usize,
+    /// Both by type, parents first.
+    pub by_type: Vec<OfType>,
+    /// How many removals there it concerned: they are decided about within seconds.
+    pub removals: u64,
+    /// How many consents it concerned that were taken back there.
+    pub consents: u64,
+    /// How many rows of the EMS that changed.
+    pub consents_taken: u64,
+}
+
+/// How many of a type.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OfType {
+    /// The type.
+    pub entity: EntityType,
+    /// Deletes.
+    pub deletes: usize,
+    /// Records that lose something.
+    pub lessens: usize,
+}
+
+/// Decides about what is held now, each kind in a transaction with its line of the audit trail, and tells the consumers.
+///
+/// # Errors
+/// [`StoreError`]; then a part may be decided, and the rest is still held.
+pub async fn decide(
+    store: &Store,
+    publisher: &Publisher,
+    enabled: &[Target],
+    decision: Decision<'_>,
+) -> Result<Decided, StoreError> {
+    let Decision { target, approves, kept, by } = decision;
+    let records = store.decide_deletes(target, approves, kept, by).await?;
+    let removals = store.decide_removals(target, approves, kept, by).await?;
+    let consents = store.decide_consents(target, approves, kept, by).await?;
+    for refused in &consents.refused {
+        let ConsentRefused { person, sqlstate } = refused;
+        tracing::warn!(target.name = %target, person, sqlstate, "The EMS refuses a consent that was taken back");
+    }
+    let decided = decided(decision, &records, removals, &consents);
+    if approves && enabled.contains(&target) {
+        let entities = records.into_iter().map(|record| record.entity).collect();
+        publish(store, publisher, target, entities).await;
+    }
+    Ok(decided)
+}
+
+/// Tells the consumers at once. What does not fit, or a broker that is away, is left to the republish scan.
+async fn publish(
+    store: &Store,
+    publisher: &Publisher,
+    target: Target,
+    mut entities: Vec<EntityRef>,
+) {
+    let states = store.target_states().await;
+    let is_open = states.and_then(|states| Ok(state_of(&states, target)?.is_open_for_business()));
+    if entities.is_empty() || !is_open.unwrap_or(false) {
+        return;
+    }
+    // Children first, as they are deleted.
+    entities.sort_unstable_by(|a, b| b.cmp(a));
+    entities.truncate(usize::try_from(limits::REPUBLISH_BATCH_ROWS).unwrap_or_default());
+    let queue = Queue::outbound(target);
+    let now = jiff::Timestamp::now();
+    let messages: Vec<_> = entities
+        .into_iter()
+        .map(|entity| Outgoing {
+            queue,
+            delivery: Delivery::new(target, entity, Cause::Change, now),
+        })
+        .collect();
+    if let Err(error) = publisher.publish(&messages).await {
+        tracing::warn!(error = %chain(&error), "Decided, but not published now: it begins within seconds");
+    }
+}
+
+fn decided(
+    decision: Decision<'_>,
+    records: &[DecidedHold],
+    removals: u64,
+    consents: &ConsentsDecided,
+) -> Decided {
+    let mut by_type: BTreeMap<EntityType, (usize, usize)> = BTreeMap::new();
+    for record in records {
+        let (deletes, lessens) = by_type.entry(record.entity.entity_type).or_default();
+        *if record.is_gone { deletes } else { lessens } += 1;
+    }
+    let of_type = |(entity, (deletes, lessens))| OfType { entity, deletes, lessens };
+    let by_type: Vec<OfType> = by_type.into_iter().map(of_type).collect();
+    Decided {
+        target: decision.target,
+        order: if decision.approves { "approve" } else { "reject" },
+        deletes: by_type.iter().map(|of| of.deletes).sum(),
+        lessens: by_type.iter().map(|of| of.lessens).sum(),
+        by_type,
+        removals,
+        consents: consents.decided,
+        consents_taken: consents.changed,
+    }
+}
+
+impl Decided {
+    /// What was decided, a line per kind.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let kinds = [self.deletes(), self.lessens(), self.removals(), self.consents()];
+        let told: Vec<_> = kinds.into_iter().flatten().collect();
+        if told.is_empty() {
+            return format!("Nothing is held at `{}` that is not decided about", self.target);
+        }
+        told.join("\n")
+    }
+
+    fn is_approved(&self) -> bool {
+        self.order == "approve"
+    }
+
+    fn of_types(&self, count: impl Fn(&OfType) -> usize) -> String {
+        let types = self.by_type.iter().filter(|of| count(of) > 0);
+        types.map(|of| format!("{} {}", count(of), of.entity)).collect::<Vec<_>>().join(", ")
+    }
+
+    fn deletes(&self) -> Option<String> {
+        let Self { target, deletes, .. } = self;
+        let what = match (self.is_approved(), *deletes) {
+            (true, 1) => "delete is sent to",
+            (true, _) => "deletes are sent to",
+            (false, 1) => "delete is rejected: it stays at",
+            (false, _) => "deletes are rejected: these stay at",
+        };
+        let types = self.of_types(|of| of.deletes);
+        (*deletes > 0).then(|| format!("{deletes} {what} `{target}`: {types}"))
+    }
+
+    fn lessens(&self) -> Option<String> {
+        let Self { target, lessens, .. } = self;
+        let what = match (self.is_approved(), *lessens) {
+            (true, 1) => "record that loses consents or fields is pushed to",
+            (true, _) => "records that lose consents or fields are pushed to",
+            (false, 1) => "record keeps what the EMS has no more of its consents and fields at",
+            (false, _) => "records keep what the EMS has no more of their consents and fields at",
+        };
+        let types = self.of_types(|of| of.lessens);
+        (*lessens > 0).then(|| format!("{lessens} {what} `{target}`: {types}"))
+    }
+
+    fn removals(&self) -> Option<String> {
+        let Self { target, removals, .. } = self;
+        let what = if self.is_approved() { "taken in" } else { "rejected: the EMS keeps them" };
+        (*removals > 0)
+            .then(|| format!("{removals} records that were taken out at `{target}` are {what}"))
+    }
+
+    fn consents(&self) -> Option<String> {
+        let Self { target, consents, consents_taken, .. } = self;
+        let text = if self.is_approved() {
+            format!(
+                "{consents} consents were taken back at `{target}`: {consents_taken} rows of the EMS changed"
+            )
+        } else {
+            format!(
+                "{consents} consents that were taken back at `{target}` are rejected: the EMS keeps them"
+            )
+        };
+        (*consents > 0).then_some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn of(target: Target, approves: bool) -> Decision<'static> {
+        Decision { target, approves, kept: false, by: "somebody" }
+    }
+
+    #[test]
+    fn how_many_of_which_types_is_told() {
+        let gone = |entity_type, id| DecidedHold {
+            entity: EntityRef::new(entity_type, id),
+            is_gone: true,
+        };
+        let records =
+            [gone(EntityType::Tag, 1), gone(EntityType::Person, 2), gone(EntityType::Tag, 3)];
+        let none = ConsentsDecided::default();
+        let approved = decided(of(Target::TagServer, true), &records, 0, &none);
+        assert_eq!(approved.words(), "3 deletes are sent to `tagserver`: 1 person, 2 tag");
+        assert_eq!(
+            serde_json::to_value(&approved).unwrap(),
+            json!({"target": "tagserver", "order": "approve", "deletes": 3, "lessens": 0,
+                   "by_type": [{"entity": "person", "deletes": 1, "lessens": 0},
+                               {"entity": "tag", "deletes": 2, "lessens": 0}],
+                   "removals": 0, "consents": 0, "consents_taken": 0})
+        );
+        let rejected = decided(of(Target::TagServer, false), &records, 0, &none);
+        assert_eq!(
+            rejected.words(),
+            "3 deletes are rejected: these stay at `tagserver`: 1 person, 2 tag"
+        );
+        let nothing = decided(of(Target::TagServer, true), &[], 0, &none);
+        assert_eq!(nothing.words(), "Nothing is held at `tagserver` that is not decided about");
+        let some = ConsentsDecided { decided: 3, changed: 2, refused: Vec::new() };
+        assert_eq!(
+            decided(of(Target::MailChimp, true), &[], 2, &some).words(),
+            "2 records that were taken out at `mailchimp` are taken in\n3 consents were taken back at `mailchimp`: 2 rows of the EMS changed"
+        );
+    }
+
+    #[test]
+    fn an_opt_out_is_called_no_delete() {
+        let person = EntityRef::new(EntityType::Person, 2);
+        let records = [DecidedHold { entity: person, is_gone: false }];
+        let none = ConsentsDecided::default();
+        for approves in [true, false] {
+            let decided = decided(of(Target::Mautic, approves), &records, 0, &none);
+            assert_eq!((decided.deletes, decided.lessens), (0, 1));
+            let words = decided.words();
+            assert!(!words.contains("delete") && words.contains("1 person"), "{words}");
+        }
+    }
+}

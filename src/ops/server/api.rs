@@ -1,0 +1,110 @@
+//! `/api/v1/…`: the documents of the command line's `--json`, for programs.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+
+use super::gate::Role;
+use super::routes::{Access, Routes};
+use super::{Desk, failure};
+use crate::entity::{EntityRef, EntityType};
+use crate::error_chain::chain;
+use crate::limits;
+use crate::ops::dead_letters::change::Pages;
+use crate::ops::{conflicts, dead_letters, explain, health, holds, status};
+use crate::store::{ConflictFilter, Filter, StoreError};
+
+/// The documents, each with who may read it.
+pub(super) fn routes(routes: Routes<Arc<Desk>>) -> Routes<Arc<Desk>> {
+    let reader = Access::From(Role::Reader);
+    routes
+        .get(reader, "/api/v1/status", status)
+        .get(reader, "/api/v1/conflicts", open_conflicts)
+        .get(reader, "/api/v1/dead-letters", open_dead_letters)
+        .get(reader, "/api/v1/holds/{target}", held)
+        .get(reader, "/api/v1/explain/{entity}/{id}", explained)
+}
+
+async fn status(State(desk): State<Arc<Desk>>) -> Response {
+    match status::document(&desk.store, &desk.publisher, &desk.enabled, health::PATIENCE).await {
+        Ok(document) => Json(document).into_response(),
+        Err(error) => unavailable(&error),
+    }
+}
+
+/// Those that are open: the document of `conflicts list --json`.
+async fn open_conflicts(State(desk): State<Arc<Desk>>) -> Response {
+    match desk.store.conflicts(ConflictFilter::default(), limits::CONFLICTS_SHOWN).await {
+        Ok(rows) => {
+            Json(rows.into_iter().map(conflicts::Row::from).collect::<Vec<_>>()).into_response()
+        }
+        Err(error) => unavailable(&error),
+    }
+}
+
+/// Which dead letters are asked for. What is left out means all.
+#[derive(Debug, Default, Deserialize)]
+struct Which {
+    target: Option<String>,
+    entity: Option<String>,
+    reason: Option<String>,
+    error: Option<String>,
+    /// Those with greater numbers.
+    after: Option<i64>,
+}
+
+/// Those that are open, the oldest first, a page of them: the document of `dead-letters list --json`.
+async fn open_dead_letters(State(desk): State<Arc<Desk>>, Query(which): Query<Which>) -> Response {
+    let (Ok(target), Ok(entity)) = (parsed(which.target), parsed::<EntityType>(which.entity))
+    else {
+        return failure(StatusCode::BAD_REQUEST, "not a target, or not an entity type");
+    };
+    let Which { reason, error, after, .. } = which;
+    let filter = Filter { target, entity, reason, error, ..Filter::default() };
+    let mut pages = Pages::new(&desk.store, filter, None).after(after.unwrap_or(0));
+    match pages.next(limits::DEAD_LETTERS_IN_DOCUMENT).await {
+        Ok(page) => {
+            let rows = page.unwrap_or_default().into_iter().map(dead_letters::Row::from);
+            Json(rows.collect::<Vec<_>>()).into_response()
+        }
+        Err(error) => unavailable(&error),
+    }
+}
+
+fn parsed<T: FromStr>(text: Option<String>) -> Result<Option<T>, T::Err> {
+    text.filter(|text| !text.is_empty()).map(|text| text.parse()).transpose()
+}
+
+async fn held(State(desk): State<Arc<Desk>>, Path(target): Path<String>) -> Response {
+    let Ok(target) = target.parse() else {
+        return failure(StatusCode::BAD_REQUEST, "not a target");
+    };
+    match holds::held(&desk.store, target).await {
+        Ok(held) => Json(held).into_response(),
+        Err(error) => unavailable(&error),
+    }
+}
+
+async fn explained(
+    State(desk): State<Arc<Desk>>,
+    Path((entity_type, id)): Path<(String, String)>,
+) -> Response {
+    let (Ok(entity_type), Ok(id)) = (entity_type.parse(), id.parse()) else {
+        return failure(StatusCode::BAD_REQUEST, "not an entity type and an id");
+    };
+    match explain::explain(&desk.store, &desk.enabled, EntityRef::new(entity_type, id)).await {
+        Ok(Some(explanation)) => Json(explanation).into_response(),
+        Ok(None) => failure(StatusCode::NOT_FOUND, "there is no such entity"),
+        Err(error) => unavailable(&error),
+    }
+}
+
+fn unavailable(error: &StoreError) -> Response {
+    tracing::warn!(error = chain(error), "The API can't read the database");
+    failure(StatusCode::SERVICE_UNAVAILABLE, "the database can't be read")
+}
