@@ -302,7 +302,8 @@ pub struct Push {
     /// No request may be sent after this: the lease would end before the request's deadline, or we are stopping.
     pub send_before: SendBefore,
     /// What the remote said last that it holds. Where changes also come back from the target, an update reads first, and answers
-    /// [`PushResult::Differs`] if it finds neither this nor what is wanted. `None`: whatever is there may be written over.
+    /// [`PushResult::Differs`] if it finds neither this nor what is wanted; so does a create that finds a record which would lose
+    /// something ([`inbound::would_lose`]). `None`: whatever is there may be written over.
     pub expected: Option<ContentHash>,
 }
 
@@ -326,7 +327,7 @@ pub enum PushResult {
         /// what is not as it was sent must not look like people's edit later.
         held: Option<Box<Wire>>,
     },
-    /// People changed it there meanwhile; nothing was written.
+    /// People changed it there meanwhile, or made the record that a create has found; nothing was written.
     Differs(Box<inbound::Snapshot>),
     /// The remote has no such record (any more).
     Gone,

@@ -5,7 +5,8 @@
 -- write come back), also where an older snapshot of it still waits, which is then dropped; what was decided with exactly this
 -- content before; and the removal of what nobody knows. What can't be read is rejected at once, so that a person sees it.
 --
--- p_rows: [{entity_type, remote_id, entity_id, shape, body, extra, parents, hash (hex), reason, successor, modified_on}].
+-- p_rows: [{entity_type, remote_id, entity_id, wanted_by, shape, body, extra, parents, hash (hex), reason, successor, modified_on}].
+-- wanted_by: the entity whose create found it. What was decided without that is decided again, but for what was rejected for it.
 -- p_nothing: the hash of a record of which the target has nothing any more (hex), or null.
 -- Returns what is to be decided.
 create or replace function sync.take_in(
@@ -24,8 +25,8 @@ begin
         select distinct on (x.entity_type, x.remote_id) x.*, decode(x.hash, 'hex') as digest
         from jsonb_array_elements(p_rows) with ordinality as e (element, nr)
         cross join lateral jsonb_to_record(e.element) as x (
-            entity_type text, remote_id text, entity_id bigint, shape text, body jsonb, extra jsonb, parents jsonb, hash text,
-            reason text, successor text, modified_on timestamptz)
+            entity_type text, remote_id text, entity_id bigint, wanted_by bigint, shape text, body jsonb, extra jsonb, parents jsonb,
+            hash text, reason text, successor text, modified_on timestamptz)
         order by x.entity_type, x.remote_id, e.nr desc
     ), known as (
         select g.*,
@@ -59,9 +60,9 @@ begin
         where r.target = p_target and r.entity_type = c.entity_type and r.entity_id = c.entity_id and r.data_hash = c.digest
     ), taken as (
     insert into sync.inbox as i
-        (target, entity_type, remote_id, entity_id, shape, body, extra, parents, hash, reason, successor, modified_on, requested_on,
-         state, state_reason, last_error)
-    select p_target, k.entity_type, k.remote_id, k.entity_id, k.shape, k.body, k.extra, coalesce(k.parents, '[]'), k.digest, k.reason,
+        (target, entity_type, remote_id, entity_id, wanted_by, shape, body, extra, parents, hash, reason, successor, modified_on,
+         requested_on, state, state_reason, last_error)
+    select p_target, k.entity_type, k.remote_id, k.entity_id, k.wanted_by, k.shape, k.body, k.extra, coalesce(k.parents, '[]'), k.digest, k.reason,
            k.successor, k.modified_on, p_requested_on,
            case when k.shape = 'unreadable' then 'rejected' else 'pending' end,
            case when k.shape = 'unreadable' then k.shape end, case when k.shape = 'unreadable' then k.reason end
@@ -72,6 +73,8 @@ begin
         entity_id = excluded.entity_id, shape = excluded.shape, body = excluded.body, extra = excluded.extra,
         parents = excluded.parents, hash = excluded.hash, reason = excluded.reason, successor = excluded.successor,
         modified_on = excluded.modified_on, requested_on = excluded.requested_on, seen_gen = i.seen_gen + 1,
+        -- A walk does not know who wants it.
+        wanted_by = case when i.state in ('pending', 'waiting') then coalesce(excluded.wanted_by, i.wanted_by) else excluded.wanted_by end,
         -- Something new after a decision; else it has waited since it was first seen.
         created_on = case when i.state in ('done', 'held', 'rejected') then clock_timestamp() else i.created_on end,
         -- What says the same as before goes on waiting for what it waits for.
@@ -82,10 +85,12 @@ begin
             from (select i.state in ('pending', 'waiting')
                          and (i.shape, i.parents) = (excluded.shape, excluded.parents)
                          and (i.hash, i.extra, i.successor, i.entity_id)
-                             is not distinct from (excluded.hash, excluded.extra, excluded.successor, excluded.entity_id) as same) s)
+                             is not distinct from (excluded.hash, excluded.extra, excluded.successor, excluded.entity_id)
+                         and (excluded.wanted_by is null or excluded.wanted_by is not distinct from i.wanted_by) as same) s)
     where i.requested_on <= excluded.requested_on
       -- What was decided with this content, or waits for a person with it, is not decided again.
-      and not (i.state in ('done', 'held', 'rejected') and i.shape = excluded.shape and i.hash is not distinct from excluded.hash)
+      and not (i.state in ('done', 'held', 'rejected') and i.shape = excluded.shape and i.hash is not distinct from excluded.hash
+               and (excluded.wanted_by is null or i.state = 'rejected' and i.wanted_by is not distinct from excluded.wanted_by))
     returning i.inbox_id, i.entity_type, i.state
     )
     select t.inbox_id, t.entity_type from taken t where t.state = 'pending';

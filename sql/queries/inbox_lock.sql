@@ -12,6 +12,9 @@ select i.*,
         where r.target = i.target and r.entity_type = i.entity_type and r.former_remote_id = i.remote_id
           and r.tombstoned_on is null
         order by r.remote_id nulls first, r.entity_id limit 1) as former_id,
+       -- What we know that it held as theirs.
+       (select jsonb_agg(a.remote) from sync.record r join sync.agreed a using (target, entity_type, entity_id)
+        where r.target = i.target and r.entity_type = i.entity_type and r.former_remote_id = i.remote_id) as former_holds,
        i.successor is not null and not exists (
            select from sync.record r
            where r.target = i.target and r.entity_type = i.entity_type and r.remote_id = i.successor) as has_successor,

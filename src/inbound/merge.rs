@@ -126,12 +126,23 @@ pub fn three_way(
     merged
 }
 
-/// What the EMS leaves blank is taken; where both say something else, the remote's value loses.
+/// Of a record that is adopted: what the EMS leaves blank is taken, if it may be (`takes`); where both say something else, the remote's
+/// value loses. What the remote held when both sides agreed (`agreed`, of each entity whose record it was) is nobody's edit.
 #[must_use]
-pub fn fill(ems: &Value, remote: &Value) -> Merged {
+pub fn fill(
+    target: Target,
+    ems: &Value,
+    remote: &Value,
+    agreed: &[&Digests],
+    takes: bool,
+) -> Merged {
     let mut merged = Merged::default();
     for (field, ems_value, remote_value) in differing(Some(ems), remote) {
-        if is_blank(ems_value) {
+        let now = digest(target, remote_value);
+        if agreed.iter().any(|agreed| agreed.get(field) == Some(&now)) {
+            continue;
+        }
+        if takes && is_blank(ems_value) {
             merged.taken.insert(field.to_owned(), remote_value.clone());
         } else if !is_blank(remote_value) {
             merged.losing.push(LosingField {
@@ -173,7 +184,8 @@ fn changed(target: Target, agreed: &Digests, field: &str, value: &Value) -> bool
 }
 
 /// A value that says nothing.
-pub(super) fn is_blank(value: &Value) -> bool {
+#[must_use]
+pub fn is_blank(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) => text.trim().is_empty(),
@@ -278,14 +290,29 @@ mod tests {
     fn an_adoption_fills_what_is_blank_and_takes_nothing_away() {
         let ems = json!({"a": null, "b": "E", "c": "E", "d": " ", "e": []});
         let remote = json!({"a": "R", "b": "R", "c": null, "d": "R", "e": ["R"]});
-        let filled = fill(&ems, &remote);
+        let filled = fill(TARGET, &ems, &remote, &[], true);
         assert_eq!(Value::Object(filled.taken), json!({"a": "R", "d": "R", "e": ["R"]}));
         assert_eq!(names(&filled.losing), ["b"]);
+        let kept = fill(TARGET, &ems, &remote, &[], false);
+        assert_eq!((kept.taken.len(), names(&kept.losing)), (0, vec!["a", "b", "d", "e"]));
+    }
+
+    /// It was ours, or that of one who gave it up.
+    #[test]
+    fn what_an_adopted_record_held_for_us_is_neither_taken_nor_lost() {
+        let ems = json!({"a": null, "b": "E", "c": "E", "d": null});
+        let remote = json!({"a": "0", "b": "0", "c": "R", "d": "R"});
+        let then = digests(TARGET, &json!({"a": "0", "c": "0"}));
+        let before = digests(TARGET, &json!({"b": "0", "d": "0"}));
+        let filled = fill(TARGET, &ems, &remote, &[&then, &before], true);
+        assert_eq!(Value::Object(filled.taken), json!({"d": "R"}));
+        assert_eq!(names(&filled.losing), ["c"]);
     }
 
     #[test]
     fn a_losing_value_is_never_shown_by_debug() {
-        let shown = format!("{:?}", fill(&json!({"a": "E"}), &json!({"a": "secret"})).losing);
+        let (ems, remote) = (json!({"a": "E"}), json!({"a": "secret"}));
+        let shown = format!("{:?}", fill(TARGET, &ems, &remote, &[], true).losing);
         assert_eq!(shown, "[a]");
     }
 }

@@ -27,6 +27,7 @@ use serde_json::{Map, Value};
 use super::Wire;
 use crate::entity::{EntityRef, EntityType};
 use crate::hash::ContentHash;
+use crate::inbound::merge;
 use crate::limits;
 
 /// Something of a remote that is walked by itself, with a cursor of its own.
@@ -101,6 +102,17 @@ pub(super) fn confirmed(before: &Value, asked: &Value, after: &Value) -> Value {
         }
     }
     held
+}
+
+/// Whether a record that holds `held` would lose something to `wanted`, of all fields but some: a value that is not blank and not the
+/// wanted one.
+#[must_use]
+pub fn would_lose(wanted: &Value, held: &Value, but_for: &[&str]) -> bool {
+    held.as_object().into_iter().flatten().any(|(name, value)| {
+        !but_for.contains(&name.as_str())
+            && !merge::is_blank(value)
+            && wanted.get(name) != Some(value)
+    })
 }
 
 /// A remote record, as it was read.
@@ -293,5 +305,17 @@ mod tests {
         let asked = json!({"a": "E ", "b": "0", "c": null});
         let after = json!({"a": "E", "b": "R", "c": null});
         assert_eq!(confirmed(&before, &asked, &after), json!({"a": "E", "b": "0", "c": null}));
+    }
+
+    #[test]
+    fn what_is_blank_or_as_wanted_or_not_written_is_no_loss() {
+        let wanted = json!({"a": "E", "b": null, "c": "E"});
+        for held in [json!({"a": "E", "b": " ", "c": null}), json!({"d": []}), json!({})] {
+            assert!(!would_lose(&wanted, &held, &[]), "{held}");
+        }
+        for held in [json!({"a": "R"}), json!({"b": "R"}), json!({"d": 1}), json!({"c": "e"})] {
+            assert!(would_lose(&wanted, &held, &[]), "{held}");
+            assert!(!would_lose(&wanted, &held, &["a", "b", "c", "d"]), "{held}");
+        }
     }
 }

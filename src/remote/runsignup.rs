@@ -187,7 +187,7 @@ impl RunSignup {
         let (entity, expected) = (push.entity, push.expected);
         let result = match entity.entity_type {
             EntityType::EventParticipant => match &push.action {
-                Action::Create { wire, look } => talk.create(wire, *look).await,
+                Action::Create { wire, look } => talk.create(wire, *look, expected).await,
                 Action::Update { remote_id, wire } => talk.update(remote_id, wire, expected).await,
                 Action::Delete { remote_id } => talk.delete(remote_id, entity).await,
                 Action::DeleteByKey => talk.delete_by_key(entity).await,

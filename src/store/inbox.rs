@@ -42,6 +42,8 @@ pub struct Stand {
     pub remote_id: String,
     /// Exactly this was decided, with what lost of it kept, or it is our own: it may be written over.
     pub is_decided: bool,
+    /// It is the record of an entity.
+    pub is_known: bool,
     /// It is not decided before this.
     pub due_in: Duration,
 }
@@ -55,10 +57,27 @@ pub(super) async fn take_in(
     nothing: Option<ContentHash>,
     snapshots: &[Snapshot],
 ) -> Result<Vec<InboxRef>, StoreError> {
-    if snapshots.is_empty() {
+    take_in_rows(
+        transaction,
+        target,
+        requested_on,
+        nothing,
+        snapshots.iter().map(|snapshot| row(snapshot, None)).collect(),
+    )
+    .await
+}
+
+async fn take_in_rows(
+    transaction: &Transaction<'_>,
+    target: Target,
+    requested_on: Timestamp,
+    nothing: Option<ContentHash>,
+    rows: Vec<Value>,
+) -> Result<Vec<InboxRef>, StoreError> {
+    if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = Value::Array(snapshots.iter().map(row).collect());
+    let rows = Value::Array(rows);
     let nothing = nothing.map(|hash| hash.to_bytes());
     let query =
         transaction.prepare_cached(include_str!("../../sql/queries/inbox_take_in.sql")).await?;
@@ -89,6 +108,30 @@ impl Store {
         .await
     }
 
+    /// Takes in what pushes have found, each with the entity whose create it was, if it was one.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing is taken in.
+    pub async fn take_in_found(
+        &self,
+        target: Target,
+        requested_on: Timestamp,
+        nothing: Option<ContentHash>,
+        found: &[(Snapshot, Option<i64>)],
+    ) -> Result<Vec<InboxRef>, StoreError> {
+        let rows: Vec<Value> =
+            found.iter().map(|(snapshot, wanted_by)| row(snapshot, *wanted_by)).collect();
+        super::retrying(|| async {
+            let mut client = self.client().await?;
+            let transaction = client.transaction().await?;
+            let taken =
+                take_in_rows(&transaction, target, requested_on, nothing, rows.clone()).await?;
+            transaction.commit().await?;
+            Ok(taken)
+        })
+        .await
+    }
+
     /// How contents stand that a push has found, once they are taken in.
     ///
     /// # Errors
@@ -96,17 +139,17 @@ impl Store {
     pub async fn inbox_standing(
         &self,
         target: Target,
-        snapshots: &[Snapshot],
+        found: &[(Snapshot, Option<i64>)],
     ) -> Result<Vec<Stand>, StoreError> {
         let client = self.client().await?;
         let query =
             client.prepare_cached(include_str!("../../sql/queries/inbox_standing.sql")).await?;
-        let found = |snapshot: &Snapshot| {
+        let content = |(snapshot, _): &(Snapshot, Option<i64>)| {
             let hash = snapshot.hash().map(ContentHash::to_hex);
             json!({"entity_type": snapshot.entity_type.name(), "remote_id": snapshot.remote_id, "hash": hash})
         };
-        let found = Value::Array(snapshots.iter().map(found).collect());
-        let rows = client.query(&query, &[&target.name(), &found]).await?;
+        let contents = Value::Array(found.iter().map(content).collect());
+        let rows = client.query(&query, &[&target.name(), &contents]).await?;
         let stand = |row: &tokio_postgres::Row| {
             let due_ms: Option<f64> = row.try_get("due_ms")?;
             let due_in = Duration::try_from_secs_f64(due_ms.unwrap_or_default() / 1_000.0);
@@ -114,6 +157,7 @@ impl Store {
                 entity_type: entity_type(row)?,
                 remote_id: row.try_get("remote_id")?,
                 is_decided: row.try_get("is_decided")?,
+                is_known: row.try_get("is_known")?,
                 due_in: due_in.unwrap_or_default(),
             })
         };
@@ -210,7 +254,7 @@ fn entity_type(row: &tokio_postgres::Row) -> Result<EntityType, StoreError> {
     name.parse().map_err(|_| StoreError::Unexpected("an inbox row has an unknown entity type"))
 }
 
-fn row(snapshot: &Snapshot) -> Value {
+fn row(snapshot: &Snapshot, wanted_by: Option<i64>) -> Value {
     let Snapshot { entity_type, remote_id, entity, shape, modified_on, parents } = snapshot;
     let shown = match shape {
         Shape::Stands { wire, extra } => {
@@ -226,6 +270,7 @@ fn row(snapshot: &Snapshot) -> Value {
         "entity_type": entity_type.name(),
         "remote_id": remote_id,
         "entity_id": entity.map(|entity| entity.id),
+        "wanted_by": wanted_by,
         "modified_on": modified_on.map(|on| on.to_string()),
         "parents": parents,
     });

@@ -4,6 +4,7 @@
 
 mod bed;
 mod canaries;
+mod canaries_inbound;
 mod consent;
 mod failures;
 mod meddling;

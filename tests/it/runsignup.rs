@@ -24,4 +24,5 @@ mod takes_in_races;
 
 mod engine;
 mod inbound;
+mod inbound_clock;
 mod inbound_edits;

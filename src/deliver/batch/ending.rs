@@ -60,7 +60,7 @@ impl<R: Remote> Worker<R> {
         let (mut inbox, stands) = self.take_in_changes(&settled, leases).await?;
         let finishes: Vec<Finish> = settled
             .iter()
-            .map(|(turn, s)| self.with_agreed(turn, s, after_changes(s, &stands)))
+            .map(|(turn, s)| self.with_agreed(turn, s, after_changes(turn, s, &stands)))
             .collect();
         let read_back = self.remote.request_timeout() + self.settle;
         let report = self.finish(&finishes, read_back, leases.until).await?;
@@ -88,17 +88,26 @@ impl<R: Remote> Worker<R> {
         settled: &[(Turn, Settled)],
         leases: &Leases,
     ) -> Result<(Vec<InboxRef>, Vec<Stand>), StoreError> {
-        let changed: Vec<_> = settled.iter().filter_map(|(_, s)| s.changed_there.clone()).collect();
+        let changed: Vec<_> = settled
+            .iter()
+            .filter_map(|(turn, settled)| {
+                let is_create = turn.claim.remote_id.is_none();
+                let wanted_by = is_create.then_some(turn.claim.entity.id);
+                Some((settled.changed_there.as_deref()?.clone(), wanted_by))
+            })
+            .collect();
         if changed.is_empty() {
             return Ok((Vec::new(), Vec::new()));
         }
         let target = self.remote.target();
         let ahead = self.store.clock_ahead(target).await?;
-        let snapshots: Vec<_> =
-            changed.into_iter().map(|snapshot| corrected(*snapshot, ahead)).collect();
+        let found: Vec<_> = changed
+            .into_iter()
+            .map(|(snapshot, wanted_by)| (corrected(snapshot, ahead), wanted_by))
+            .collect();
         let nothing = self.remote.nothing();
-        let taken = self.store.take_in(target, leases.decided_on, nothing, &snapshots).await?;
-        Ok((taken, self.store.inbox_standing(target, &snapshots).await?))
+        let taken = self.store.take_in_found(target, leases.decided_on, nothing, &found).await?;
+        Ok((taken, self.store.inbox_standing(target, &found).await?))
     }
 
     /// What both sides hold once the target has confirmed what was written: we what was sent, the target what it answered.
@@ -200,16 +209,22 @@ impl<R: Remote> Worker<R> {
 }
 
 /// The end of a push that found people's changes. Where exactly these were decided before (the EMS did not take them, and they are kept
-/// in a conflict), or are our own, the EMS wins: the next push writes over them. Else it is not tried before they are decided.
-fn after_changes(settled: &Settled, stands: &[Stand]) -> Finish {
+/// in a conflict), or are our own, the EMS wins: the next push writes over them. Else it is not tried before they are decided. What a
+/// create has found is the entity's record by that, unless it is somebody's already.
+fn after_changes(turn: &Turn, settled: &Settled, stands: &[Stand]) -> Finish {
     let mut finish = settled.finish.clone();
     let Some(found) = &settled.changed_there else { return finish };
     let is_it = |stand: &&Stand| {
         stand.entity_type == found.entity_type && stand.remote_id == found.remote_id
     };
     let Some(stand) = stands.iter().find(is_it) else { return finish };
-    if stand.is_decided {
+    if stand.is_decided && turn.claim.remote_id.is_some() {
         finish.remote_hash = found.hash();
+    } else if stand.is_decided && !stand.is_known {
+        finish.remote_id = Some(found.remote_id.clone());
+        finish.remote_hash = found.hash();
+        finish.remote_changed = true;
+        finish.in_doubt = true;
     } else if let Due::InMillis(least) = finish.due {
         let due_in = stand.due_in.as_millis().try_into().unwrap_or(least);
         finish.due = Due::InMillis(least.max(due_in));

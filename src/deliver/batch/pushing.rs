@@ -205,8 +205,10 @@ fn push_of(turn: &Turn, send_before: &SendBefore, times: Times) -> Option<Push> 
         Decision::Delete { id_is_known: false } => Action::DeleteByKey,
         Decision::Skip(_) | Decision::Wait(_) | Decision::Hold(_) => return None,
     };
+    // A record that a create finds is expected to hold what is wanted.
+    let wanted = matches!(action, Action::Create { .. }).then_some(turn.seen.hash).flatten();
     Some(Push {
-        expected: turn.claim.remote_hash,
+        expected: turn.claim.remote_hash.or(wanted),
         entity: turn.claim.entity,
         action,
         besides: match intent_on {

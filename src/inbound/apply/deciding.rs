@@ -55,7 +55,7 @@ impl<R: Remote> Applier<R> {
         };
         let verdict = match (row.known, row.forgotten, &row.shape) {
             (Some(id), _, _) => self.known(&inbound, &row, id).await?,
-            (None, Some(id), _) if row.chosen.is_empty() => {
+            (None, Some(id), _) if row.chosen.is_empty() && row.wanted_by.is_none() => {
                 self.forgotten(&inbound, &row, id).await?
             }
             (None, _, Standing::Stands { .. }) if row.lacks_parent => Some(Verdict {

@@ -73,6 +73,7 @@ impl<R: Remote> Applier<R> {
             Whose::Nobody => {
                 return self.create(inbound, row, content, fields).await.map(Some);
             }
+            Whose::Forgotten(id) => return self.forgotten(inbound, row, id).await,
             Whose::Of(entity) => entity,
         };
         let (record, showing) = self.locked(inbound, row, entity).await?;
@@ -99,7 +100,7 @@ impl<R: Remote> Applier<R> {
                 takes_all: false,
                 is_new: true,
                 completes: true,
-                ..Taking::of(merge::fill(showing.body().unwrap_or(&Value::Null), content.body))
+                ..Taking::of(self.fill(row, entity, content, record.as_ref(), &showing))
             },
             Unknown::Complete => Taking {
                 reason: Reason::Unpushed,
@@ -151,7 +152,16 @@ impl<R: Remote> Applier<R> {
         row: &InboxRow,
         fields: &mut Map<String, Value>,
     ) -> Result<Whose, StoreError> {
-        if let Some(id) = row.chosen_itself().or(row.former) {
+        if let Some(id) = row.chosen_itself() {
+            return Ok(Whose::Of(EntityRef::new(row.entity_type, id)));
+        }
+        if let Some(entity) = self.wanting(inbound, row).await? {
+            return Ok(Whose::Of(entity));
+        }
+        if let Some(id) = row.forgotten.filter(|_| row.chosen.is_empty()) {
+            return Ok(Whose::Forgotten(id));
+        }
+        if let Some(id) = row.former {
             return Ok(Whose::Of(EntityRef::new(row.entity_type, id)));
         }
         let of = Value::Object(fields.clone());
@@ -185,6 +195,39 @@ impl<R: Remote> Applier<R> {
 }
 
 impl<R: Remote> Applier<R> {
+    /// What the EMS takes of a record that becomes an entity's, and what loses. What we wrote ourselves does neither, nor does what it
+    /// held as somebody's; and of what it held as somebody else's nothing is taken.
+    fn fill(
+        &self,
+        row: &InboxRow,
+        entity: EntityRef,
+        content: Content<'_>,
+        record: Option<&InboundRecord>,
+        showing: &Showing,
+    ) -> merge::Merged {
+        if record.is_some_and(|record| record.sent.contains(&content.hash)) {
+            return merge::Merged::default();
+        }
+        let own = record.and_then(|record| record.agreed.as_ref()).map(|agreed| &agreed.remote);
+        let agreed: Vec<_> = row.former_holds.iter().chain(own).collect();
+        let takes = row.former.or(row.forgotten).is_none_or(|id| id == entity.id);
+        let ems = showing.body().unwrap_or(&Value::Null);
+        merge::fill(self.remote.target(), ems, content.body, &agreed, takes)
+    }
+
+    /// The entity whose create has found it, if that is there still and has found no other one.
+    async fn wanting(
+        &self,
+        inbound: &Inbound<'_>,
+        row: &InboxRow,
+    ) -> Result<Option<EntityRef>, StoreError> {
+        let Some(id) = row.wanted_by else { return Ok(None) };
+        let entity = EntityRef::new(row.entity_type, id);
+        let (record, showing) = self.locked(inbound, row, entity).await?;
+        let has_none = record.is_some_and(|record| record.remote_id.is_none());
+        Ok((has_none && showing.is_there).then_some(entity))
+    }
+
     /// Whose it says that it is, where that may well be a create of ours that is under way, or that nobody has heard the answer of
     /// while the EMS deleted the entity.
     async fn being_made(
@@ -206,6 +249,8 @@ impl<R: Remote> Applier<R> {
 /// Whose a record is.
 enum Whose {
     Nobody,
+    /// Of an entity that the EMS has deleted since.
+    Forgotten(i64),
     Of(EntityRef),
     Several(Vec<EntityRef>),
 }

@@ -9,7 +9,8 @@
 use super::contact::Contact;
 use super::wire;
 use crate::entity::{EntityRef, EntityType};
-use crate::remote::Wire;
+use crate::hash::ContentHash;
+use crate::remote::{Wire, inbound};
 use serde_json::Value;
 
 /// What is to be done about a person without a known contact.
@@ -83,6 +84,19 @@ pub(super) fn choose<'a>(person: i64, wire: &Wire, found: &'a [Contact]) -> Choi
         (None, _, true) => Choice::CreateWithoutPhone,
         (None, _, false) => Choice::Create,
     }
+}
+
+/// The contact is nobody's, or that of a person who gave it up to the one whose content this is.
+pub(super) fn is_free(contact: &Contact, wire: &Wire) -> bool {
+    contact.foreign_identifier().is_none() && contact.person().is_none_or(|of| gave_up(wire, of))
+}
+
+/// Whether something that people wrote to a contact would be written over which nobody has decided about: it holds neither what is
+/// `expected` nor what is wanted.
+pub(super) fn would_lose(contact: &Contact, wire: &Wire, expected: Option<ContentHash>) -> bool {
+    let marks = [wire::IDENTIFIER, wire::ATTRIBUTE];
+    expected.is_some_and(|expected| expected != contact.wire.hash)
+        && inbound::would_lose(&wire.body, &contact.wire.body, &marks)
 }
 
 /// `person` wants the same address, has no contact, and left it to the one whose content this is.

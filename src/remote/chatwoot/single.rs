@@ -48,7 +48,7 @@ impl Chatwoot {
         let person = push.entity.id;
         let call = Call { client: self, person, send_before: &push.send_before, wrote };
         let result = match push.action {
-            Action::Create { wire, look } => call.create(&wire, look).await,
+            Action::Create { wire, look } => call.create(&wire, look, push.expected).await,
             Action::Update { remote_id, wire } => {
                 call.update(&remote_id, &wire, push.expected).await
             }
@@ -70,7 +70,12 @@ pub(super) struct Call<'a> {
 
 impl Call<'_> {
     /// Looks first, whatever is known: the server's uniqueness knows neither the attribute nor whose a contact is.
-    async fn create(&self, wire: &Wire, look: Look) -> Result<PushResult, Ended> {
+    async fn create(
+        &self,
+        wire: &Wire,
+        look: Look,
+        expected: Option<ContentHash>,
+    ) -> Result<PushResult, Ended> {
         let absence_is_proof = match look {
             Look::IfRefused => true,
             Look::First { absence_is_proof } => absence_is_proof,
@@ -81,6 +86,9 @@ impl Call<'_> {
             let found = self.look_up(&wire.body, thorough).await?;
             let mut left_to = None;
             let wanted = match adopt::choose(self.person, wire, &found) {
+                Choice::Adopt(contact) if adopt::would_lose(contact, wire, expected) => {
+                    return Ok(PushResult::Differs(Box::new(contact.clone().into_snapshot())));
+                }
                 Choice::Adopt(contact) => return self.adopt(contact.clone(), wire).await,
                 Choice::Ambiguous(why) => return Ok(self.rejected(why)),
                 Choice::Create | Choice::CreateWithoutPhone if !absence_is_proof => {
@@ -126,7 +134,8 @@ impl Call<'_> {
     }
 
     /// Reads first: so only what differs is written, never to a contact that is somebody else's by now, and never over what
-    /// people have changed since it said that it holds `expected`.
+    /// people have changed since it said that it holds `expected`. A contact that carries nobody's id may hold just that: it was decided
+    /// to be this person's.
     async fn update(
         &self,
         remote_id: &str,
@@ -137,6 +146,9 @@ impl Call<'_> {
             return Ok(self.failure(stale("The contact is gone")));
         };
         if contact.person() != Some(self.person) {
+            if expected == Some(contact.wire.hash) && adopt::is_free(&contact, wire) {
+                return self.adopt(contact, wire).await;
+            }
             return Ok(self.failure(stale("The contact does not carry this person's id")));
         }
         let is_as_expected = expected.is_none_or(|expected| contact.wire.hash == expected);

@@ -18,7 +18,7 @@ impl Talk<'_> {
         wanted: &Wanted,
         look: Look,
     ) -> Result<Option<Registration>, Stop> {
-        let Wanted { content, ems, race, event } = wanted;
+        let Wanted { content, ems, race, event, .. } = wanted;
         let memory = &self.client.memory;
         let who = content.who();
         let may_be_ours = |row: &Registration| {
@@ -96,7 +96,7 @@ impl Talk<'_> {
         wanted: &Wanted,
         stop: Stop,
     ) -> Result<PushResult, Stop> {
-        let Wanted { content, ems, race, event } = wanted;
+        let Wanted { content, ems, race, event, .. } = wanted;
         let Stop::Refused(refusal) = &stop else { return Err(stop) };
         if matches!(refusal.failure.class, FailureClass::Rejected | FailureClass::OurFault) {
             self.client.memory.add_ended(ems.participant);
@@ -110,7 +110,7 @@ impl Talk<'_> {
         match (refusal.code, refusal.existing, &content.email) {
             (Some(answer::EXISTING_REGISTRATION), Some(id), _) => {
                 match self.standing(race, id).await? {
-                    Some(found) if is_free(&found) => self.bring(wanted, found).await,
+                    Some(found) if is_free(&found) => self.adopt(wanted, found).await,
                     // It may be that of a participant who is gone, and is removed by then.
                     Some(_) => Err(Stop::new(FailureClass::Transient, TAKEN)),
                     // It is there and lists don't show it yet.
@@ -122,7 +122,7 @@ impl Talk<'_> {
             (Some(answer::EMAIL_OF_AN_ACCOUNT), _, Some(email)) => {
                 let found = self.all(race, *event, Search::Email(email), is_free).await?;
                 match only(found, ems.participant)? {
-                    Some(found) => self.bring(wanted, found).await,
+                    Some(found) => self.adopt(wanted, found).await,
                     None => Err(stop),
                 }
             }

@@ -1,13 +1,14 @@
-//! What an update finds that people have changed: it is answered before anything is written (`remote::PushResult::Differs`).
+//! What an update, or a create, finds that people have changed: it is answered before anything is written (`remote::PushResult::Differs`).
 //!
 //! What was said last is compared, not what was wanted: RunSignup ignores some of it in silence (the e-mail address, the bib of
 //! one that stands no more), so that both hashes may differ for good.
 
 use super::rows::{Registration, Removed};
 use super::snapshot;
+use super::wire::{self, Content, Refused};
 use crate::hash::ContentHash;
 use crate::remote::PushResult;
-use crate::remote::inbound::{Shape, Snapshot};
+use crate::remote::inbound::{self, Shape, Snapshot};
 
 /// Whether what is found is neither what RunSignup said last nor what is wanted.
 pub(super) fn is_changed(
@@ -16,6 +17,17 @@ pub(super) fn is_changed(
     found: ContentHash,
 ) -> bool {
     expected.is_some_and(|expected| found != expected && found != wanted)
+}
+
+/// What a registration is not edited in: its e-mail address is RunSignup's, and it is moved by a call of its own.
+const NOT_EDITED: [&str; 3] = ["email", "event_id", "active"];
+
+/// Whether something that people entered would be written over which nobody has decided about, if the registration that a create has
+/// found were brought to what is wanted.
+pub(super) fn would_lose(expected: Option<ContentHash>, wanted: &Content, found: &Content) -> bool {
+    let (wanted, found) = (wire::sendable(wanted, Refused::default()).wire(), found.wire());
+    expected.is_some_and(|expected| found.hash != expected)
+        && inbound::would_lose(&wanted.body, &found.body, &NOT_EDITED)
 }
 
 /// People have edited the registration of that id, or moved it: then it is another one by now.

@@ -22,6 +22,8 @@ pub(super) struct Wanted {
     pub(super) ems: Ems,
     pub(super) race: Arc<Race>,
     pub(super) event: i64,
+    /// Of a create: what a registration that it finds may hold ([`crate::remote::Push::expected`]).
+    pub(super) expected: Option<ContentHash>,
 }
 
 /// What became of an edit.
@@ -40,14 +42,19 @@ impl Talk<'_> {
         });
         let (content, ems, event) = made
             .ok_or_else(|| Stop::new(FailureClass::OurFault, "The content is no registration"))?;
-        Ok(Wanted { content, ems, race: self.race_with(event).await?, event })
+        Ok(Wanted { content, ems, race: self.race_with(event).await?, event, expected: None })
     }
 
     /// There is no key of ours, so it is searched for before it is added, the first time too (contract, sections 7a and 9).
-    pub(super) async fn create(&self, wire: &Wire, look: Look) -> Result<PushResult, Stop> {
-        let wanted = self.wanted(wire).await?;
+    pub(super) async fn create(
+        &self,
+        wire: &Wire,
+        look: Look,
+        expected: Option<ContentHash>,
+    ) -> Result<PushResult, Stop> {
+        let wanted = Wanted { expected, ..self.wanted(wire).await? };
         if let Some(found) = self.find(&wanted, look).await? {
-            return self.bring(&wanted, found).await;
+            return self.adopt(&wanted, found).await;
         }
         if look == (Look::First { absence_is_proof: false }) {
             return Ok(PushResult::Unsettled);
@@ -56,7 +63,7 @@ impl Talk<'_> {
     }
 
     async fn add(&self, wanted: &Wanted) -> Result<PushResult, Stop> {
-        let Wanted { content, ems, race, event } = wanted;
+        let Wanted { content, ems, race, event, .. } = wanted;
         let mut refused = Refused::default();
         loop {
             let sent = wire::sendable(content, refused);
@@ -158,13 +165,21 @@ impl Talk<'_> {
         }
     }
 
-    /// Edits a registration until it holds what is wanted, as far as RunSignup lets it.
-    pub(super) async fn bring(
+    /// Takes a registration that a create has found, unless it would lose what people entered.
+    pub(super) async fn adopt(
         &self,
         wanted: &Wanted,
         found: Registration,
     ) -> Result<PushResult, Stop> {
-        let Wanted { content, ems, race, event } = wanted;
+        if differs::would_lose(wanted.expected, &wanted.content, &found.content) {
+            return Ok(differs::edited(found.id, &found));
+        }
+        self.bring(wanted, found).await
+    }
+
+    /// Edits a registration until it holds what is wanted, as far as RunSignup lets it.
+    async fn bring(&self, wanted: &Wanted, found: Registration) -> Result<PushResult, Stop> {
+        let Wanted { content, ems, race, event, .. } = wanted;
         self.finds(found.id);
         self.client.memory.stands(found.id, race.id, ems.participant);
         self.client.memory.add_ended(ems.participant);

@@ -26,6 +26,8 @@ pub struct InboxRow {
     pub requested_on: Timestamp,
     /// The EMS entity that it says it is. People may have typed that: it proves nothing.
     pub carried: Option<i64>,
+    /// The entity whose create has found it.
+    pub wanted_by: Option<i64>,
     /// A person chose whose it is: EMS ids by the names of their types.
     pub chosen: Map<String, Value>,
     /// Whose record it is.
@@ -34,6 +36,8 @@ pub struct InboxRow {
     pub forgotten: Option<i64>,
     /// Whose record it was, of an entity that has lost it: people took it out there, or it has another one now.
     pub former: Option<i64>,
+    /// What it held as theirs whose record it was, as far as both sides had agreed on that.
+    pub former_holds: Vec<Digests>,
     /// Its parents that are known, by type.
     pub parents: Vec<EntityRef>,
     /// A parent without which nothing is applied is not known.
@@ -171,10 +175,15 @@ pub(super) fn inbox_row(row: &tokio_postgres::Row) -> Result<InboxRow, StoreErro
         modified_on: row.try_get("modified_on")?,
         requested_on: row.try_get("requested_on")?,
         carried: row.try_get("entity_id")?,
+        wanted_by: row.try_get("wanted_by")?,
         chosen,
         known: row.try_get("known_id")?,
         forgotten: row.try_get("forgotten_id")?,
         former: row.try_get("former_id")?,
+        former_holds: row
+            .try_get::<_, Option<Value>>("former_holds")?
+            .and_then(|holds| serde_json::from_value(holds).ok())
+            .unwrap_or_default(),
         parents: known_parents,
         lacks_parent,
         age: row.try_get("age")?,

@@ -6,7 +6,7 @@ use super::bench::Both;
 use super::here::Here;
 use super::there::There;
 use crate::kills::fleet::{Fleet, REQUESTS_ARE_OVER};
-use crate::support::campaign::{kills, make_amends, scaled};
+use crate::support::campaign::{kills, make_amends, scaled, until_looked_back};
 use crate::support::random::Random;
 
 const EVERYTHING: [&str; 3] = ["run", "--roles", "relay,consume,sweep"];
@@ -50,6 +50,7 @@ async fn processes_killed_while_both_sides_are_edited_lose_and_double_nothing() 
     eprintln!("{kills} kills, {met_work} met work");
     both.at_rest().await;
     make_amends(&both.five.rig).await;
+    until_looked_back(&both.five.rig).await;
     both.assert_comes_to_rest().await;
     both.assert_agrees().await;
     both.assert_nothing_vanished(&there.ledger).await;

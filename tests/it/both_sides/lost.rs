@@ -7,7 +7,7 @@ use ems_sync_remotes::{Fault, Rule};
 use super::bench::Both;
 use super::here::Here;
 use super::there::There;
-use crate::support::campaign::{make_amends, scaled};
+use crate::support::campaign::{make_amends, scaled, until_looked_back};
 use crate::support::random::Random;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -44,6 +44,7 @@ async fn lost_answers_while_both_sides_are_edited_lose_and_double_nothing() {
     }
     both.at_rest().await;
     make_amends(&both.five.rig).await;
+    until_looked_back(&both.five.rig).await;
     both.assert_comes_to_rest().await;
     both.assert_agrees().await;
     both.assert_nothing_vanished(&there.ledger).await;

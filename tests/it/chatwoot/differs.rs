@@ -100,3 +100,54 @@ async fn an_identifier_taken_by_another_integration_is_told_while_the_attribute_
     let result = bench.one(expecting(bench.update(42, id, moved()), expected)).await;
     assert_eq!(word(&result), "stale_mapping", "nobody's by now");
 }
+
+/// A contact that agents have made, found by a create: what stands in it is told before anything is written over.
+#[tokio::test]
+async fn a_create_that_finds_what_agents_wrote_tells_it_and_writes_nothing() {
+    let there = json!({"name": "Thandi", "email": "thandi@example.org", "additional_attributes": {"city": "Umlazi"}});
+    let bench = Bench::new().await;
+    let id = bench.plant(there);
+    let create = |expected| expecting(bench.create(42, thandi()), expected);
+    let wanted = bench.wire(42, thandi()).hash;
+    let result = bench.one(create(wanted)).await;
+    let PushResult::Differs(snapshot) = result else { panic!("{result:?}") };
+    assert_eq!(bench.writes(), (0, 0));
+    let read = bench.client.read(person(42).entity_type, &id.to_string()).await.unwrap();
+    assert_eq!((snapshot.entity, *snapshot == read), (None, true));
+    let Shape::Stands { wire, .. } = snapshot.shape else { panic!("it stands") };
+    // It was decided to be this person's: by that alone it may be written, though it carries nobody's id.
+    let result = bench.one(expecting(bench.update(42, id, thandi()), wanted)).await;
+    assert_eq!(word(&result), "stale_mapping");
+    let result = bench.one(expecting(bench.update(42, id, thandi()), wire.hash)).await;
+    assert_eq!((word(&result), remote_id(&result)), ("held", id));
+    assert!(holds(&result, &bench.wire(42, thandi())));
+    assert_eq!(bench.contact(id)["identifier"], "ems-person-42");
+    bench.assert_no_violation();
+}
+
+#[tokio::test]
+async fn a_create_that_finds_blanks_or_what_is_wanted_adopts_at_once() {
+    let bench = Bench::new().await;
+    let id = bench.plant(json!({"name": "Thandi Nkosi", "email": "THANDI@example.org"}));
+    let wanted = bench.wire(42, thandi()).hash;
+    let result = bench.one(expecting(bench.create(42, thandi()), wanted)).await;
+    assert_eq!((word(&result), remote_id(&result)), ("held", id));
+    assert!(holds(&result, &bench.wire(42, thandi())));
+    assert_eq!(bench.writes(), (1, 0));
+    bench.assert_no_violation();
+}
+
+/// Another integration owns it: that it was decided to be a person's changes nothing about that.
+#[tokio::test]
+async fn an_update_takes_no_contact_that_another_system_or_person_has() {
+    for marks in [json!({"identifier": "jid"}), json!({"identifier": "ems-person-9"})] {
+        let bench = Bench::new().await;
+        let there = but(json!({"name": "Thandi", "email": "thandi@example.org"}), marks);
+        let id = bench.plant(there);
+        let read = bench.client.read(person(42).entity_type, &id.to_string()).await.unwrap();
+        let now = read.hash().unwrap();
+        let result = bench.one(expecting(bench.update(42, id, thandi()), now)).await;
+        assert_eq!((word(&result), bench.writes()), ("stale_mapping", (0, 0)));
+        bench.assert_no_violation();
+    }
+}

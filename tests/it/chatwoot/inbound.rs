@@ -184,3 +184,43 @@ async fn a_number_that_was_left_out_is_not_emptied_with_another_edit() {
     assert_eq!(rig.count("select count(*) from sync.conflict").await, 0);
     running.stop().await;
 }
+
+/// Agents have made contacts before the EMS knew of the persons: what they wrote there is kept before it is written over, and what the
+/// EMS leaves blank is taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_agents_wrote_to_a_contact_that_a_create_adopts_is_kept() {
+    let rig = Rig::new().await;
+    let ids = [1, 2].map(|n| {
+        let contact = json!({"name": format!("Agents{n}"), "email": format!("runner{n}@ems.example"),
+            "phone_number": format!("+2782123456{n}"), "additional_attributes": {"city": "Umlazi"}});
+        rig.sim.plant(Resource::Contact, contact).unwrap().id
+    });
+    let running = rig.start();
+    rig.taken_in().await;
+    let nobody = "select count(*) from sync.inbox where state = 'done' and state_reason = 'not_ours' and body is null";
+    assert_eq!(rig.count(nobody).await, 2, "without a last name nobody becomes a person");
+    rig.exec(
+        "insert into ems.person (first_name, last_name, email, phone)
+         select 'EMS', 'Runner' || n, 'runner' || n || '@ems.example', case n when 1 then '+27829999999' end from generate_series(1, 2) n",
+    )
+    .await;
+    rig.settled().await;
+    let lost = "select string_agg(concat_ws(':', remote_id, f ->> 'field', f ->> 'remote_value'), ' ' order by remote_id::bigint, f ->> 'field')
+                from sync.conflict, jsonb_array_elements(fields) f where closed_on is null";
+    let [one, two] = ids;
+    let expected = format!("{one}:name:Agents1 {one}:phone_number:+27821234561 {two}:name:Agents2");
+    assert_eq!(rig.text(lost).await, expected);
+    let held = "select string_agg(concat_ws('/', last_name, phone, city), ' ' order by last_name) from ems.person";
+    assert_eq!(rig.text(held).await, "Runner1/+27829999999/Umlazi Runner2/+27821234562/Umlazi");
+    for (n, id) in (1..).zip(ids) {
+        let contact = rig.sim.row_by_id(Resource::Contact, id).unwrap().body;
+        assert_eq!(contact["name"], format!("EMS Runner{n}"));
+        assert_eq!(contact["additional_attributes"]["city"], "Umlazi");
+        assert!(contact["identifier"].as_str().unwrap().starts_with("ems-person-"));
+    }
+    assert_eq!((rig.sim.contact_count(), rig.writes()), (2, 2), "each is written once");
+    rig.taken_in().await;
+    assert_eq!(rig.writes(), 2);
+    assert_eq!(rig.sim.violations(), []);
+    running.stop().await;
+}

@@ -138,7 +138,7 @@ fn private_words() -> Vec<&'static str> {
     strange.chain(["1907-03-17", "+185655501"]).chain(Secrets::ALL).collect()
 }
 
-fn assert_clean(place: &str, text: &str, words: &[&str]) {
+pub(super) fn assert_clean(place: &str, text: &str, words: &[&str]) {
     let lower = text.to_lowercase();
     for word in words {
         if let Some(at) = lower.find(&word.to_lowercase()) {
@@ -245,7 +245,7 @@ fn echo(faults: &Faults, secret: &str) {
 }
 
 /// All that lies in the queues of all targets: bodies, properties and headers.
-async fn messages(bed: &Bed) -> Vec<String> {
+pub(super) async fn messages(bed: &Bed) -> Vec<String> {
     let connection =
         Connection::connect(&bed.rig.services.amqp_url, ConnectionProperties::default());
     let connection = connection.await.unwrap();

@@ -5,9 +5,10 @@ use ems_sync::hash::ContentHash;
 use ems_sync::remote::inbound::{Shape, Snapshot, Stream};
 use ems_sync::remote::{Action, Fields, Push, PushResult, Remote as _, RemoteIds, Wire};
 use ems_sync_remotes::runsignup::{Action as Act, RaceWrites, Resource};
+use ems_sync_remotes::{Operation, Rule};
 use serde_json::{Value, json};
 
-use super::bench::{Bench, RACE, TEN, TWENTY, push, remote_hash, remote_id, word};
+use super::bench::{Bench, OTHER, RACE, TEN, TWENTY, nobody, push, remote_hash, remote_id, word};
 use super::pull::walk;
 
 async fn made(bench: &Bench) -> (i64, ContentHash) {
@@ -155,5 +156,41 @@ async fn a_race_that_people_have_renamed_is_told_too() {
         let result = bench.one(update(wire.hash)).await;
         assert_eq!(word(&result), "held");
     }
+    bench.assert_no_violation();
+}
+
+/// Who registered there, found by a create: what they entered is told before anything is written over.
+#[tokio::test]
+async fn a_create_that_finds_what_people_entered_tells_it_and_writes_nothing() {
+    let bench = Bench::warm().await;
+    let there = bench.paid(5, TEN, json!({"phone": "212-555-0100", "email": "own@there.example"}));
+    let wanted = bench.wire(5, TEN, json!({})).hash;
+    let written = bench.writes();
+    let found = differs(bench.one(Push { expected: Some(wanted), ..bench.create(5, TEN) }).await);
+    assert_eq!(bench.writes(), written);
+    let walked = walk(&bench, Stream::Registrations, None).await;
+    assert_eq!(found, *walked.of(there).unwrap());
+    let Shape::Stands { wire, .. } = found.shape else { panic!("it stands") };
+    let result = bench.one(update(&bench, there, json!({}), wire.hash)).await;
+    assert_eq!((word(&result), remote_id(&result)), ("held", there));
+    assert_eq!(bench.registration(there).1.phone.as_deref(), Some("856-850-1510"));
+    // Blanks are no loss, and the e-mail address is not ours to change.
+    let there = bench.paid(6, TEN, json!({"phone": null, "email": "own@there.example"}));
+    let wanted = bench.wire(6, TEN, json!({})).hash;
+    let result = bench.one(Push { expected: Some(wanted), ..bench.create(6, TEN) }).await;
+    assert_eq!((word(&result), remote_id(&result)), ("held", there));
+    bench.assert_no_violation();
+}
+
+/// The same where the search shows nothing, and the add is refused.
+#[tokio::test]
+async fn an_add_that_is_refused_for_who_is_there_tells_what_they_entered() {
+    let bench = Bench::warm().await;
+    let there = bench.paid(5, OTHER, json!({"phone": "212-555-0100"}));
+    bench.sim.faults().push(Rule::new(nobody(OTHER)).operation(Operation::Find));
+    let wanted = bench.wire(5, OTHER, json!({})).hash;
+    let found = differs(bench.one(Push { expected: Some(wanted), ..bench.create(5, OTHER) }).await);
+    assert_eq!(found.remote_id, there.to_string());
+    assert_eq!(bench.registration(there).1.phone.as_deref(), Some("212-555-0100"));
     bench.assert_no_violation();
 }

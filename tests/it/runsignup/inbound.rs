@@ -3,7 +3,7 @@
 use ems_sync_remotes::runsignup::{Action, Resource};
 use serde_json::{Value, json};
 
-use super::engine::World;
+use super::engine::{MAPPED, World};
 
 /// A race there that the EMS has never heard of, with two events.
 pub(super) const SKY: i64 = 9;
@@ -154,5 +154,55 @@ async fn by_fields_an_edit_there_does_not_undo_a_race_that_was_changed_here() {
     let both = format!("select r.name || '/' || ep.number {OF_SKY}");
     assert_eq!(world.text(&both).await, "5K/777", "{}", world.open().await);
     assert_eq!(world.rig.count("select count(*) from sync.conflict").await, 0);
+    running.stop().await;
+}
+
+/// Who has paid there before the EMS knew of the participant is adopted: what they entered is kept before it is written over, and what
+/// the EMS leaves blank is taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_people_entered_in_a_registration_that_a_create_adopts_is_kept() {
+    let mut world = World::new(4).await;
+    world.rig.set("SWEEP__INBOUND_EVERY", "1h");
+    world.rig.exec(MAPPED).await;
+    world
+        .rig
+        .exec("update ems.person set phone = '+18568501510', city = null, email = 'p' || id || '@ems.example' where id <= 2")
+        .await;
+    let row = "select first_name, last_name, date_of_birth::text,
+                      (select r.remote_id::bigint from sync.record r where r.target = 'runsignup' and r.entity_type = 'race'
+                       and r.entity_id = ep.race_id)
+               from ems.event_participant ep join ems.person p on p.id = ep.person_id where ep.id <= 2 order by ep.id";
+    let mut paid = Vec::new();
+    for row in world.rig.ems.query(row, &[]).await.unwrap() {
+        let user = json!({"first_name": row.get::<_, String>(0), "last_name": row.get::<_, String>(1), "dob": row.get::<_, String>(2),
+                          "email": "own@there.example", "phone": "212-555-0100", "has_account": true, "address": {"city": "Trenton"}});
+        paid.push(
+            world
+                .sim
+                .register(row.get(3), json!({"user": user, "bib_num": 900 + paid.len()}))
+                .unwrap(),
+        );
+    }
+    let running = world.rig.start_all();
+    world.rig.settled().await;
+    let lost = "select string_agg(concat_ws(':', remote_id, f ->> 'field', f ->> 'remote_value'), ' ' order by remote_id::bigint, f ->> 'field')
+                from sync.conflict, jsonb_array_elements(fields) f where f ->> 'field' = 'phone' and closed_on is null";
+    let expected = format!("{}:phone:+12125550100 {}:phone:+12125550100", paid[0], paid[1]);
+    assert_eq!(world.text(lost).await, expected, "{}", world.open().await);
+    assert_eq!(
+        world.text("select city from ems.person where id <= 2 order by id").await,
+        "Trenton Trenton"
+    );
+    for id in paid {
+        let row = world.sim.registration(id).unwrap();
+        let user = world.sim.user(row.user_id).unwrap();
+        assert_eq!((row.active, user.phone.as_deref()), (true, Some("856-850-1510")));
+        assert_eq!(user.address.city.as_deref(), Some("Trenton"));
+    }
+    assert_eq!(world.sim.registrations().iter().filter(|row| row.active).count(), 4);
+    let written = world.writes();
+    world.taken_in().await;
+    assert_eq!(world.writes(), written);
+    assert_eq!(world.sim.violations(), []);
     running.stop().await;
 }
