@@ -1,3 +1,5 @@
+//! Who is let in, by which token, login or header, and which forms are ours.
+
 use axum::http::HeaderValue;
 
 use super::*;
