@@ -245,8 +245,6 @@ pub enum ConsentState {
     Bounced,
     /// People there blocked the contact.
     Blocked,
-    /// People there put the record away. What the person said before can't be seen any more, and they get nothing.
-    Archived,
     /// The record shows no restriction of others (any more). It gives no consent, and changes nothing in the EMS.
     Lifted,
 }
@@ -260,7 +258,6 @@ impl ConsentState {
             Self::Complained => "complained",
             Self::Bounced => "bounced",
             Self::Blocked => "blocked",
-            Self::Archived => "archived",
             Self::Lifted => "lifted",
         }
     }

@@ -143,7 +143,7 @@ impl<'a> Calls<'a> {
                 return Err(self.failed(answer::unreadable(Intent::Read)));
             }
             Some(member) if self.is_ours(&member) => Known::Ours(Box::new(member)),
-            Some(member) => Known::SomebodyElses(Box::new(member)),
+            Some(_) => Known::SomebodyElses,
         })
     }
 
@@ -387,7 +387,7 @@ pub(super) enum Known {
     /// The person's member.
     Ours(Box<Member>),
     /// A member who is another person's by now, or nobody's.
-    SomebodyElses(Box<Member>),
+    SomebodyElses,
     /// Nothing: it was deleted for good.
     Forgotten,
 }

@@ -202,13 +202,6 @@ impl Member {
         self.status == Status::Archived
     }
 
-    /// Somebody left with it, or it bounced, or people archived it: it gets no mail, and not by our doing.
-    pub(super) fn is_out_by_others(&self) -> bool {
-        let is_out =
-            matches!(self.status, Status::Unsubscribed | Status::Cleaned | Status::Archived);
-        is_out && self.our_mark().is_none()
-    }
-
     /// What we did to it, if that is how it still stands: nobody did anything to it since.
     pub(super) fn our_mark(&self) -> Option<Mark> {
         let mark = Mark::read(&self.out)?;

@@ -1,16 +1,15 @@
 //! One list of one person: to where the EMS wants them, as far as they and `MailChimp` allow it.
 
-mod content;
-mod leaving;
-
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::calls::{Calls, Ended, Known, Put};
 use super::consent::{self, Step};
-use super::member::{Did, EMS_ID, EMS_OUT, Mark, Member, Status};
-use super::wire::{Content, Wanted};
+use super::member::{
+    Did, EMS_ID, EMS_OUT, EMS_TAGS, FIRST_NAME, LAST_NAME, Mark, Member, Status, tag_codes,
+};
+use super::wire::{Content, Wanted, tag_key};
 use crate::entity::{EntityRef, EntityType};
 use crate::limits;
 use crate::remote::{Failure, FailureClass, Look, PushResult};
@@ -48,8 +47,7 @@ impl OneList<'_> {
                 self.calls.note_found();
             }
         }
-        let before = self.before(here.as_ref(), contact).await?;
-        let may_have_left = matches!(before, Before::MayHaveLeft);
+        let before = self.before(content.wanted, here.as_ref(), contact).await?;
         let result = match content.wanted {
             Wanted::Out => self.out(content, here, before).await,
             Wanted::Subscribed | Wanted::Pending => self.wanted(content, here, before).await,
@@ -61,9 +59,8 @@ impl OneList<'_> {
         let ours = result?.filter(|there| self.calls.is_ours(there));
         // Who was archived by people is kept in mind: another address of theirs must not bring them back.
         let is_kept = |there: &Member| !there.is_archived() || there.our_mark().is_none();
-        let there = ours.as_ref().filter(|there| is_kept(there));
-        let former = contact.take().filter(|_| may_have_left);
-        *contact = there.map(|there| there.contact_id.clone()).or(former);
+        *contact =
+            ours.as_ref().filter(|there| is_kept(there)).map(|there| there.contact_id.clone());
         Ok(ours.filter(|there| !there.is_archived()))
     }
 
@@ -83,20 +80,21 @@ impl OneList<'_> {
     /// whom `contact` names then; the others go.
     async fn before(
         &self,
+        wanted: Wanted,
         here: Option<&Member>,
         contact: &mut Option<String>,
     ) -> Result<Before, Ended> {
         let lost = self.lost(here, contact.as_deref()).await?;
         let known = contact.as_deref();
         let mut before = match known.filter(|id| here.is_none_or(|here| here.contact_id != *id)) {
-            Some(known) => self.known(known).await?,
+            Some(known) => self.known(wanted, known).await?,
             None => Before::Nobody,
         };
         for id in lost {
             let Known::Ours(member) = self.calls.get_ours(self.list, &id).await? else { continue };
             match &before {
                 Before::Member(known) if !known.is_archived() => self.lapse(*member).await?,
-                Before::Member(_) | Before::Nobody | Before::MayHaveLeft | Before::Forgotten => {
+                Before::Member(_) | Before::Nobody | Before::Forgotten => {
                     *contact = Some(id);
                     before = Before::Member(member);
                 }
@@ -105,12 +103,19 @@ impl OneList<'_> {
         Ok(before)
     }
 
-    async fn known(&self, contact: &str) -> Result<Before, Ended> {
+    async fn known(&self, wanted: Wanted, contact: &str) -> Result<Before, Ended> {
         Ok(match self.calls.get_ours(self.list, contact).await? {
             Known::Ours(member) => Before::Member(member),
-            // Who left keeps the member that they left with out of the list, whoever has it now.
-            Known::SomebodyElses(member) if member.is_out_by_others() => Before::MayHaveLeft,
-            Known::SomebodyElses(_) => Before::Nobody,
+            // Who wants no mail gets none by a member who is another's by now.
+            Known::SomebodyElses if wanted == Wanted::Out => Before::Nobody,
+            Known::SomebodyElses => {
+                // Whoever it was before may have left there: nobody is made anew on that account.
+                let text = format!(
+                    "The member that is known of list `{}` carries another person's EMSID",
+                    self.code
+                );
+                return Err(self.calls.failed(Failure::new(FailureClass::Rejected, text)));
+            }
             Known::Forgotten => Before::Forgotten,
         })
     }
@@ -187,16 +192,6 @@ impl OneList<'_> {
             (Some(here), Before::Member(before)) if self.stays_out(content, &here, &before) => {
                 Ok(Some(*before))
             }
-            (here, Before::MayHaveLeft)
-                if here.as_ref().is_none_or(|here| self.step(content, here) == Step::Restore) =>
-            {
-                let text = format!(
-                    "The member that is known of list `{}` carries another person's EMSID, and is out of the list not by \
-                     us: they may have left with it, and must subscribe by themselves",
-                    self.code
-                );
-                Err(self.calls.failed(Failure::new(FailureClass::Rejected, text)))
-            }
             (Some(here), before) => {
                 let was_theirs = self.calls.is_ours(&here);
                 let there = self.made_theirs(was_theirs, self.existing(content, here).await)?;
@@ -206,7 +201,7 @@ impl OneList<'_> {
                 Ok(there)
             }
             (None, Before::Member(before)) => self.moved(content, *before).await,
-            (None, Before::Nobody | Before::MayHaveLeft) => self.create(content).await,
+            (None, Before::Nobody) => self.create(content).await,
             // A person's decision; they must subscribe by themselves (contract, section 9).
             (None, Before::Forgotten) => Err(self.calls.failed(Failure::new(
                 FailureClass::Rejected,
@@ -284,11 +279,7 @@ impl OneList<'_> {
             None => Ok(member),
             Some(_) if self.calls.is_ours(&member) => Ok(member),
             Some(other) if self.is_free(other, &member) => {
-                // With our mark as of now, so that this write does not look like somebody else's.
-                let fields = match self.mark_again(&member) {
-                    Some(mark) => json!({ EMS_ID: "", EMS_OUT: mark }),
-                    None => json!({ EMS_ID: "" }),
-                };
+                let fields = json!({ EMS_ID: "" });
                 let after = self.calls.patch_fields(self.list, &member, None, fields).await?;
                 Ok(after.unwrap_or(member))
             }
@@ -361,14 +352,160 @@ impl OneList<'_> {
             }
         }
     }
+
+    /// Brings what is there of somebody up to date, without a word about consent.
+    async fn fields(&self, content: &Content, there: Member) -> Result<Member, Ended> {
+        let wanted: Vec<String> = content.tags.iter().map(|tag| tag_key(tag)).collect();
+        let ours = there.our_tags();
+        let (_, gone): (Vec<String>, Vec<String>) =
+            ours.into_iter().partition(|tag| wanted.contains(&tag_key(tag)));
+        let mut there = there;
+        if !gone.is_empty() {
+            // While EMSTAGS still says that they are ours.
+            self.calls.post_tags(self.list, &there, &gone, "inactive").await?;
+            there.tags.retain(|tag| !gone.contains(tag));
+        }
+        let mut fields = self.merge_fields(content);
+        let is_same = there.first_name == content.first_name
+            && there.last_name == content.last_name
+            && there.ems_id == content.ems_id
+            && there.language == content.language
+            && there.tag_codes == tag_codes(&content.tags);
+        let is_active = matches!(there.status, Status::Subscribed | Status::Pending);
+        let is_stale = is_active && !there.out.is_empty();
+        if !is_same || is_stale {
+            if let Some(out) = self.out_text(&there, is_active)
+                && let Some(fields) = fields.as_object_mut()
+            {
+                fields.insert(EMS_OUT.to_owned(), json!(out));
+            }
+            let language = content.language.as_deref().unwrap_or("");
+            let body = json!({ "merge_fields": fields, "language": language });
+            let tags = there.tags.clone();
+            let Some(after) = self.calls.patch_all(self.list, &there, &body).await? else {
+                return Ok(there);
+            };
+            there = Member { tags, ..after };
+            self.note(&there);
+        }
+        self.tags(content, there).await
+    }
+
+    /// What `EMSOUT` is to be when the member is written anyway: nothing for who is there; for who is out by us, the same
+    /// mark at the moment of this write, so that the write itself does not look like somebody else's.
+    fn out_text(&self, there: &Member, is_active: bool) -> Option<String> {
+        if is_active {
+            return Some(String::new());
+        }
+        let mark = there.our_mark()?;
+        Some(Mark { written: self.calls.server_now(), ..mark }.text())
+    }
+
+    /// Sets the tags that are missing.
+    async fn tags(&self, content: &Content, mut there: Member) -> Result<Member, Ended> {
+        let has: Vec<String> = there.tags.iter().map(|tag| tag_key(tag)).collect();
+        let missing: Vec<String> =
+            content.tags.iter().filter(|tag| !has.contains(&tag_key(tag))).cloned().collect();
+        if !missing.is_empty() {
+            self.calls.post_tags(self.list, &there, &missing, "active").await?;
+            there.tags.extend(missing);
+        }
+        Ok(there)
+    }
+
+    /// The merge fields that every member has. Text everywhere; empty text clears (contract, section 4).
+    fn merge_fields(&self, content: &Content) -> Value {
+        json!({
+            FIRST_NAME: content.first_name.as_deref().unwrap_or(""),
+            LAST_NAME: content.last_name.as_deref().unwrap_or(""),
+            EMS_ID: self.calls.ems_id,
+            EMS_TAGS: tag_codes(&content.tags),
+        })
+    }
+
+    /// They are not to be in the list: whoever is theirs there is taken out. `address`: also who has it and is theirs, though
+    /// we don't know it.
+    pub(super) async fn leave(
+        &self,
+        address: Option<&str>,
+        contact: &mut Option<String>,
+    ) -> Result<Option<String>, Ended> {
+        let mut found = None;
+        if let Some(id) = contact.clone()
+            && let Known::Ours(member) = self.calls.get_ours(self.list, &id).await?
+        {
+            found = Some(member.email.clone());
+            self.lapse(*member).await?;
+        }
+        let mut here = None;
+        if let Some(address) = address.filter(|address| found.as_deref() != Some(address)) {
+            here = self.calls.find(self.list, address).await?;
+            let is_left = |here: &Member| {
+                self.calls.is_ours(here)
+                    || here.ems_id.as_deref().is_some_and(|id| self.has_given_up(id))
+            };
+            if let Some(here) = here.clone().filter(is_left) {
+                self.lapse(here).await?;
+            }
+        }
+        let lost = if self.calls.has_found() {
+            Vec::new()
+        } else {
+            self.lost(here.as_ref(), contact.as_deref()).await?
+        };
+        for id in lost {
+            if let Known::Ours(member) = self.calls.get_ours(self.list, &id).await? {
+                self.lapse(*member).await?;
+            }
+        }
+        *contact = None;
+        Ok(found)
+    }
+
+    /// Archives a member of theirs. Only of somebody who was subscribed, or whom we unsubscribed, it is written down that it
+    /// was us: nobody else may come back by us.
+    pub(super) async fn lapse(&self, member: Member) -> Result<(), Ended> {
+        match member.status {
+            Status::Archived => return Ok(()),
+            Status::Pending | Status::Cleaned => return self.unlink(&member).await,
+            Status::Subscribed | Status::Transactional | Status::Unsubscribed => {}
+        }
+        let mark = member.our_mark();
+        // Who opted out with another address did not with this one.
+        let has_moved = mark.is_some_and(|mark| mark.did == Did::UnsubscribeMoved);
+        let opt_out = mark.filter(|_| !has_moved).and_then(|mark| mark.opt_out);
+        if member.status != Status::Unsubscribed || has_moved || opt_out.is_some() {
+            let written = self.calls.server_now();
+            let mark = Mark { did: Did::Archive, written, opt_out };
+            let fields = json!({ EMS_OUT: mark.text() });
+            self.calls.patch_fields(self.list, &member, None, fields).await?;
+        }
+        if self.calls.archive(self.list, &member).await? {
+            return Ok(());
+        }
+        // They became archived, pending or cleaned since they were read.
+        let now = self.calls.get(self.list, &member.contact_id).await?;
+        match now.map(|now| (now.status, now)) {
+            None | Some((Status::Archived, _)) => Ok(()),
+            Some((Status::Pending | Status::Cleaned, now)) => self.unlink(&now).await,
+            Some((Status::Subscribed | Status::Transactional | Status::Unsubscribed, _)) => {
+                let text = "A member could not be archived, though nothing forbids it";
+                Err(self.calls.failed(Failure::new(FailureClass::Transient, text)))
+            }
+        }
+    }
+
+    /// Whoever is pending or bounces can't be archived (contract, section 9): they are left, and are nobody's.
+    async fn unlink(&self, member: &Member) -> Result<(), Ended> {
+        self.calls.patch_fields(self.list, member, None, json!({ EMS_ID: "" })).await?;
+        Ok(())
+    }
 }
 
 /// Who they were in the list, besides whoever has their address.
 enum Before {
     Nobody,
     Member(Box<Member>),
-    /// A member who is another person's by now, and is out of the list not by us: one of the two left with it.
-    MayHaveLeft,
     /// A member who was deleted for good.
     Forgotten,
 }
@@ -377,7 +514,7 @@ impl Before {
     fn member(self) -> Option<Member> {
         match self {
             Self::Member(member) => Some(*member),
-            Self::Nobody | Self::MayHaveLeft | Self::Forgotten => None,
+            Self::Nobody | Self::Forgotten => None,
         }
     }
 }

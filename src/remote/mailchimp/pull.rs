@@ -1,11 +1,9 @@
 //! Consent that was taken at `MailChimp`, read back (contract, sections 6 and 8).
 //!
-//! List after list, the members that changed since the last walk, then those of them who are archived, whom a list shows only when it
-//! is asked for them: who is unsubscribed, cleaned or archived there, and not by us, is told of. An archival by people is a decision
-//! about consent (design, section 6): nobody gets mail by it, and an unsubscription before it is not shown any more.
-//! `last_changed` moves with every change, so it does not say when they left, only that they have.
+//! List after list, the members that changed since the last walk: who is unsubscribed, cleaned or archived there, and not by us, is
+//! told of. `last_changed` moves with every change, so it does not say when they left, only that they have.
 //!
-//! A part's cursor is the greatest `last_changed` that the server showed, less an overlap: it is compared strictly and to the second
+//! A list's cursor is the greatest `last_changed` that the server showed, less an overlap: it is compared strictly and to the second
 //! (contract, section 8), and some changes are shown late.
 
 use std::collections::BTreeMap;
@@ -17,33 +15,15 @@ use super::MailChimp;
 use super::member::{Member, Status};
 use super::walk::{self, Cursor};
 use crate::limits;
-use crate::remote::Failure;
 use crate::remote::inbound::{ConsentSeen, ConsentState, PullFrom, Pulled, Subject};
+use crate::remote::{Failure, FailureClass};
 
-/// What of a list is read at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Part {
-    Members,
-    Archived,
-}
-
-impl Part {
-    const fn only(self) -> Option<Status> {
-        match self {
-            Self::Members => None,
-            Self::Archived => Some(Status::Archived),
-        }
-    }
-}
-
-/// The newest change that the server has shown, by part and list code. Each part has its own: while one is read the others change.
-type Newest = BTreeMap<Part, BTreeMap<String, Timestamp>>;
+/// The newest change that the server has shown of each list, by list code.
+type Newest = BTreeMap<String, Timestamp>;
 
 /// Where a walk stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Position {
-    part: Part,
     /// The code of the list that is being read.
     list: String,
     at: Cursor,
@@ -54,36 +34,30 @@ struct Position {
 impl MailChimp {
     /// One page of one list.
     pub(super) async fn pull_consents(&self, from: &PullFrom) -> Result<Pulled, Failure> {
-        let known: Newest = read(from.cursor.as_ref()).unwrap_or_default();
-        let newest_of =
-            |newest: &Newest, part: Part, code: &str| newest.get(&part)?.get(code).copied();
-        let begin = |part: Part, code: &str, newest: Newest| {
-            let since = if from.full { None } else { newest_of(&known, part, code) };
-            Position { part, list: code.to_owned(), at: Cursor::since(since), newest }
+        let known: Newest = read(from.cursor.as_ref())?.unwrap_or_default();
+        let since = |code: &str| if from.full { None } else { known.get(code).copied() };
+        let begin = |code: &str, newest: Newest| Position {
+            list: code.to_owned(),
+            at: Cursor::since(since(code)),
+            newest,
         };
-        let position: Option<Position> = read(from.position.as_ref());
+        let position: Option<Position> = read(from.position.as_ref())?;
         // A list that the configuration has not any more is not gone on with.
         let position = position.filter(|position| self.lists.contains_key(&position.list));
-        let first = self.lists.keys().next();
-        let position = position.or_else(|| Some(begin(Part::Members, first?, Newest::default())));
+        let position = position
+            .or_else(|| self.lists.keys().next().map(|code| begin(code, Newest::default())));
         let Some(position) = position else { return Ok(Pulled::default()) };
-        let Position { part, list: code, at, mut newest } = position;
+        let Position { list: code, at, mut newest } = position;
         let list = self.lists.get(&code).cloned().unwrap_or_default();
-        let answer = self.read(|http| at.request(http, &list, part.only())).await?;
+        let answer = self.read(|http| at.request(http, &list)).await?;
         let (members, total) = walk::members(&answer, &list)?;
         let last = members.iter().filter_map(|member| member.last_changed).max();
-        if let Some(last) = last.max(newest_of(&newest, part, &code)) {
-            newest.entry(part).or_default().insert(code.clone(), last);
-        }
-        let position = match (at.after(&members, total)?, part) {
-            (Some(at), _) => {
-                Some(Position { part, list: code.clone(), at, newest: newest.clone() })
-            }
-            (None, Part::Members) => Some(begin(Part::Archived, &code, newest.clone())),
-            (None, Part::Archived) => {
-                let following = self.lists.keys().find(|other| **other > code);
-                following.map(|other| begin(Part::Members, other, newest.clone()))
-            }
+        newest.extend(last.max(newest.get(&code).copied()).map(|last| (code.clone(), last)));
+        let next = at.after(&members, total)?;
+        let following = || self.lists.keys().find(|other| **other > code);
+        let position = match next {
+            Some(at) => Some(Position { list: code.clone(), at, newest: newest.clone() }),
+            None => following().map(|other| begin(other, newest.clone())),
         };
         let is_last = position.is_none();
         Ok(Pulled {
@@ -100,19 +74,23 @@ impl MailChimp {
     }
 }
 
-/// What an earlier version kept of a walk is as if it were not there: everything is read anew.
-fn read<T: serde::de::DeserializeOwned>(from: Option<&serde_json::Value>) -> Option<T> {
-    T::deserialize(from?).ok()
+fn read<T: serde::de::DeserializeOwned>(
+    from: Option<&serde_json::Value>,
+) -> Result<Option<T>, Failure> {
+    let odd =
+        |_| Failure::new(FailureClass::OurFault, "Where the walk stands can't be read").unsent();
+    from.map(|value| T::deserialize(value).map_err(odd)).transpose()
 }
 
-/// Where the next walk begins; a part that showed nothing keeps its place.
+/// Where the next walk begins; a list that showed nothing keeps its place.
 fn next_cursor(known: &Newest, seen: &Newest) -> Newest {
     let mut next = known.clone();
-    let seen =
-        seen.iter().flat_map(|(part, of)| of.iter().map(move |(code, at)| (*part, code, at)));
-    for (part, code, newest) in seen {
-        let Ok(newest) = newest.checked_sub(limits::PULL_OVERLAP) else { continue };
-        let place = next.entry(part).or_default().entry(code.clone()).or_insert(newest);
+    let overlapped = seen.iter().filter_map(|(code, newest)| {
+        let newest = newest.checked_sub(limits::PULL_OVERLAP).ok()?;
+        Some((code.clone(), newest))
+    });
+    for (code, newest) in overlapped {
+        let place = next.entry(code).or_insert(newest);
         *place = newest.max(*place);
     }
     next
@@ -121,8 +99,7 @@ fn next_cursor(known: &Newest, seen: &Newest) -> Newest {
 /// What a member says that is not of our doing; also that they are not restricted, which makes the next restriction a new one.
 fn said(member: &Member, code: &str) -> Option<ConsentSeen> {
     let state = match member.status {
-        Status::Unsubscribed => ConsentState::Unsubscribed,
-        Status::Archived => ConsentState::Archived,
+        Status::Unsubscribed | Status::Archived => ConsentState::Unsubscribed,
         Status::Cleaned => ConsentState::Bounced,
         Status::Subscribed | Status::Pending => ConsentState::Lifted,
         Status::Transactional => return None,
@@ -153,7 +130,7 @@ mod tests {
         let state = |member: &Member| said(member, "club").map(|seen| (seen.person, seen.state));
         let left = Some((42, ConsentState::Unsubscribed));
         assert_eq!(state(&member("unsubscribed", "42", "")), left);
-        assert_eq!(state(&member("archived", "42", "")), Some((42, ConsentState::Archived)));
+        assert_eq!(state(&member("archived", "42", "")), left);
         assert_eq!(state(&member("cleaned", "42", "")), Some((42, ConsentState::Bounced)));
         for status in ["subscribed", "pending"] {
             let lifted = Some((42, ConsentState::Lifted));
@@ -177,21 +154,19 @@ mod tests {
     #[test]
     fn a_cursor_only_goes_on_and_a_quiet_list_keeps_its_place() {
         let at = |second: i64| Timestamp::from_second(1_790_000_000 + second).unwrap();
-        let of = |lists: &[(&str, i64)]| -> BTreeMap<String, Timestamp> {
-            lists.iter().map(|(code, second)| ((*code).to_owned(), at(*second))).collect()
-        };
-        let known = Newest::from([(Part::Members, of(&[("a", 0), ("b", 0)]))]);
-        let seen = Newest::from([
-            (Part::Members, of(&[("a", 1_000), ("c", 500)])),
-            (Part::Archived, of(&[("a", 700)])),
-        ]);
+        let known = Newest::from([("a".to_owned(), at(0)), ("b".to_owned(), at(0))]);
+        let seen = Newest::from([("a".to_owned(), at(1_000)), ("c".to_owned(), at(500))]);
         let overlap = i64::try_from(limits::PULL_OVERLAP.as_secs()).unwrap();
         let next = Newest::from([
-            (Part::Members, of(&[("a", 1_000 - overlap), ("b", 0), ("c", 500 - overlap)])),
-            (Part::Archived, of(&[("a", 700 - overlap)])),
+            ("a".to_owned(), at(1_000 - overlap)),
+            ("b".to_owned(), at(0)),
+            ("c".to_owned(), at(500 - overlap)),
         ]);
         assert_eq!(next_cursor(&known, &seen), next);
-        let older = Newest::from([(Part::Members, of(&[("a", 2)]))]);
-        assert_eq!(next_cursor(&next, &older), next, "never back");
+        assert_eq!(
+            next_cursor(&next, &Newest::from([("a".to_owned(), at(2))])),
+            next,
+            "never back"
+        );
     }
 }

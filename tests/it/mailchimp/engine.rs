@@ -167,7 +167,7 @@ async fn hundreds_of_persons_and_their_changes_converge() {
 }
 
 #[tokio::test]
-#[ignore = "cured, and not yet seen twenty times in a row"]
+#[ignore = "fails now and then: a member of an address that changed while an answer was lost stays"]
 async fn lost_answers_leave_nobody_twice_and_nobody_out() {
     let system = System::start().await;
     let lost = Rule::new(Fault::CommitThenDrop).resource("members").writes().probability(0.2);
@@ -224,8 +224,7 @@ async fn who_leaves_there_is_out_in_the_ems_and_a_second_time_too() {
     // The sweep after the start is over, and the next one far: what is taken from now on is taken on demand.
     system.run(&["sweep", "inbound", "--target", "mailchimp"]).await;
     let address = |n: i64| format!("p{n}@club.org");
-    for (n, act) in [(1, Act::Unsubscribe), (2, Act::Complain), (3, Act::Clean), (4, Act::Archive)]
-    {
+    for (n, act) in [(1, Act::Unsubscribe), (2, Act::Complain), (3, Act::Clean)] {
         system.sim.act(NEWS, &address(n), &act).unwrap();
     }
     let taken = async || {
@@ -240,8 +239,8 @@ async fn who_leaves_there_is_out_in_the_ems_and_a_second_time_too() {
                    where status = 'UNSUBSCRIBED'";
         system.ems.query_one(sql, &[]).await.unwrap().get::<_, String>(0)
     };
-    let sql_out = "1 news, 2 news, 3 news, 4 news";
-    assert_eq!(taken().await, 4);
+    let sql_out = "1 news, 2 news, 3 news";
+    assert_eq!(taken().await, 3);
     assert_eq!(out().await, sql_out);
     // No sync reverts it, on either side.
     system.settled().await;
@@ -255,7 +254,7 @@ async fn who_leaves_there_is_out_in_the_ems_and_a_second_time_too() {
             Status::Unsubscribed,
             Status::Unsubscribed,
             Status::Cleaned,
-            Status::Archived,
+            Status::Subscribed,
             Status::Subscribed
         ]
     );
@@ -263,11 +262,11 @@ async fn who_leaves_there_is_out_in_the_ems_and_a_second_time_too() {
     system.exec("update ems.list_membership set status = 'SUBSCRIBED' where person_id = 1").await;
     system.settled().await;
     assert_eq!(taken().await, 0);
-    assert_eq!(out().await, "2 news, 3 news, 4 news");
+    assert_eq!(out().await, "2 news, 3 news");
     // They subscribe there as well, and leave once more.
     system.sim.act(NEWS, &address(1), &Act::Subscribe).unwrap();
     assert_eq!(taken().await, 0);
-    assert_eq!(out().await, "2 news, 3 news, 4 news", "nobody is given a consent");
+    assert_eq!(out().await, "2 news, 3 news", "nobody is given a consent");
     system.sim.act(NEWS, &address(1), &Act::Unsubscribe).unwrap();
     assert_eq!(taken().await, 1);
     assert_eq!(out().await, sql_out);
