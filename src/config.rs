@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::deliver::breaker::rule::Patience;
 use crate::deliver::retry::RetryPolicy;
@@ -222,6 +222,17 @@ fn ops(r: &mut Reader) -> Option<Ops> {
     let token = r.get("ops.token", |raw| value::token(raw, TOKEN_CHARS_MIN));
     let read_token = r.get("ops.read_token", |raw| value::token(raw, TOKEN_CHARS_MIN));
     let user_header = r.get("ops.user_header", value::word);
+    if let (Some(token), Some(reader)) = (&token, &read_token)
+        && token.expose_secret() == reader.expose_secret()
+    {
+        r.problem("ops.read_token", "must differ from `ops.token`, which opens everything");
+    }
+    let secret = ["authorization", "cookie"];
+    if let Some(header) = &user_header
+        && secret.contains(&header.to_ascii_lowercase().as_str())
+    {
+        r.problem("ops.user_header", "must be a header that holds a name, not a secret");
+    }
     Some(Ops { listen: listen?, token, read_token, user_header })
 }
 

@@ -580,6 +580,7 @@ fn no_secret_shows_in_a_problem_or_in_debug() {
     let value = |key: &keys::Key, bad: &str| match key.path {
         "database.url" => format!("{bad}postgres://u:canary@db/ems"),
         "broker.url" => format!("{bad}amqp://u:canary@mq"),
+        "ops.read_token" => format!("{bad}canary-of-the-readers-0123456789"),
         _ => format!("{bad}canary-0123456789-us19"),
     };
     let variables = |bad: &str| -> BTreeMap<String, String> {
@@ -706,4 +707,18 @@ fn a_setting_that_is_read_but_not_listed_is_a_problem() {
     let mut reader = Reader::new(source::merge(None, &with(&[])));
     assert!(reader.get("ops.colour", value::boolean).is_none());
     assert_eq!(reader.into_problems().len(), 1);
+}
+
+#[test]
+fn readers_have_a_token_of_their_own_and_a_name_is_no_secret() {
+    let one = "a-token-of-some-length";
+    let found = |pairs: &[(&str, &str)]| problems(Config::load(None, &with(pairs)));
+    let same = found(&[("OPS__TOKEN", one), ("OPS__READ_TOKEN", one)]);
+    assert_eq!((same.len(), same[0].key.as_str()), (1, "ops.read_token"));
+    for header in ["Authorization", "cookie"] {
+        let found = found(&[("OPS__TOKEN", one), ("OPS__USER_HEADER", header)]);
+        assert_eq!((found.len(), found[0].key.as_str()), (1, "ops.user_header"));
+    }
+    let other = [("OPS__TOKEN", one), ("OPS__READ_TOKEN", "another-token-of-some-length")];
+    assert_eq!(found(&other), []);
 }

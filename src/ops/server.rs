@@ -43,6 +43,10 @@ use routes::{Access, Route, Routes};
 
 /// Requests that are served at once.
 const REQUESTS_AT_ONCE: usize = 32;
+/// Logins that are under way at once.
+const LOGINS_AT_ONCE: usize = 4;
+/// Longest time of a login.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest time of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest body of a request. None of these endpoints reads one; a web hook's has a bound of its own.
@@ -143,7 +147,7 @@ fn open(desk: Desk) -> (Router, Vec<Route>) {
 
 /// The bounds and headers that every answer has.
 fn guarded(routes: Router) -> Router {
-    let slots = Arc::new(Semaphore::new(REQUESTS_AT_ONCE));
+    let slots = Slots { all: slots(REQUESTS_AT_ONCE), logins: slots(LOGINS_AT_ONCE) };
     routes
         .fallback(|| async { not_found() })
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
@@ -151,11 +155,31 @@ fn guarded(routes: Router) -> Router {
         .layer(middleware::map_response(with_headers))
 }
 
-async fn bounded(State(slots): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+/// Places for requests.
+#[derive(Clone)]
+struct Slots {
+    all: Arc<Semaphore>,
+    /// Whoever logs in has shown no token yet, and sends a body as slowly as they like: they keep nobody else out.
+    logins: Arc<Semaphore>,
+}
+
+fn slots(at_once: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(at_once))
+}
+
+async fn bounded(State(slots): State<Slots>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    // Whether the process lives does not depend on how many ask something else.
+    if path == "/livez" {
+        return next.run(request).await;
+    }
+    let is_login = path == "/login";
+    let slots = if is_login { slots.logins } else { slots.all };
     let Ok(_slot) = slots.try_acquire() else {
         return failure(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once");
     };
-    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+    let within = if is_login { LOGIN_TIMEOUT } else { REQUEST_TIMEOUT };
+    match tokio::time::timeout(within, next.run(request)).await {
         Ok(response) => response,
         Err(_) => failure(StatusCode::SERVICE_UNAVAILABLE, "no answer in time"),
     }

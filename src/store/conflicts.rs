@@ -191,7 +191,10 @@ impl Store {
         let row = inbox_ref(row)?;
         let sql = include_str!("../../sql/queries/conflict_close.sql");
         let close = transaction.prepare_cached(sql).await?;
-        transaction.execute(&close, &[&conflict.number, &by, &"adopted"]).await?;
+        // What was superseded meanwhile is another one, which nobody has looked at.
+        if transaction.execute(&close, &[&conflict.number, &by, &"adopted"]).await? == 0 {
+            return Ok(Adopted::NotOpen);
+        }
         transaction.commit().await?;
         Ok(Adopted::Chosen(row))
     }

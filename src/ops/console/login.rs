@@ -40,7 +40,9 @@ pub(in crate::ops) fn asked(parts: &Parts) -> Response {
             .insert(HeaderName::from_static("refresh"), HeaderValue::from_static("0"));
         return response;
     }
-    let next = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    // After a form that was sent in vain the person begins anew.
+    let next = parts.uri.path_and_query().filter(|_| parts.method == axum::http::Method::GET);
+    let next = next.map_or("/", |path| path.as_str());
     page::outside(StatusCode::UNAUTHORIZED, "Log in", &asks(next, None))
 }
 

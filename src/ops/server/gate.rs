@@ -97,7 +97,8 @@ pub(in crate::ops) struct Gate {
     operator: SecretString,
     reader: Option<SecretString>,
     user_header: Option<HeaderName>,
-    key: Hmac<Sha256>,
+    operator_key: Hmac<Sha256>,
+    reader_key: Option<Hmac<Sha256>>,
 }
 
 impl std::fmt::Debug for Gate {
@@ -110,21 +111,20 @@ impl Gate {
     /// Who has one of the tokens.
     pub(in crate::ops) fn new(tokens: Tokens) -> Self {
         let Tokens { operator, reader, user_header } = tokens;
-        let mut key = Sha512::new_with_prefix(b"ems-sync console login\0");
-        key.update(Sha256::digest(operator.expose_secret()));
-        key.update(Sha256::digest(reader.as_ref().map_or("", |reader| reader.expose_secret())));
         let user_header = user_header.and_then(|name| HeaderName::try_from(name).ok());
-        Self { operator, reader, user_header, key: Hmac::new(&key.finalize()) }
+        let operator_key = key_of(Role::Operator, &operator);
+        let reader_key = reader.as_ref().map(|reader| key_of(Role::Reader, reader));
+        Self { operator, reader, user_header, operator_key, reader_key }
     }
 
     /// Who sends a request, if they are let in.
     pub(in crate::ops) fn visitor(&self, headers: &HeaderMap, now: Timestamp) -> Option<Visitor> {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        if let Some(token) = text(header::AUTHORIZATION).and_then(bearer) {
+        let authorization = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
+        if let Some(token) = authorization.and_then(bearer) {
             let role = self.role_of(token)?;
-            let user = self.user_header.as_ref().and_then(|name| text(name.clone()));
+            let user = self.user_header.as_ref().and_then(|name| only(headers, name));
             let name = printable(user.unwrap_or_default());
-            let csrf = self.signature("form", &format!("{}.{name}", role.name()));
+            let csrf = self.signature(role, "form", &format!("{}.{name}", role.name()))?;
             return Some(Visitor { role, name, csrf, has_login: false, told: self.told(headers) });
         }
         let visitor = cookies(headers, LOGIN).find_map(|login| self.logged_in(login, now))?;
@@ -135,13 +135,14 @@ impl Gate {
     pub(in crate::ops) fn tell(&self, text: &str) -> String {
         let text: String = text.chars().take(TOLD_CHARS_MAX).collect();
         let text = URL_SAFE_NO_PAD.encode(text);
-        cookie(TOLD, &format!("{text}.{}", self.signature(TOLD, &text)), TOLD_LASTS, false)
+        let signature = self.signature(Role::Operator, TOLD, &text).unwrap_or_default();
+        cookie(TOLD, &format!("{text}.{signature}"), TOLD_LASTS, false)
     }
 
     /// What the page before had this one say.
     fn told(&self, headers: &HeaderMap) -> Option<String> {
         let (text, signature) = cookies(headers, TOLD).next()?.rsplit_once('.')?;
-        if !is_same(signature, &self.signature(TOLD, text)) {
+        if !is_same(signature, &self.signature(Role::Operator, TOLD, text)?) {
             return None;
         }
         String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()
@@ -174,7 +175,8 @@ impl Gate {
         let until = now.as_second().saturating_add(seconds(limits::CONSOLE_LOGIN_LASTS));
         let name = URL_SAFE_NO_PAD.encode(printable(name));
         let claim = format!("{}.{until}.{}.{name}", role.name(), uuid::Uuid::new_v4().simple());
-        let login = format!("{claim}.{}", self.signature(LOGIN, &claim));
+        let signature = self.signature(role, LOGIN, &claim).unwrap_or_default();
+        let login = format!("{claim}.{signature}");
         let lasts = seconds(limits::CONSOLE_LOGIN_LASTS);
         cookie(LOGIN, &login, lasts, is_https)
     }
@@ -186,32 +188,51 @@ impl Gate {
 
     fn logged_in(&self, login: &str, now: Timestamp) -> Option<Visitor> {
         let (claim, signature) = login.rsplit_once('.')?;
-        if !is_same(signature, &self.signature(LOGIN, claim)) {
-            return None;
-        }
         let mut parts = claim.split('.');
         let role = parts.next()?;
         let role = [Role::Reader, Role::Operator].into_iter().find(|known| known.name() == role)?;
+        if !is_same(signature, &self.signature(role, LOGIN, claim)?) {
+            return None;
+        }
         let until: i64 = parts.next()?.parse().ok()?;
         let name = URL_SAFE_NO_PAD.decode(parts.nth(1)?).ok()?;
-        // The read-only token may have been taken out of the configuration; the key then differs, too.
+        let csrf = self.signature(role, "form", claim)?;
         (now.as_second() < until).then(|| Visitor {
             role,
             name: String::from_utf8_lossy(&name).into_owned(),
-            csrf: self.signature("form", claim),
+            csrf,
             has_login: true,
             told: None,
         })
     }
 
-    /// `purpose` keeps a signature of one kind from being used as another.
-    fn signature(&self, purpose: &str, text: &str) -> String {
-        let mut mac = self.key.clone();
+    /// With the key of a role, which follows from its own token only: what readers are given says nothing about the operators' token.
+    /// `None` where nobody has the role any more. `purpose` keeps a signature of one kind from being used as another.
+    fn signature(&self, role: Role, purpose: &str, text: &str) -> Option<String> {
+        let mut mac = match role {
+            Role::Operator => self.operator_key.clone(),
+            Role::Reader => self.reader_key.clone()?,
+        };
         mac.update(purpose.as_bytes());
         mac.update(b"\0");
         mac.update(text.as_bytes());
-        URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
+        Some(URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
     }
+}
+
+fn key_of(role: Role, token: &SecretString) -> Hmac<Sha256> {
+    let mut key = Sha512::new_with_prefix(b"ems-sync console login\0");
+    key.update(role.name());
+    key.update(b"\0");
+    key.update(Sha256::digest(token.expose_secret()));
+    Hmac::new(&key.finalize())
+}
+
+/// The value of a header that is there once: of two, one may be the browser's own.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    std::str::from_utf8(value.as_bytes()).ok()
 }
 
 fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
@@ -238,10 +259,11 @@ pub(in crate::ops) fn is_ours(headers: &HeaderMap) -> bool {
     authority.is_some_and(|authority| hosts.contains(&Some(authority)))
 }
 
-/// The browser came by HTTPS to the proxy in front of us.
+/// The browser came by HTTPS to the first of the proxies in front of us.
 pub(in crate::ops) fn is_https(headers: &HeaderMap) -> bool {
     let by = headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok());
-    by.is_some_and(|by| by.eq_ignore_ascii_case("https"))
+    let first = by.and_then(|by| by.split(',').next());
+    first.is_some_and(|first| first.trim().eq_ignore_ascii_case("https"))
 }
 
 fn bearer(value: &str) -> Option<&str> {

@@ -140,3 +140,35 @@ fn a_form_of_another_page_is_not_ours() {
         assert!(!form(&[("host", "ops:9090"), ("origin", origin)]), "{origin}");
     }
 }
+
+#[test]
+fn what_readers_are_given_depends_on_nothing_that_only_operators_know() {
+    let login = |gate: &Gate, role| sent_back(&gate.log_in(role, "Sipho", at(0), true));
+    let other = Gate::new(Tokens {
+        operator: "another-operators-token".into(),
+        reader: Some(READER.into()),
+        user_header: None,
+    });
+    let role = |headers: &HeaderMap| other.visitor(headers, at(1)).map(|visitor| visitor.role);
+    assert_eq!(role(&login(&gate(), Role::Reader)), Some(Role::Reader));
+    assert_eq!(role(&login(&gate(), Role::Operator)), None);
+    // A reader who writes another role into the cookie has no signature for it.
+    let cookie = gate().log_in(Role::Reader, "Sipho", at(0), true);
+    let forged = cookie.replacen(Role::Reader.name(), Role::Operator.name(), 1);
+    assert_eq!(gate().visitor(&sent_back(&forged), at(1)), None);
+    // Nobody reads any more.
+    assert_eq!(gate_of(None, None).visitor(&login(&gate(), Role::Reader), at(1)), None);
+}
+
+#[test]
+fn of_two_names_neither_is_believed_and_the_first_proxy_says_how_the_browser_came() {
+    let bearer = format!("Bearer {OPERATOR}");
+    let mut given = headers(&[("authorization", &bearer), ("x-forwarded-user", "Thandi")]);
+    let name = |headers: &HeaderMap| gate().visitor(headers, at(0)).unwrap().name;
+    assert_eq!(name(&given), "Thandi");
+    given.append("x-forwarded-user", HeaderValue::from_static("Sipho"));
+    assert_eq!(name(&given), "");
+    for (by, secure) in [("https", true), ("HTTPS, http", true), ("http, https", false)] {
+        assert_eq!(is_https(&headers(&[("x-forwarded-proto", by)])), secure, "{by}");
+    }
+}
