@@ -73,8 +73,9 @@ begin
         entity_id = excluded.entity_id, shape = excluded.shape, body = excluded.body, extra = excluded.extra,
         parents = excluded.parents, hash = excluded.hash, reason = excluded.reason, successor = excluded.successor,
         modified_on = excluded.modified_on, requested_on = excluded.requested_on, seen_gen = i.seen_gen + 1,
-        -- A walk does not know who wants it.
-        wanted_by = case when i.state in ('pending', 'waiting') then coalesce(excluded.wanted_by, i.wanted_by) else excluded.wanted_by end,
+        -- A walk does not know who wants it; what it holds otherwise by now was not found by whoever wanted it.
+        wanted_by = case when i.state in ('pending', 'waiting') and i.hash is not distinct from excluded.hash
+                         then coalesce(excluded.wanted_by, i.wanted_by) else excluded.wanted_by end,
         -- Something new after a decision; else it has waited since it was first seen.
         created_on = case when i.state in ('done', 'held', 'rejected') then clock_timestamp() else i.created_on end,
         -- What says the same as before goes on waiting for what it waits for.

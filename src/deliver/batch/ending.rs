@@ -10,7 +10,7 @@ use super::{Leases, Round, Turn, Worker};
 use crate::broker::{Outgoing, Queue};
 use crate::deliver::decision::{Decision, SkipReason};
 use crate::deliver::record::{Due, Finish};
-use crate::deliver::settle::Settled;
+use crate::deliver::settle::{self, Settled};
 use crate::deliver::unacked::Unacked;
 use crate::delivery::{Cause, Delivery};
 use crate::entity::{EntityRef, EntityType};
@@ -18,7 +18,7 @@ use crate::error_chain::chain;
 use crate::failpoint;
 use crate::inbound::apply::{corrected, message};
 use crate::inbound::merge;
-use crate::remote::Remote;
+use crate::remote::{Failure, FailureClass, PushResult, Remote};
 use crate::route::Owing;
 use crate::store::{AttemptRecord, InboxRef, Stand, StoreError};
 use crate::target::Target;
@@ -58,6 +58,14 @@ impl<R: Remote> Worker<R> {
         due.extend(self.owe_carriers(&settled).await?);
         // It waits there for the end of our leases.
         let (mut inbox, stands) = self.take_in_changes(&settled, leases).await?;
+        for (turn, s) in &mut settled {
+            if is_anothers(turn, s, &stands) {
+                let failure = Failure::new(FailureClass::Transient, ANOTHERS);
+                let times = self.times(Timestamp::now(), leases.decided_on);
+                let failed = PushResult::Failed(failure);
+                *s = settle::after_push(&turn.claim, &turn.seen, failed, times, self.policy);
+            }
+        }
         let finishes: Vec<Finish> = settled
             .iter()
             .map(|(turn, s)| self.with_agreed(turn, s, after_changes(turn, s, &stands)))
@@ -69,7 +77,7 @@ impl<R: Remote> Worker<R> {
         self.store.carry(self.remote.target(), &carried).await?;
         self.count(&settled);
         for (turn, settled) in &mut settled {
-            let failure = settled.failure.map(crate::remote::FailureClass::name);
+            let failure = settled.failure.map(FailureClass::name);
             turn.span.settled(turn.decision.name(), settled.outcome, failure);
         }
         let again = if is_last {
@@ -213,19 +221,33 @@ impl<R: Remote> Worker<R> {
     }
 }
 
+/// Why a create is tried again, and dead-lettered in the end.
+const ANOTHERS: &str =
+    "What the create finds at the target is another entity's record; it may be free later";
+
+/// A create has found the record of another entity.
+fn is_anothers(turn: &Turn, settled: &Settled, stands: &[Stand]) -> bool {
+    turn.claim.remote_id.is_none() && stand_of(settled, stands).is_some_and(|stand| stand.is_known)
+}
+
+/// How the people's changes stand that a push has found.
+fn stand_of<'a>(settled: &Settled, stands: &'a [Stand]) -> Option<&'a Stand> {
+    let found = settled.changed_there.as_ref()?;
+    stands
+        .iter()
+        .find(|stand| stand.entity_type == found.entity_type && stand.remote_id == found.remote_id)
+}
+
 /// The end of a push that found people's changes. Where exactly these were decided before (the EMS did not take them, and they are kept
 /// in a conflict), or are our own, the EMS wins: the next push writes over them. Else it is not tried before they are decided. What a
-/// create has found is the entity's record by that, unless it is somebody's already.
+/// create has found is the entity's record by that; another's is no change ([`is_anothers`]).
 fn after_changes(turn: &Turn, settled: &Settled, stands: &[Stand]) -> Finish {
     let mut finish = settled.finish.clone();
     let Some(found) = &settled.changed_there else { return finish };
-    let is_it = |stand: &&Stand| {
-        stand.entity_type == found.entity_type && stand.remote_id == found.remote_id
-    };
-    let Some(stand) = stands.iter().find(is_it) else { return finish };
+    let Some(stand) = stand_of(settled, stands) else { return finish };
     if stand.is_decided && turn.claim.remote_id.is_some() {
         finish.remote_hash = found.hash();
-    } else if stand.is_decided && !stand.is_known {
+    } else if stand.is_decided {
         finish.remote_id = Some(found.remote_id.clone());
         finish.remote_hash = found.hash();
         finish.remote_changed = true;
@@ -271,7 +293,7 @@ fn attempts(settled: &[(Turn, Settled)]) -> Vec<AttemptRecord> {
             entity_id: turn.claim.entity.id,
             decision: turn.decision.name(),
             outcome: settled.outcome,
-            class: settled.failure.map(crate::remote::FailureClass::name),
+            class: settled.failure.map(FailureClass::name),
             error: settled.finish.error.clone(),
             attempt: turn.claim.attempts.saturating_add(1),
             duration_ms: turn.took.as_millis().try_into().unwrap_or(u32::MAX),
