@@ -8,7 +8,7 @@
 //! Names of spans and attributes: OpenTelemetry's semantic conventions for messaging and HTTP.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::{
@@ -72,7 +72,7 @@ pub fn start() -> Result<Exporting, TraceError> {
 
 /// A place in a trace, below which a span begins. The default is none.
 #[derive(Debug, Clone, Default)]
-pub struct Trace(Option<SpanContext>);
+pub struct Trace(Option<Arc<SpanContext>>);
 
 impl Trace {
     /// Reads a `traceparent`. What is none, which a transaction may set to anything, is no place.
@@ -82,7 +82,7 @@ impl Trace {
         let carrier: HashMap<String, String> = carried.into_iter().collect();
         let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);
         let place = context.span().span_context().clone();
-        Self(place.is_valid().then_some(place))
+        Self(place.is_valid().then(|| Arc::new(place)))
     }
 
     /// As a `traceparent`.
@@ -126,12 +126,12 @@ impl Span {
     ) -> Self {
         let Some(tracer) = TRACER.get() else { return Self { span: None, place: above } };
         let context = match above.0 {
-            Some(place) => Context::new().with_remote_span_context(place),
+            Some(place) => Context::new().with_remote_span_context(SpanContext::clone(&place)),
             None => Context::new(),
         };
         let builder = tracer.span_builder(name).with_kind(kind).with_attributes(attributes());
         let span = tracer.build_with_context(builder, &context);
-        let place = Trace(Some(span.span_context().clone()));
+        let place = Trace(Some(Arc::new(span.span_context().clone())));
         Self { span: Some(span), place }
     }
 

@@ -131,8 +131,6 @@ async fn a_contact_goes_to_the_person_who_owns_the_address_now() {
     assert_eq!(rig.sim.contact("10").map(|row| row.id), Some(contact));
     assert_eq!(rig.sim.contact("20"), None);
     assert_in_sync(&rig).await;
-    let conflicts = rig.count("select count(*) from sync.conflict").await;
-    assert_eq!(conflicts, 0, "nobody wrote there but us");
     running.stop().await;
 }
 

@@ -216,6 +216,9 @@ impl Model {
             let gone = !self.in_scope.contains_key(&entity);
             match self.records.get_mut(&entity) {
                 Some(record) => {
+                    if !record.is_owed() {
+                        record.traceparent = None;
+                    }
                     owe_again(record, now, changed_on, owing, gone);
                     let none = Vec::new();
                     let parents = self.in_scope.get(&entity).unwrap_or(&none);
