@@ -1,5 +1,5 @@
 //! The operations endpoints: `/livez`, `/readyz`, `/metrics`, the API behind a token,
-//! and `POST /hooks/chatwoot`; and the console ([`crate::ops::console`]).
+//! and `POST /hooks/chatwoot`; and the console (`src/ops/console.rs`).
 //!
 //! Every answer carries headers that keep it out of caches, frames and script engines; a request has a bounded body,
 //! a bounded time, and only so many are served at once. Without `ops.token` there are no API and no console: their paths
