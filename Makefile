@@ -46,7 +46,7 @@ campaign: toolchain ## The fault tests at full length, about an hour (CAMPAIGN_A
 	cargo test --locked -p ems-sync $(FEATURES) --test it --no-run
 	EMS_SYNC_CAMPAIGN=full EMS_SYNC_HOLD_SECONDS=60 $(SERVICES) cargo test --locked -p ems-sync $(FEATURES) --test it -- \
 		--nocapture --include-ignored --test-threads 1 \
-		$(or $(CAMPAIGN_ARGS),kills:: lost_answers:: outages:: postgres_faults:: broker_faults:: late_writes:: five:: each_target::)
+		$(or $(CAMPAIGN_ARGS),kills:: lost_answers:: outages:: postgres_faults:: broker_faults:: late_writes:: rolling:: five:: each_target::)
 
 check: fmt lint test ## Everything CI checks: format, lints, documentation, licences, tests
 

@@ -5,6 +5,7 @@
 //! memory alarm (which blocks publishers) stops no ack.
 
 mod epoch;
+mod pause;
 mod publisher;
 mod subscription;
 mod tokens;
@@ -18,6 +19,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::timeout;
 
 pub use epoch::EpochLock;
+pub use pause::Pause;
 pub use publisher::{Outgoing, Publisher};
 pub use subscription::{Message, Subscription, Undecodable, ack_all, hand_back_all};
 pub use tokens::{Token, Walk};
@@ -82,13 +84,20 @@ impl BrokerError {
 pub struct Broker {
     url: SecretString,
     prefix: String,
+    pause: Pause,
 }
 
 impl Broker {
     /// The broker at `url`, with queues named `<prefix>.<target>.…`.
     #[must_use]
-    pub const fn new(url: SecretString, prefix: String) -> Self {
-        Self { url, prefix }
+    pub fn new(url: SecretString, prefix: String) -> Self {
+        Self { url, prefix, pause: Pause::default() }
+    }
+
+    /// The same, not published to while there is a pause.
+    #[must_use]
+    pub fn pausing(self, pause: Pause) -> Self {
+        Self { pause, ..self }
     }
 
     /// The prefix of the queues.

@@ -387,6 +387,14 @@ pub const HOOK_REMEMBERED: Duration = Duration::from_secs(2 * 300 + 60);
 
 // --- Operations --------------------------------------------------------------------------------
 
+/// How long a consumer that leaves waits for what it has begun before it cancels: what ends later may have a message delivered again.
+pub const LEAVE_AFTER: Duration = Duration::from_secs(3);
+/// When nothing has come for so long, nothing is on its way from the broker.
+pub const ON_ITS_WAY_FOR: Duration = Duration::from_millis(100);
+/// For such a moment a consumer that leaves waits at most so long.
+pub const ON_ITS_WAY_MAX: Duration = Duration::from_millis(300);
+/// How long nothing is published to a target's queues after a consumer of it has said that it leaves.
+pub const PUBLISHING_PAUSED_FOR: Duration = Duration::from_millis(500);
 /// How long a stop may take: nothing new is taken, what is in flight is finished or handed back.
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(25);
 /// How long a process that has ended waits for its last spans to be sent.
@@ -414,6 +422,9 @@ pub const KEEP_ATTEMPTS_EVERY: Duration = Duration::from_secs(60 * 60);
 
 const _: () = {
     assert!(QUEUE_SHORT < QUEUE_FULL);
+    assert!(ON_ITS_WAY_FOR.as_millis() < ON_ITS_WAY_MAX.as_millis());
+    assert!(ON_ITS_WAY_MAX.as_millis() < PUBLISHING_PAUSED_FOR.as_millis());
+    assert!(LEAVE_AFTER.as_secs() < SHUTDOWN_DEADLINE.as_secs());
     assert!(BATCH_DELIVERIES * (BATCHES_IN_FLIGHT + 1) <= usize_of(PREFETCH));
     assert!(LEASE_MIN.as_secs() >= 30);
     assert!(IDLE_IN_TRANSACTION_TIMEOUT.as_secs() > BROKER_CALL_TIMEOUT.as_secs());

@@ -102,7 +102,8 @@ pub async fn run(config: Config, roles: &[Role], stop: CancellationToken) -> any
     let (watch, watcher) = target_watch::start(store.clone(), stop.clone())
         .await
         .context("The state of the targets can't be read from schema `sync`")?;
-    let broker = Broker::new(config.broker.url.clone(), config.broker.prefix.clone());
+    let broker =
+        Broker::new(config.broker.url.clone(), config.broker.prefix.clone()).pausing(watch.pause());
     let shared = Shared {
         targets: config.targets.enabled(),
         metrics: Arc::new(Metrics::new()?),

@@ -15,6 +15,7 @@ mod gate;
 
 pub use gate::Gate;
 
+use crate::broker::Pause;
 use crate::deliver::bound::Clearance;
 use crate::error_chain::chain;
 use crate::limits;
@@ -26,12 +27,14 @@ type States = HashMap<Target, TargetState>;
 /// A handle on the state of all targets.
 #[derive(Clone)]
 pub struct TargetWatch {
+    store: Store,
     states: watch::Receiver<Arc<States>>,
     gates: Arc<HashMap<Target, Gate>>,
     stop: CancellationToken,
     /// Where this process must have found that a target is where it belongs: for which database it was.
     clearance: Option<watch::Receiver<Clearance>>,
     voice: Voice,
+    pause: Pause,
 }
 
 /// The connection that tells the other processes at once, while there is one.
@@ -43,6 +46,7 @@ pub struct TargetWatcher {
     sender: watch::Sender<Arc<States>>,
     gates: Arc<HashMap<Target, Gate>>,
     voice: Voice,
+    pause: Pause,
 }
 
 /// Reads the state once, and returns the handle and the side that keeps it fresh. While Postgres is away no target
@@ -64,15 +68,17 @@ pub async fn start(
         states => states?,
     };
     let (sender, receiver) = watch::channel(Arc::new(states));
-    let voice = Voice::default();
+    let (voice, pause) = (Voice::default(), Pause::default());
     let watch = TargetWatch {
+        store: store.clone(),
         states: receiver,
         gates: Arc::clone(&gates),
         stop,
         clearance: None,
         voice: Arc::clone(&voice),
+        pause: pause.clone(),
     };
-    Ok((watch, TargetWatcher { store, sender, gates, voice }))
+    Ok((watch, TargetWatcher { store, sender, gates, voice, pause }))
 }
 
 /// Reads, and moves the gates first: they are what stops requests.
@@ -96,7 +102,7 @@ async fn read(
 impl TargetWatcher {
     /// Keeps the state fresh until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        let mut ears = Ears { voice: self.voice, ..Ears::default() };
+        let mut ears = Ears { voice: self.voice, pause: self.pause, ..Ears::default() };
         loop {
             let ended = tokio::select! {
                 () = stop.cancelled() => return,
@@ -131,6 +137,7 @@ struct Ears {
     listener: Option<TargetListener>,
     tried: Option<Instant>,
     voice: Voice,
+    pause: Pause,
 }
 
 impl Ears {
@@ -144,12 +151,13 @@ impl Ears {
         let is_due = self.tried.is_none_or(|tried| tried.elapsed() >= limits::RECONNECT_MAX);
         if self.listener.is_none() && is_due {
             self.tried = Some(Instant::now());
-            let gates = Arc::clone(gates);
+            let (gates, pause) = (Arc::clone(gates), self.pause.clone());
             let listening = store.listen_to_targets(move |target, heard| {
                 if let Some(gate) = gates.get(&target) {
                     match heard {
                         Heard::Closed(version) => gate.see(version, false),
                         Heard::Hush => gate.hush(),
+                        Heard::Leaving => pause.begin(target),
                     }
                 }
             });
@@ -204,6 +212,21 @@ impl TargetWatch {
         if !matches!(tokio::time::timeout(limits::HUSH, voice.hush(target)).await, Ok(Ok(()))) {
             tracing::debug!(target.name = %target, "The others hear of it when it is written down");
         }
+    }
+
+    /// Has all processes publish nothing to the target's queues for a moment, since a consumer leaves. As far as it can be said:
+    /// nothing depends on it but that no message is delivered a second time.
+    pub async fn leave(&self, target: Target) {
+        let said = tokio::time::timeout(limits::HUSH, self.store.say_leaving(target)).await;
+        if !matches!(said, Ok(Ok(()))) {
+            tracing::debug!(target.name = %target, "The others do not hear that a consumer leaves");
+        }
+    }
+
+    /// What is not published to while a consumer leaves.
+    #[must_use]
+    pub fn pause(&self) -> Pause {
+        self.pause.clone()
     }
 
     /// What is about to be sent to the target asks this.

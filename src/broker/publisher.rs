@@ -87,6 +87,7 @@ impl Publisher {
     /// # Errors
     /// [`BrokerError`] when not every message was confirmed. Those that were not may be in their queue or not.
     pub async fn publish(&self, messages: &[Outgoing]) -> Result<(), BrokerError> {
+        self.broker.pause.over(messages.iter().map(|message| message.queue.target)).await;
         let raw = messages.iter().map(|message| Raw {
             queue: message.queue,
             body: message.delivery.to_body(),

@@ -1,5 +1,7 @@
 //! Consuming one queue: deliveries in, acks out, all on one channel of one connection.
 
+use std::collections::VecDeque;
+
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::message::Delivery as Raw;
 use lapin::options::{
@@ -48,6 +50,8 @@ pub struct Subscription {
     passed_over: bool,
     /// The stream of messages has ended.
     ended: bool,
+    /// What came while it was waited for what was on its way.
+    settled: VecDeque<Message>,
 }
 
 impl Broker {
@@ -78,6 +82,7 @@ impl Broker {
             heard,
             passed_over: false,
             ended: false,
+            settled: VecDeque::new(),
         })
     }
 }
@@ -95,8 +100,9 @@ impl Subscription {
 
     /// A message that has arrived already, without waiting.
     pub fn arrived(&mut self) -> Option<Message> {
-        if self.ended {
-            return None;
+        let settled = self.settled.pop_front();
+        if settled.is_some() || self.ended {
+            return settled;
         }
         let next = self.consumer.next().now_or_never()?;
         self.taken(next)
@@ -141,18 +147,34 @@ impl Subscription {
         true
     }
 
-    /// Asks for no more messages. Those that were taken may still be acked; what had arrived and was not taken is
-    /// handed back.
-    pub async fn stop_taking(&mut self) {
+    /// Waits for a moment in which nothing comes. To be called before [`Self::cancel`], and with no ack meanwhile, since an ack makes
+    /// room for more: what is on its way when a quorum queue hears of a cancellation, the broker takes back, and delivers again
+    /// though nobody has had it.
+    pub async fn settle(&mut self) {
+        let until = Instant::now() + limits::ON_ITS_WAY_MAX;
+        while self.settled.len() < usize::from(limits::PREFETCH) && Instant::now() < until {
+            match tokio::time::timeout(limits::ON_ITS_WAY_FOR, self.next()).await {
+                Ok(Some(message)) => self.settled.push_back(message),
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Asks for no more messages. Those that were taken may still be acked, and what had arrived may still be taken with
+    /// [`Self::arrived`].
+    pub async fn cancel(&mut self) {
         let tag = self.consumer.tag();
         let cancel = self.channel.basic_cancel(tag, BasicCancelOptions { nowait: false });
-        if bounded("cancelling the consumer", cancel).await.is_ok() {
-            let mut rest = Vec::new();
-            while let Some(message) = self.arrived() {
-                rest.push(message);
-            }
-            hand_back_all(rest).await;
+        if bounded("cancelling the consumer", cancel).await.is_err() {
+            // Nothing that has arrived can be acked: it comes again.
+            self.settled.clear();
+            self.ended = true;
         }
+    }
+
+    /// What has arrived and was not taken. To be called after [`Self::cancel`], otherwise more arrives.
+    pub fn rest(&mut self) -> Vec<Message> {
+        std::iter::from_fn(|| self.arrived()).collect()
     }
 
     /// Closes the channel and the connection.

@@ -4,6 +4,9 @@
 //! It consumes only while the target is open for business. When a person pauses it, it is throttled or its breaker
 //! opens, the consumer stops taking, hands back what it has not begun, and what it has begun is finished. A
 //! delivery is acked when its record is committed, or when there is nothing to do: whatever was missed is owed.
+//!
+//! When the process stops, what it has not begun is published anew for the others, so that a rolling restart has nothing delivered
+//! twice.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -15,7 +18,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::broker::{Broker, Message, Queue, Subscription, ack_all, hand_back_all};
+use crate::broker::{
+    Broker, Message, Outgoing, Publisher, Queue, Subscription, ack_all, hand_back_all,
+};
 use crate::deliver::batch::{Slot, Worker};
 use crate::deliver::breaker::rule;
 use crate::deliver::tokens::Tokens;
@@ -31,6 +36,9 @@ use crate::target_watch::TargetWatch;
 pub trait Work: Send + Sync + 'static {
     /// The queue.
     fn queue(&self) -> Queue;
+
+    /// For what was taken and is left to others.
+    fn publisher(&self) -> &Publisher;
 
     /// Works on a batch and acks it.
     fn work(&self, messages: Vec<Message>, slot: Slot) -> impl Future<Output = ()> + Send;
@@ -123,19 +131,55 @@ impl<W: Work> Consumer<W> {
         let ended = self.take_batches(&mut subscription, stop).await;
         // A lost subscription is made anew at once: what is under way acks in vain and ends beside the new one.
         if matches!(ended, Ended::Told) {
-            subscription.stop_taking().await;
+            if stop.is_cancelled() {
+                self.leave(&mut subscription).await;
+            } else {
+                subscription.cancel().await;
+                hand_back_all(subscription.rest()).await;
+            }
             self.drained().await;
         }
         subscription.close().await;
         Ok(ended)
     }
 
+    /// Leaves the queue to the others, so that the broker delivers nothing a second time.
+    async fn leave(&self, subscription: &mut Subscription) {
+        let queue = self.worker.queue();
+        // Each ack makes room for more, and what is published may be sent to us.
+        self.end_within(limits::LEAVE_AFTER).await;
+        self.watch.leave(queue.target).await;
+        subscription.settle().await;
+        subscription.cancel().await;
+        let (taken, odd): (Vec<_>, Vec<_>) =
+            subscription.rest().into_iter().partition(|message| message.delivery.is_ok());
+        let deliveries = taken.iter().filter_map(|message| message.delivery.as_ref().ok());
+        let outgoing: Vec<_> =
+            deliveries.map(|delivery| Outgoing { queue, delivery: delivery.clone() }).collect();
+        let (mut passed_on, mut handed_back) = (taken.len(), odd.len());
+        match self.worker.publisher().publish(&outgoing).await {
+            Ok(()) => ack_all(taken).await,
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "What was not begun can't be published anew; it is handed back");
+                handed_back += std::mem::take(&mut passed_on);
+                hand_back_all(taken).await;
+            }
+        }
+        hand_back_all(odd).await;
+        tracing::info!(target.name = %queue.target, passed_on, handed_back, "The consumer leaves");
+    }
+
+    /// Whether the batches that are under way have ended in time.
+    async fn end_within(&self, deadline: Duration) -> bool {
+        self.batches.close();
+        let ended = tokio::time::timeout(deadline, self.batches.wait()).await.is_ok();
+        self.batches.reopen();
+        ended
+    }
+
     /// Waits until the batches that are under way have ended.
     async fn drained(&self) {
-        self.batches.close();
-        let drained = tokio::time::timeout(limits::SHUTDOWN_DEADLINE, self.batches.wait()).await;
-        self.batches.reopen();
-        if drained.is_err() {
+        if !self.end_within(limits::SHUTDOWN_DEADLINE).await {
             let target = self.worker.queue().target;
             tracing::warn!(target.name = %target, "Batches did not end in time; their leases run out");
         }
@@ -216,6 +260,10 @@ impl<W: Work> Consumer<W> {
 impl<R: Remote> Work for Worker<R> {
     fn queue(&self) -> Queue {
         Queue::outbound(self.remote.target())
+    }
+
+    fn publisher(&self) -> &Publisher {
+        &self.publisher
     }
 
     async fn work(&self, messages: Vec<Message>, slot: Slot) {

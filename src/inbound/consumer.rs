@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use futures_util::FutureExt as _;
 
 use super::apply::Applier;
-use crate::broker::{Message, Queue, ack_all, hand_back_all};
+use crate::broker::{Message, Publisher, Queue, ack_all, hand_back_all};
 use crate::deliver::batch::Slot;
 use crate::deliver::consumer::{Work, put_aside, wait_a_second};
 use crate::error_chain::chain;
@@ -16,6 +16,10 @@ use crate::remote::Remote;
 impl<R: Remote> Work for Applier<R> {
     fn queue(&self) -> Queue {
         Queue::inbound(self.remote.target())
+    }
+
+    fn publisher(&self) -> &Publisher {
+        &self.publisher
     }
 
     async fn work(&self, messages: Vec<Message>, slot: Slot) {

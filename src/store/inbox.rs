@@ -144,9 +144,9 @@ impl Store {
         let client = self.client().await?;
         let query =
             client.prepare_cached(include_str!("../../sql/queries/inbox_standing.sql")).await?;
-        let content = |(snapshot, _): &(Snapshot, Option<i64>)| {
+        let content = |(snapshot, wanted_by): &(Snapshot, Option<i64>)| {
             let hash = snapshot.hash().map(ContentHash::to_hex);
-            json!({"entity_type": snapshot.entity_type.name(), "remote_id": snapshot.remote_id, "hash": hash})
+            json!({"entity_type": snapshot.entity_type.name(), "remote_id": snapshot.remote_id, "wanted_by": wanted_by, "hash": hash})
         };
         let contents = Value::Array(found.iter().map(content).collect());
         let rows = client.query(&query, &[&target.name(), &contents]).await?;

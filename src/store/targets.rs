@@ -131,7 +131,7 @@ impl TargetVoice {
     /// # Errors
     /// [`StoreError`] when it can't be said; what is written down is heard all the same.
     pub async fn hush(&self, target: Target) -> Result<(), StoreError> {
-        let word = format!("notify ems_sync_target, '{target} hush'");
+        let word = format!("notify ems_sync_target, '{target} {HUSH}'");
         Ok(self.0.batch_execute(&word).await?)
     }
 }
@@ -250,8 +250,20 @@ impl Store {
         Ok(changed.map(|row| row.try_get("version")).transpose()?)
     }
 
+    /// Asks all processes to publish nothing to the target's queues for a moment, since a consumer leaves.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it can't be said; then a message may be delivered again.
+    pub async fn say_leaving(&self, target: Target) -> Result<(), StoreError> {
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/say_leaving.sql")).await?;
+        client.query(&query, &[&target.name()]).await?;
+        Ok(())
+    }
+
     /// Listens, on a connection of its own, for changes of any target's state; `hears` is called at once with what is said
-    /// of a target: that it has closed, or that a process was told to leave it alone. Behind a pooler in transaction mode nothing is heard: whoever uses it
+    /// of a target. Behind a pooler in transaction mode nothing is heard: whoever uses it
     /// looks by himself too.
     ///
     /// # Errors
@@ -272,7 +284,7 @@ impl Store {
                         hears(target, said);
                     }
                     // What is only said is not written yet: there is nothing new to read.
-                    if !matches!(said, Some((_, Heard::Hush))) {
+                    if !matches!(said, Some((_, Heard::Hush | Heard::Leaving))) {
                         heard.notify_one();
                     }
                 }
@@ -292,13 +304,21 @@ pub enum Heard {
     Closed(i64),
     /// A process was told to leave it alone, and is about to write that down.
     Hush,
+    /// A consumer of it leaves.
+    Leaving,
 }
+
+/// Said by [`TargetVoice::hush`].
+const HUSH: &str = "hush";
+/// Said by `sql/queries/say_leaving.sql`.
+const LEAVING: &str = "leaving";
 
 fn heard_in(payload: &str) -> Option<(Target, Heard)> {
     let mut words = payload.split(' ');
     let target = words.next()?.parse().ok()?;
     let version = match words.next()? {
-        "hush" => return Some((target, Heard::Hush)),
+        HUSH => return Some((target, Heard::Hush)),
+        LEAVING => return Some((target, Heard::Leaving)),
         version => version.parse().ok()?,
     };
     (words.next()? == "closed").then_some((target, Heard::Closed(version)))
@@ -405,6 +425,7 @@ mod tests {
         let said = |text| heard_in(text);
         assert_eq!(said("tagserver 7 closed"), Some((Target::TagServer, Heard::Closed(7))));
         assert_eq!(said("chatwoot hush"), Some((Target::Chatwoot, Heard::Hush)));
+        assert_eq!(said("mautic leaving"), Some((Target::Mautic, Heard::Leaving)));
         for other in ["tagserver 7 open", "tagserver closed", "nobody 7 closed", "", "tagserver 7"]
         {
             assert_eq!(said(other), None, "{other}");

@@ -57,6 +57,7 @@ mod outages;
 mod postgres_faults;
 mod proxy;
 mod resync;
+mod rolling;
 mod runsignup;
 mod sim;
 mod sweep;

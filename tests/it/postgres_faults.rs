@@ -30,8 +30,8 @@ async fn postgres_restarted_and_crashed_again_and_again_at_load_loses_nothing() 
     let under_load = UnderLoad::start(&mut rig).await;
     for n in 0..times(3, 20) {
         match n % 3 {
-            0 => own.ctl(&["pg", "restart"]).await,
-            1 => own.ctl(&["pg", "kill", "start"]).await,
+            0 => drop(own.ctl(&["pg", "restart"]).await),
+            1 => drop(own.ctl(&["pg", "kill", "start"]).await),
             // Away for so long that it is noticed, as when a standby takes over its address.
             _ => {
                 own.ctl(&["pg", "stop"]).await;

@@ -8,7 +8,7 @@ use ems_sync::remote::inbound::{RemoteParent, Shape, Snapshot};
 use ems_sync::store::Adopted;
 use serde_json::{Map, json};
 
-use super::bench::{Bench, foreign, snapshot, wire_of, with};
+use super::bench::{Bench, TARGET, foreign, snapshot, wire_of, with};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_record_seen_ten_times_by_four_becomes_one_person() {
@@ -105,6 +105,29 @@ async fn what_the_ems_wants_nothing_of_is_not_decided_again_and_leaves_no_conten
     assert_eq!(again, None);
     bench.comes_back("31", foreign("Sipho Dube", "x@example.org")).await;
     assert_eq!(bench.count("select count(*) from ems.person").await, 1);
+}
+
+/// A create has read the contact, then a walk has, and was decided first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_to_nothing_is_decided_again_for_who_wants_it() {
+    let bench = Bench::new().await;
+    let read = bench.store.now().await.unwrap();
+    let there = foreign("Anonymous", "x@example.org");
+    bench.comes_back("31", there.clone()).await;
+    let id = bench.person("Thandi", "Nkosi", "x@example.org").await;
+    let found = [(snapshot("31", there), Some(id))];
+    let take_in = |on| bench.store.take_in_found(TARGET, on, None, &found);
+    assert_eq!(take_in(read).await.unwrap(), [], "the walk has read it later");
+    let stand = bench.store.inbox_standing(TARGET, &found).await.unwrap();
+    assert!(!stand[0].is_decided, "nobody wanted it then");
+    // So the create reads it anew.
+    let row = take_in(bench.store.now().await.unwrap()).await.unwrap()[0].inbox_id;
+    bench.exec("insert into sync.record (target, entity_type, entity_id, owed_gen, state) select 'chatwoot', 'person', max(id), 1, 'pending' from ems.person").await;
+    bench.applier.work(&[row]).await.unwrap();
+    let stand = bench.store.inbox_standing(TARGET, &found).await.unwrap();
+    assert!(stand[0].is_decided);
+    let conflicts = bench.open_conflicts().await;
+    assert!(conflicts.iter().flat_map(|c| &c.fields).any(|f| f.field == "name"), "{conflicts:?}");
 }
 
 /// A documented accident: what was deleted in the EMS comes back from a remote that still lists it.

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use crate::support::binary;
 use crate::support::campaign;
 use crate::support::checker::Checker;
+use crate::support::process::{ends_within, signal};
 use crate::support::rig::{PATIENCE, Rig};
 
 pub(crate) const RELAYS: [&str; 3] = ["run", "--roles", "relay"];
@@ -36,6 +37,9 @@ struct Said {
     /// The point at which it killed itself.
     point: Option<String>,
     runs: bool,
+    /// How many messages its consumers have published anew when it was told to stop, and how many they have given back.
+    passed_on: usize,
+    handed_back: usize,
     last: Vec<String>,
 }
 
@@ -53,6 +57,22 @@ pub(crate) struct Death {
     pub(crate) point: Option<String>,
     /// Its warnings and errors.
     pub(crate) last: Vec<String>,
+}
+
+/// How a process has stopped that was told to.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    pub(crate) took: Duration,
+    /// How many messages that it had not begun it has published anew.
+    pub(crate) passed_on: usize,
+    /// How many it has given back, to be delivered again.
+    pub(crate) handed_back: usize,
+}
+
+/// The number that follows a word in a log line; zero where there is none.
+fn number_in(line: &str, word: &str) -> usize {
+    let Some((_, rest)) = line.split_once(word) else { return 0 };
+    rest.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 impl Process {
@@ -101,6 +121,8 @@ impl<'a> Fleet<'a> {
                 if let Some(point) = point {
                     said.point = Some(point.to_owned());
                 }
+                said.passed_on += number_in(&line, "passed_on=");
+                said.handed_back += number_in(&line, "handed_back=");
                 said.runs |= line.contains("ems-sync runs");
                 if !line.contains(" INFO ") {
                     said.last.push(line);
@@ -144,6 +166,20 @@ impl<'a> Fleet<'a> {
                 self.rig.count(&format!("{sql}'{owner}'")).await
             }
         }
+    }
+
+    /// Tells a process to stop, as a rolling restart does.
+    pub(crate) async fn stop(&self, mut process: Process) -> Stopped {
+        let told = Instant::now();
+        signal(&process.child, "TERM").await;
+        assert_eq!(ends_within(&mut process.child, 60).await, Some(0));
+        let took = told.elapsed();
+        process.reader.await.unwrap();
+        let said = std::mem::take(&mut *process.said.lock().unwrap());
+        let is_late =
+            |line: &String| line.contains("not end in time") || line.contains("ended in time");
+        assert!(!said.last.iter().any(is_late), "{:#?}", said.last);
+        Stopped { took, passed_on: said.passed_on, handed_back: said.handed_back }
     }
 
     /// Waits for the end of a process that is about to end, and remembers what it may have held.

@@ -68,7 +68,8 @@ impl Load {
         tokio::time::timeout(PATIENCE, committed).await.expect("the EMS works");
     }
 
-    async fn stop(&mut self) -> u64 {
+    /// Ends it. How many transactions were committed.
+    pub(crate) async fn stop(&mut self) -> u64 {
         self.stop.cancel();
         (&mut self.task).await.unwrap();
         self.committed.load(Ordering::Relaxed)

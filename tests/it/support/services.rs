@@ -43,11 +43,20 @@ impl PrivateServices {
         Services { database_url: self.database_url.clone(), amqp_url: self.amqp_url.clone() }
     }
 
-    /// `pg` or `amqp`, and what to do with it; `rabbitmqctl` and its arguments.
-    pub(crate) async fn ctl(&self, arguments: &[&str]) {
+    /// `pg` or `amqp`, and what to do with it; `rabbitmqctl` and its arguments. What it says.
+    pub(crate) async fn ctl(&self, arguments: &[&str]) -> String {
         let mut ctl = local("ctl");
-        ctl.args(arguments).env("EMS_SYNC_LOCAL_DIR", &self.dir).stdout(Stdio::null());
-        assert!(ctl.status().await.unwrap().success(), "ctl {arguments:?}");
+        ctl.args(arguments).env("EMS_SYNC_LOCAL_DIR", &self.dir).stdout(Stdio::piped());
+        let ended = ctl.spawn().unwrap().wait_with_output().await.unwrap();
+        assert!(ended.status.success(), "ctl {arguments:?}");
+        String::from_utf8(ended.stdout).unwrap()
+    }
+
+    /// How many messages this broker has delivered a second time since it was started, by its own count.
+    pub(crate) async fn redelivered(&self) -> u64 {
+        let sum = "lists:sum([maps:get(messages_redelivered_total, C, 0)
+            || C <- maps:values(rabbit_global_counters:overview())]).";
+        self.ctl(&["rabbitmqctl", "eval", sum]).await.trim().parse().unwrap()
     }
 
     pub(crate) async fn stop(mut self) {
