@@ -21,7 +21,7 @@ use tokio::time::timeout;
 pub use epoch::EpochLock;
 pub use pause::Pause;
 pub use publisher::{Outgoing, Publisher};
-pub use subscription::{Message, Subscription, Undecodable, ack_all, hand_back_all};
+pub use subscription::{Message, Subscription, Undecodable, ack_all, ack_up_to, hand_back_all};
 pub use tokens::{Token, Walk};
 pub use topology::{Queue, QueueKind};
 

@@ -388,8 +388,8 @@ pub const HOOK_REMEMBERED: Duration = Duration::from_secs(2 * 300 + 60);
 // --- Operations --------------------------------------------------------------------------------
 
 /// How long a consumer that leaves waits for what it has begun before it cancels: what ends later may have a message delivered again.
-pub const LEAVE_AFTER: Duration = Duration::from_secs(3);
-/// When nothing has come for so long, nothing is on its way from the broker.
+pub const LEAVE_AFTER: Duration = Duration::from_secs(10);
+/// When nothing has come for so long, nothing is on its way from the broker; nor to it, after the last ack.
 pub const ON_ITS_WAY_FOR: Duration = Duration::from_millis(100);
 /// For such a moment a consumer that leaves waits at most so long.
 pub const ON_ITS_WAY_MAX: Duration = Duration::from_millis(300);

@@ -200,6 +200,16 @@ pub async fn ack_all(messages: impl IntoIterator<Item = Message>) {
     }
 }
 
+/// Acks messages of one subscription in one, and with them all that came before and is not acked yet. A broker forgets some of
+/// many acks when their channel is closed right after.
+pub async fn ack_up_to(messages: Vec<Message>) {
+    let Some(last) = messages.into_iter().next_back() else { return };
+    let ack = last.raw.ack(BasicAckOptions { multiple: true });
+    if !matches!(bounded("acking", ack).await, Ok(true)) {
+        tracing::debug!("Messages could not be acked; they come again");
+    }
+}
+
 /// Gives messages back to their queue, unprocessed.
 pub async fn hand_back_all(messages: impl IntoIterator<Item = Message>) {
     let nacks = messages.into_iter().map(|message| async move {

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::broker::{
-    Broker, Message, Outgoing, Publisher, Queue, Subscription, ack_all, hand_back_all,
+    Broker, Message, Outgoing, Publisher, Queue, Subscription, ack_all, ack_up_to, hand_back_all,
 };
 use crate::deliver::batch::{Slot, Worker};
 use crate::deliver::breaker::rule;
@@ -147,7 +147,7 @@ impl<W: Work> Consumer<W> {
     async fn leave(&self, subscription: &mut Subscription) {
         let queue = self.worker.queue();
         // Each ack makes room for more, and what is published may be sent to us.
-        self.end_within(limits::LEAVE_AFTER).await;
+        let is_alone = self.end_within(limits::LEAVE_AFTER).await;
         self.watch.leave(queue.target).await;
         subscription.settle().await;
         subscription.cancel().await;
@@ -157,7 +157,9 @@ impl<W: Work> Consumer<W> {
         let outgoing: Vec<_> =
             deliveries.map(|delivery| Outgoing { queue, delivery: delivery.clone() }).collect();
         let (mut passed_on, mut handed_back) = (taken.len(), odd.len());
+        hand_back_all(odd).await;
         match self.worker.publisher().publish(&outgoing).await {
+            Ok(()) if is_alone => ack_up_to(taken).await,
             Ok(()) => ack_all(taken).await,
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "What was not begun can't be published anew; it is handed back");
@@ -165,7 +167,8 @@ impl<W: Work> Consumer<W> {
                 hand_back_all(taken).await;
             }
         }
-        hand_back_all(odd).await;
+        // Many acks are not with a quorum queue at once, and those that are not when the channel closes are forgotten.
+        tokio::time::sleep(limits::ON_ITS_WAY_FOR).await;
         tracing::info!(target.name = %queue.target, passed_on, handed_back, "The consumer leaves");
     }
 
