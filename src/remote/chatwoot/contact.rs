@@ -101,6 +101,7 @@ impl Contact {
             record: self.id.to_string(),
             state,
             said_on: None,
+            at_latest: None,
         };
         BLOCKED_CHANNELS.into_iter().map(seen).collect()
     }
