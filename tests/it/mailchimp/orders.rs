@@ -56,6 +56,17 @@ fn person_of(row: &Row) -> Option<i64> {
     row.ems_id.as_ref()?.parse().ok()
 }
 
+impl Person {
+    /// Their record names this member.
+    fn knows(&self, contact: &str) -> bool {
+        self.remote_id.as_ref().is_some_and(|id| id.contains(contact))
+    }
+}
+
+fn contact_of(row: &Row) -> String {
+    row.body["contact_id"].as_str().unwrap().to_owned()
+}
+
 impl World {
     async fn new(random: Random) -> Self {
         let of = |(n, id)| (id, Person { address: n, ..Person::default() });
@@ -73,8 +84,7 @@ impl World {
 
     /// The members by contact id.
     fn members(&self) -> BTreeMap<String, Row> {
-        let contact = |row: &Row| row.body["contact_id"].as_str().unwrap().to_owned();
-        self.bench.sim.rows(NEWS).into_iter().map(|row| (contact(&row), row)).collect()
+        self.bench.sim.rows(NEWS).into_iter().map(|row| (contact_of(&row), row)).collect()
     }
 
     fn address_of(row: &Row) -> usize {
@@ -136,7 +146,9 @@ impl World {
             self.left_at.insert(at);
         }
         for (id, person) in &mut self.persons {
-            let is_owner = owner.flatten() == Some(*id);
+            // What happens with an address that they had before they got another member is no word of who that one is.
+            let is_known = there.as_ref().is_some_and(|row| person.knows(&contact_of(row)));
+            let is_owner = owner.flatten() == Some(*id) && is_known;
             if subscribes && (is_owner || person.address == at) {
                 (person.left, person.bounced) = (false, false);
             } else if is_owner && act == Act::Clean {
@@ -193,7 +205,10 @@ impl World {
         known.remote_id = Some(remote_id);
         known.holds = person.wish.map(|_| person.address);
         // Who has the member of an address that somebody left has left, as far as anybody can tell.
-        for member in after.values().filter(|member| person_of(member) == Some(id)) {
+        for (contact, member) in &after {
+            if person_of(member) != Some(id) || !known.knows(contact) {
+                continue;
+            }
             let at = Self::address_of(member);
             known.left |= self.left_at.contains(&at);
             known.bounced |= self.bounced_at.contains(&at);
@@ -218,9 +233,7 @@ impl World {
             let was_active = before.get(contact).is_some_and(|member| is_active(member.status));
             assert!(was_active || !person.left, "{id} left, and is brought back: {:#?}", self.said);
             // A member that nobody knows for theirs any more was subscribed by whoever has its address.
-            let known = person.remote_id.as_deref().unwrap_or_default();
-            let is_known =
-                known.contains(contact.as_str()) || Self::address_of(member) == person.address;
+            let is_known = person.knows(contact) || Self::address_of(member) == person.address;
             assert!(
                 !is_known || person.wish.is_some_and(|(wants, _)| wants),
                 "{id} is {:?} at {} and wants no mail: {:#?}",
