@@ -30,8 +30,8 @@ struct Person {
     holds: Option<usize>,
     /// They left by themselves, and have not subscribed by themselves since.
     left: bool,
-    /// Their address bounced: whether they get mail elsewhere is not looked at.
-    bounced: bool,
+    /// Their address bounced, or they left and somebody subscribed another address of theirs: whether they get mail is not looked at.
+    is_unclear: bool,
 }
 
 struct World {
@@ -149,10 +149,15 @@ impl World {
             // What happens with an address that they had before they got another member is no word of who that one is.
             let is_known = there.as_ref().is_some_and(|row| person.knows(&contact_of(row)));
             let is_owner = owner.flatten() == Some(*id) && is_known;
-            if subscribes && (is_owner || person.address == at) {
-                (person.left, person.bounced) = (false, false);
+            if subscribes && is_owner {
+                (person.left, person.is_unclear) = (false, false);
+            } else if subscribes && person.address == at {
+                person.is_unclear |= person.left;
+                person.left = false;
+            } else if subscribes {
+                continue;
             } else if is_owner && act == Act::Clean {
-                person.bounced = true;
+                person.is_unclear = true;
             } else if is_owner {
                 person.left = true;
             }
@@ -211,7 +216,7 @@ impl World {
             }
             let at = Self::address_of(member);
             known.left |= self.left_at.contains(&at);
-            known.bounced |= self.bounced_at.contains(&at);
+            known.is_unclear |= self.bounced_at.contains(&at);
             if let Some((false, since)) = person.wish
                 && member.status == Status::Unsubscribed
             {
@@ -248,7 +253,7 @@ impl World {
     fn check_who_stays(&self, id: i64, person: &Person, after: &BTreeMap<String, Row>) {
         let Some((true, since)) = person.wish else { return };
         let is_out = person.left
-            || person.bounced
+            || person.is_unclear
             || self.left_at.contains(&person.address)
             || self.bounced_at.contains(&person.address)
             || self.out_at.get(&person.address).is_some_and(|out| *out >= since);
