@@ -15,6 +15,9 @@ use crate::support::random::Random;
 const PERSONS: [i64; 3] = [41, 42, 43];
 const ADDRESSES: [&str; 4] = ["a@club.org", "b@club.org", "c@club.org", "d@club.org"];
 
+/// Of the suite's orders.
+const SEED: u64 = 1;
+
 /// Longer than a write of ours may take: whatever comes later is somebody else's doing.
 const STEP_SECONDS: i64 = 600;
 
@@ -217,6 +220,8 @@ impl World {
             let at = Self::address_of(member);
             known.left |= self.left_at.contains(&at);
             known.is_unclear |= self.bounced_at.contains(&at);
+            // Somebody subscribed the address that they have now, and they are there by that.
+            known.left &= !(is_active(member.status) && at == person.address);
             if let Some((false, since)) = person.wish
                 && member.status == Status::Unsubscribed
             {
@@ -268,7 +273,9 @@ impl World {
 
 #[tokio::test]
 async fn nobody_who_left_is_brought_back_in_whatever_order_and_nobody_else_is_held_up() {
-    let mut random = Random::seeded("mailchimp::orders");
+    // Always the same ones in the suite; others with the campaign.
+    let mut random =
+        if scaled(0, 1) == 0 { Random::of(SEED) } else { Random::seeded("mailchimp::orders") };
     for _ in 0..scaled(25, 2_000) {
         let mut world = World::new(random.fork()).await;
         for _ in 0..60 {
