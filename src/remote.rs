@@ -467,6 +467,12 @@ pub trait Remote: Send + Sync + 'static {
         wanted.hash == held.hash
     }
 
+    /// Whether the record with the id `there` is all that the target shows of the one that we know as `known`: some of what that names may
+    /// be kept in mind only.
+    fn is_part_of(&self, _there: &str, _known: &str) -> bool {
+        false
+    }
+
     /// By what names the record that holds `held` is not as it should be, sorted: those of the content, without what
     /// [`Remote::is_as_wanted`] takes for no difference.
     fn differing_fields(&self, wanted: &Wire, held: &Wire) -> Vec<String> {
@@ -580,6 +586,10 @@ impl<R: Remote> Remote for Arc<R> {
 
     fn is_as_wanted(&self, wanted: &Wire, held: &Wire) -> bool {
         R::is_as_wanted(self, wanted, held)
+    }
+
+    fn is_part_of(&self, there: &str, known: &str) -> bool {
+        R::is_part_of(self, there, known)
     }
 
     fn differing_fields(&self, wanted: &Wire, held: &Wire) -> Vec<String> {

@@ -4,7 +4,7 @@
 -- What names the EMS's tables stands in sql/projections/consents_inbound.sql.
 
 -- Weighs the restrictions of a page, and forgets what a remote record does not show any more.
--- p_rows: [{person, subject, record, state, said_on}].
+-- p_rows: [{person, subject, record, state, said_on, at_latest}].
 -- given        those that would change something in the EMS, each with when it was said; without those that are held or rejected
 -- tripped      restrictions are being held
 -- let_through  in this window so far
@@ -30,9 +30,11 @@ begin
     using jsonb_to_recordset(p_rows) as x (person bigint, subject jsonb, record text, state text)
     where x.state = 'lifted' and c.target = p_target and c.person_id = x.person and c.subject = x.subject::text and c.record = x.record;
 
-    insert into sync.consent_seen as c (target, person_id, subject, record, state)
-    select distinct on (x.person, x.subject::text, x.record) p_target, x.person, x.subject::text, x.record, x.state
-    from jsonb_to_recordset(p_rows) as x (person bigint, subject jsonb, record text, state text, said_on timestamptz)
+    insert into sync.consent_seen as c (target, person_id, subject, record, state, seen_on)
+    select distinct on (x.person, x.subject::text, x.record) p_target, x.person, x.subject::text, x.record, x.state,
+           least(clock_timestamp(), x.at_latest)
+    from jsonb_to_recordset(p_rows) as x
+         (person bigint, subject jsonb, record text, state text, said_on timestamptz, at_latest timestamptz)
     where x.said_on is null and x.state <> 'lifted'
     order by x.person, x.subject::text, x.record, x.state
     on conflict (target, person_id, subject, record) do update set state = excluded.state, seen_on = excluded.seen_on

@@ -1,4 +1,5 @@
--- Consent that was taken back elsewhere becomes the EMS's own: an unsubscribe, a complaint, a bounce or a block at a remote.
+-- Consent that was taken back elsewhere becomes the EMS's own: an unsubscribe, a complaint, a bounce, a block or an archival
+-- at a remote.
 -- Called by the inbound sweep in the transaction that stores a page, through sql/functions/inbound_guard.sql. An EMS with other tables
 -- replaces these functions.
 --

@@ -172,15 +172,9 @@ pub fn after_push(
         }
         PushResult::Gone => gone(claim, seen, times),
         PushResult::Unsettled => {
-            let finish = Finish {
-                sent: true,
-                state: State::Retrying,
-                reason: Some("settling".to_owned()),
-                due: Due::InMillis(millis(settles_in(claim, times))),
-                ..in_doubt(claim, seen, times)
-            };
+            let base = Finish { sent: true, ..in_doubt(claim, seen, times) };
             // It was read, not written: that says little about whether it serves.
-            settled(finish, Verdict::Neutral, "unsettled")
+            settling(claim, times, base, Verdict::Neutral)
         }
         PushResult::NotSent => {
             let finish = Finish { due: Due::Now, ..untouched(claim, seen) };
@@ -215,15 +209,8 @@ fn gone(claim: &Claim, seen: &Seen, times: Times) -> Settled {
     // Else it is there and has no record of its own: another one owns its address.
     let is_gone = seen.modified_on.is_none();
     if claim.remote_id.is_none() && !intent_is_settled(claim.intent_on, looked) {
-        let finish = Finish {
-            sent: true,
-            state: State::Retrying,
-            reason: Some("settling".to_owned()),
-            due: Due::InMillis(millis(settles_in(claim, times))),
-            tombstone: is_gone,
-            ..in_doubt(claim, seen, times)
-        };
-        return settled(finish, Verdict::Served, "unsettled");
+        let base = Finish { sent: true, tombstone: is_gone, ..in_doubt(claim, seen, times) };
+        return settling(claim, times, base, Verdict::Served);
     }
     let finish = Finish {
         settled: true,
@@ -237,6 +224,18 @@ fn gone(claim: &Claim, seen: &Seen, times: Times) -> Settled {
         ..clean(claim, seen)
     };
     settled(finish, Verdict::Served, "deleted")
+}
+
+/// What was sent may still land: it is looked at again once it has settled, which burns no attempt.
+fn settling(claim: &Claim, times: Times, base: Finish, verdict: Verdict) -> Settled {
+    let wait = settles_in(claim, times);
+    let finish = Finish {
+        state: State::Retrying,
+        reason: Some("settling".to_owned()),
+        due: Due::InMillis(millis(wait)),
+        ..base
+    };
+    Settled { retry_after: Some(wait), ..settled(finish, verdict, "unsettled") }
 }
 
 fn skipped(claim: &Claim, reason: SkipReason, seen: &Seen) -> Settled {
@@ -281,14 +280,9 @@ fn shared(claim: &Claim, seen: &Seen, times: Times) -> Settled {
         .intent_on
         .or_else(|| (claim.in_doubt && claim.remote_id.is_some()).then_some(times.now));
     if !intent_is_settled(intent_on, times) {
-        let finish = Finish {
-            state: State::Retrying,
-            reason: Some("settling".to_owned()),
-            intent_on,
-            due: Due::InMillis(millis(settles_in(&Claim { intent_on, ..claim.clone() }, times))),
-            ..untouched(claim, seen)
-        };
-        return settled(finish, Verdict::Neutral, "unsettled");
+        let base = Finish { intent_on, ..untouched(claim, seen) };
+        let claim = Claim { intent_on, ..claim.clone() };
+        return settling(&claim, times, base, Verdict::Neutral);
     }
     let finish = Finish {
         settled: true,
@@ -749,6 +743,19 @@ mod tests {
         let young = Claim { intent_on: Some(almost), in_doubt: true, ..claim() };
         for result in [PushResult::Unsettled, PushResult::Gone] {
             assert_eq!(push(&young, result).finish.due, Due::InMillis(1));
+        }
+    }
+
+    /// Else the republish scan alone would find it, up to half a minute later.
+    #[test]
+    fn what_settles_is_told_of_by_a_delay_queue_when_it_has() {
+        let at = now().checked_sub(Duration::from_secs(26)).unwrap();
+        let young = Claim { intent_on: Some(at), in_doubt: true, ..claim() };
+        for result in [PushResult::Unsettled, PushResult::Gone] {
+            let settled = push(&young, result);
+            assert_eq!(settled.retry_after, Some(Duration::from_secs(4)));
+            assert_eq!(settled.finish.due, Due::InMillis(4_000));
+            assert_eq!(settled.finish.attempts, young.attempts, "no attempt is burnt");
         }
     }
 

@@ -3,7 +3,8 @@
 //! A contact is a person's if its identifier is `ems-person-<id>`, or its custom attribute `ems_person_id` says so. There is no
 //! idempotency key and no version of a contact; only identifier, e-mail address and (by validation) phone number are unique. So
 //! every create looks first, every update reads first and sends what differs, and a key that is taken is looked up, never
-//! guessed from the server's words. What agents made is adopted only beyond doubt; contacts are never deleted or merged.
+//! guessed from the server's words. What agents made is adopted only beyond doubt; contacts are never deleted or merged. Which contacts
+//! we made, and have let go since, their custom attribute `ems_origin` tells: of these the address may go to whoever has it next.
 
 mod adopt;
 mod answer;
@@ -11,9 +12,11 @@ mod contact;
 mod conversation;
 mod list;
 mod look_up;
+mod origin;
 mod pull;
 mod setup;
 mod single;
+mod unlink;
 mod walk;
 mod wire;
 

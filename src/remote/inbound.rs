@@ -220,6 +220,8 @@ pub struct ConsentSeen {
     pub state: ConsentState,
     /// When, by the remote's clock; `None` where it does not tell.
     pub said_on: Option<Timestamp>,
+    /// By when it was so at the latest, by the remote's clock, where that tells no more; `None` where it tells nothing.
+    pub at_latest: Option<Timestamp>,
 }
 
 /// What a consent is about.
@@ -245,6 +247,8 @@ pub enum ConsentState {
     Bounced,
     /// People there blocked the contact.
     Blocked,
+    /// People there put the record away. What the person said before can't be seen any more, and they get nothing.
+    Archived,
     /// The record shows no restriction of others (any more). It gives no consent, and changes nothing in the EMS.
     Lifted,
 }
@@ -258,6 +262,7 @@ impl ConsentState {
             Self::Complained => "complained",
             Self::Bounced => "bounced",
             Self::Blocked => "blocked",
+            Self::Archived => "archived",
             Self::Lifted => "lifted",
         }
     }

@@ -14,6 +14,7 @@ mod consent;
 mod lists;
 mod member;
 mod one_list;
+mod out;
 mod pull;
 mod single;
 mod walk;
@@ -157,6 +158,11 @@ impl Remote for MailChimp {
 
     fn is_as_wanted(&self, wanted: &Wire, held: &Wire) -> bool {
         wire::is_as_wanted(wanted, held)
+    }
+
+    /// Members who are archived are kept in mind, and are not in the lists.
+    fn is_part_of(&self, there: &str, known: &str) -> bool {
+        single::is_part_of(there, known)
     }
 
     fn differing_fields(&self, wanted: &Wire, held: &Wire) -> Vec<String> {

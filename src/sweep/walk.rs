@@ -148,7 +148,9 @@ impl<R: Remote> Verifier<R> {
             let is_right = |want: &&Wire| self.remote.is_as_wanted(want, &row.wire);
             let hash = want.filter(is_right).map_or(row.wire.hash, |want| want.hash);
             let has_our_key = row.entity.is_some() || !self.remote.carries_keys();
-            let there = Row { remote_id: &row.remote_id, hash, has_our_key };
+            let remote_id = record.and_then(|record| self.named_so(record, row));
+            let remote_id = remote_id.unwrap_or(&row.remote_id);
+            let there = Row { remote_id, hash, has_our_key };
             let (finding, reason) = verify::judge(&ours, Some(there));
             let mut found = found(id, record, Some(&row.remote_id), finding, reason);
             if finding == Finding::Different {
@@ -160,6 +162,13 @@ impl<R: Remote> Verifier<R> {
         });
         self.store.verify_note(run, entity_type, &found.collect::<Vec<_>>()).await?;
         Ok(foreign)
+    }
+
+    /// The id by which we know this row, if it says what it said when it was pushed, and what else the id names is only kept in mind.
+    fn named_so<'a>(&self, record: &'a VerifyRecord, row: &RemoteRecord) -> Option<&'a str> {
+        let is_as_pushed = record.confirmed.is_some_and(|(_, held)| held == row.wire.hash);
+        let known = record.remote_id.as_deref().filter(|_| is_as_pushed)?;
+        self.remote.is_part_of(&row.remote_id, known).then_some(known)
     }
 
     /// What the target should hold of the entities that the EMS shows; `None` where that can't be said.

@@ -10,6 +10,7 @@ mod create;
 mod faults;
 mod lapse;
 mod list;
+mod orders;
 mod tags;
 mod update;
 

@@ -184,7 +184,8 @@ impl<R: Remote> Worker<R> {
         let retries = settled.iter().filter_map(|(turn, settled)| {
             let delay = settled.retry_after?;
             let mut delivery = delivery_of(target, turn);
-            delivery.attempt = settled.finish.attempts;
+            // One that comes early goes round again by that: it is no first try, though what settles burns no attempt.
+            delivery.attempt = settled.finish.attempts.max(1);
             Some(Outgoing { queue: Queue::delay(target, delay), delivery })
         });
         self.publish(retries.collect()).await;

@@ -230,8 +230,9 @@ fn corrected(mut pulled: Pulled, ahead_ms: Option<i64>, precision: Duration) -> 
         let end = on.checked_add(precision).and_then(|on| on.checked_sub(Duration::from_micros(1)));
         end.unwrap_or(on)
     };
-    for ConsentSeen { said_on, .. } in &mut pulled.consents {
+    for ConsentSeen { said_on, at_latest, .. } in &mut pulled.consents {
         *said_on = said_on.map(|on| at_its_end(correct(on)));
+        *at_latest = at_latest.map(|on| at_its_end(correct(on)));
     }
     pulled
 }

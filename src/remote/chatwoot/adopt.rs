@@ -59,7 +59,8 @@ pub(super) fn choose<'a>(person: i64, wire: &Wire, found: &'a [Contact]) -> Choi
     let has_phone = having(wire::PHONE).next().is_some();
     let by_phone: Vec<&Contact> = having(wire::PHONE).filter(is_candidate).collect();
     if let Some(contact) = by_email {
-        if by_phone.iter().any(|other| other.id != contact.id) {
+        // What we made and let go is no second one of people's.
+        if by_phone.iter().any(|other| other.id != contact.id && !other.is_let_go()) {
             return Choice::Ambiguous(TWO_FIT);
         }
         return match contact.person() {
@@ -84,6 +85,13 @@ pub(super) fn choose<'a>(person: i64, wire: &Wire, found: &'a [Contact]) -> Choi
         (None, _, true) => Choice::CreateWithoutPhone,
         (None, _, false) => Choice::Create,
     }
+}
+
+/// The address may be taken off a contact for the person whose content this is: it is what a person left there who gave the address up,
+/// or what we made and let go. People's is never taken.
+pub(super) fn may_take_email(from: &Contact, wire: &Wire) -> bool {
+    let was_given_up = from.person().is_some_and(|of| gave_up(wire, of));
+    from.foreign_identifier().is_none() && (was_given_up || from.is_let_go())
 }
 
 /// The contact is nobody's, or that of a person who gave it up to the one whose content this is.

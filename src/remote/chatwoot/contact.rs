@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::origin::{self, Origin};
 use super::wire;
 use crate::entity::{EntityRef, EntityType};
 use crate::remote::inbound::{ConsentSeen, ConsentState, Shape, Snapshot, Subject};
@@ -20,17 +21,22 @@ pub(super) struct Contact {
     pub(super) created_at: Option<i64>,
     /// An agent wants to hear nothing from it.
     blocked: bool,
+    /// We made it; else it is people's.
+    origin: Option<Origin>,
 }
 
 impl Contact {
     /// `None` when it has not the contract's form.
     pub(super) fn read(value: &Value) -> Option<Self> {
         let fields = value.as_object()?;
+        let created_at = fields.get("created_at").and_then(Value::as_i64);
+        let origin = wire::attribute(fields, origin::ATTRIBUTE);
         Some(Self {
             id: fields.get("id")?.as_i64()?,
             wire: wire::from_contact(fields)?,
-            created_at: fields.get("created_at").and_then(Value::as_i64),
+            created_at,
             blocked: fields.get("blocked").and_then(Value::as_bool).unwrap_or(false),
+            origin: origin.and_then(|origin| Origin::read(origin, created_at)),
         })
     }
 
@@ -68,6 +74,31 @@ impl Contact {
         self.identifier().filter(|text| wire::person_of_identifier(text).is_none())
     }
 
+    /// Its e-mail address, or null.
+    pub(super) fn email(&self) -> &Value {
+        self.wire.body.get(wire::EMAIL).unwrap_or(&Value::Null)
+    }
+
+    /// We made it, it is nobody's now, and its address is still the one that it had when we let it go.
+    pub(super) fn is_let_go(&self) -> bool {
+        let is_nobodys = self.person().is_none() && self.identifier().is_none();
+        is_nobodys && self.origin.as_ref().is_some_and(|origin| origin.is_let_go(self.email()))
+    }
+
+    /// Notes in a body that the contact is nobody's any more and holds this address then. Not of one that people made.
+    pub(super) fn note_let_go(&self, body: &mut Map<String, Value>, email: &Value) {
+        if let Some(origin) = &self.origin {
+            wire::put_attribute(body, origin::ATTRIBUTE, origin.let_go(email).text());
+        }
+    }
+
+    /// Notes in a body that the contact is somebody's again, if it was let go.
+    pub(super) fn note_taken(&self, body: &mut Map<String, Value>) {
+        if let Some(origin) = self.origin.as_ref().filter(|origin| origin.was_let_go()) {
+            wire::put_attribute(body, origin::ATTRIBUTE, origin.taken().text());
+        }
+    }
+
     fn entity(&self) -> Option<EntityRef> {
         self.person().map(|id| EntityRef::new(EntityType::Person, id))
     }
@@ -101,6 +132,7 @@ impl Contact {
             record: self.id.to_string(),
             state,
             said_on: None,
+            at_latest: None,
         };
         BLOCKED_CHANNELS.into_iter().map(seen).collect()
     }

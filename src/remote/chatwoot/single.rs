@@ -1,6 +1,6 @@
 //! One person, one call after the other: create or adopt, bring up to date, unlink.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use serde_json::{Map, Value, json};
 
@@ -8,6 +8,8 @@ use super::super::http::{Answer, Http, Intent, Method};
 use super::adopt::{self, Choice};
 use super::answer::{self, Names, Refusal};
 use super::contact::Contact;
+use super::origin::{self, Origin};
+use super::unlink::no_identifier;
 use super::{Chatwoot, Request, WITHOUT_INBOXES, wire};
 use crate::entity::EntityType;
 use crate::hash::ContentHash;
@@ -20,7 +22,7 @@ pub(super) type Ended = PushResult;
 const WAYS_MAX: usize = 4;
 
 /// What became of a write.
-enum Written {
+pub(super) enum Written {
     /// The contact as it is now.
     Done(Contact),
     /// It is not there.
@@ -44,9 +46,10 @@ impl Chatwoot {
             let failure = Failure::new(FailureClass::OurFault, "Chatwoot has contacts only");
             return PushResult::Failed(failure);
         }
-        let wrote = AtomicBool::new(false);
+        let (wrote, server_second) = (AtomicBool::new(false), AtomicI64::new(0));
         let person = push.entity.id;
-        let call = Call { client: self, person, send_before: &push.send_before, wrote };
+        let send_before = &push.send_before;
+        let call = Call { client: self, person, send_before, wrote, server_second };
         let result = match push.action {
             Action::Create { wire, look } => call.create(&wire, look, push.expected).await,
             Action::Update { remote_id, wire } => {
@@ -66,6 +69,8 @@ pub(super) struct Call<'a> {
     send_before: &'a SendBefore,
     /// A write was sent.
     wrote: AtomicBool,
+    /// The server's clock when it was last seen, in seconds.
+    server_second: AtomicI64,
 }
 
 impl Call<'_> {
@@ -177,7 +182,8 @@ impl Call<'_> {
         let mut wanted = wanted_of(&contact, wire);
         let (mut refused, mut left_to) = (None, None);
         for _ in 0..WAYS_MAX {
-            let body = wire::changes(&contact.wire.body, &wanted);
+            let mut body = wire::changes(&contact.wire.body, &wanted);
+            contact.note_taken(&mut body);
             if body.is_empty() {
                 return Ok(held(contact, false, left_to));
             }
@@ -233,67 +239,8 @@ impl Call<'_> {
         Ok(None)
     }
 
-    /// Takes the address, and our marks, off the contact of a person who gave it up to this one; off nobody else's.
-    async fn take_email(&self, from: &Contact, wire: &Wire) -> Result<(), Ended> {
-        let was_given_up = from.person().is_some_and(|of| adopt::gave_up(wire, of));
-        if !was_given_up || from.foreign_identifier().is_some() {
-            return Err(self.rejected(adopt::EMAIL_TAKEN));
-        }
-        self.drop_attribute(from).await?;
-        let mut body = Map::from_iter([(wire::EMAIL.to_owned(), Value::Null)]);
-        if from.identifier().is_some() {
-            body.extend(no_identifier());
-        }
-        match self.put(from.id, &body).await? {
-            Written::Done(_) | Written::Missing => Ok(()),
-            Written::Refused(refusal) => Err(self.failure(refusal.failure)),
-        }
-    }
-
-    /// A contact is never deleted: that would wipe the support history. It loses our marks, so that nothing takes it for
-    /// the person's, and a person with its address who comes later adopts it.
-    async fn unlink_known(&self, remote_id: &str) -> Result<PushResult, Ended> {
-        let contact = self.get(remote_id).await?;
-        match contact.filter(|contact| contact.person() == Some(self.person)) {
-            Some(contact) => self.unlink(contact).await,
-            // It may have been merged into another one, which has our marks then.
-            None => self.unlink_own().await,
-        }
-    }
-
-    async fn unlink_own(&self) -> Result<PushResult, Ended> {
-        match self.look_up_own(true).await? {
-            Some(contact) => self.unlink(contact).await,
-            None => Ok(PushResult::Gone),
-        }
-    }
-
-    /// The identifier last: while it is there, the contact is found by it.
-    async fn unlink(&self, contact: Contact) -> Result<PushResult, Ended> {
-        self.drop_attribute(&contact).await?;
-        if contact.identifier().and_then(wire::person_of_identifier).is_some()
-            && let Written::Refused(refusal) = self.put(contact.id, &no_identifier()).await?
-        {
-            return Ok(self.failure(refusal.failure));
-        }
-        Ok(PushResult::Gone)
-    }
-
-    async fn drop_attribute(&self, contact: &Contact) -> Result<(), Ended> {
-        if !contact.has_attribute() {
-            return Ok(());
-        }
-        let path = self.client.contact_path(contact.id, "/destroy_custom_attributes");
-        let body = json!({ "custom_attributes": [wire::ATTRIBUTE] });
-        let request = |http: &Http| http.request(Method::Post, &path).json(&body);
-        match self.write(contact.id, request).await? {
-            Written::Done(_) | Written::Missing => Ok(()),
-            Written::Refused(refusal) => Err(self.failure(refusal.failure)),
-        }
-    }
-
     /// The contact with a known id; `None` if there is none (any more).
-    async fn get(&self, remote_id: &str) -> Result<Option<Contact>, Ended> {
+    pub(super) async fn get(&self, remote_id: &str) -> Result<Option<Contact>, Ended> {
         let Ok(id) = remote_id.parse::<i64>() else { return Ok(None) };
         let answer = self.send(Intent::Read, |http| self.client.contact_request(http, id)).await?;
         answer::contact_or_none(&answer, id).map_err(|failure| self.failure(failure))
@@ -302,7 +249,10 @@ impl Call<'_> {
     /// A create is a success only if it shows a contact with our identifier: a vendor's build answers 200 with the one that has
     /// a key already (contract, section 8).
     async fn post(&self, wanted: &Value) -> Result<Written, Ended> {
-        let body = Value::Object(wire::creation(wanted));
+        let mut body = wire::creation(wanted);
+        let made = Origin::made(self.server_second.load(Ordering::Relaxed));
+        wire::put_attribute(&mut body, origin::ATTRIBUTE, made.text());
+        let body = Value::Object(body);
         let path = self.client.path("/contacts");
         let request = |http: &Http| http.request(Method::Post, &path).json(&body);
         let answer = self.send(Intent::Write, request).await?;
@@ -320,7 +270,7 @@ impl Call<'_> {
         })
     }
 
-    async fn put(&self, id: i64, body: &Map<String, Value>) -> Result<Written, Ended> {
+    pub(super) async fn put(&self, id: i64, body: &Map<String, Value>) -> Result<Written, Ended> {
         let path = self.client.contact_path(id, "");
         let body = Value::Object(body.clone());
         let request =
@@ -329,7 +279,7 @@ impl Call<'_> {
     }
 
     /// A write to a known contact; a success shows that one.
-    async fn write(
+    pub(super) async fn write(
         &self,
         id: i64,
         build: impl Fn(&Http) -> Request + Send + Sync,
@@ -357,6 +307,9 @@ impl Call<'_> {
         if intent == Intent::Write {
             self.wrote.store(true, Ordering::Relaxed);
         }
+        if let Some(date) = answer.date() {
+            self.server_second.store(date.as_second(), Ordering::Relaxed);
+        }
         Ok(answer)
     }
 
@@ -376,7 +329,7 @@ impl Call<'_> {
     }
 
     /// A person must decide: trying again would not help.
-    fn rejected(&self, why: &str) -> Ended {
+    pub(super) fn rejected(&self, why: &str) -> Ended {
         self.failure(Failure::new(FailureClass::Rejected, why))
     }
 }
@@ -387,10 +340,6 @@ fn wanted_of(contact: &Contact, wire: &Wire) -> Value {
         Some(foreign) => wire::with(&wire.body, wire::IDENTIFIER, json!(foreign)),
         None => wire.body.clone(),
     }
-}
-
-fn no_identifier() -> Map<String, Value> {
-    Map::from_iter([(wire::IDENTIFIER.to_owned(), Value::Null)])
 }
 
 /// `left_to`: the contact that has the phone number.

@@ -32,6 +32,9 @@ pub(super) const IDENTIFIER: &str = "identifier";
 pub(super) const EMAIL: &str = "email";
 pub(super) const PHONE: &str = "phone_number";
 
+/// Where custom attributes stand.
+const CUSTOM: &str = "custom_attributes";
+
 /// Both hold the code of the country.
 const COUNTRY: &str = "country";
 const COUNTRY_CODE: &str = "country_code";
@@ -115,8 +118,17 @@ pub(super) fn to_wire(entity: EntityRef, fields: &Fields) -> Result<Wire, Unmapp
     });
     let body: Map<String, Value> = body.collect();
     let key = body.get(EMAIL).filter(|email| !email.is_null());
-    let key = key.map(|email| ContentHash::of(Target::Chatwoot, KEY_VERSION, email));
+    let key = key.map(email_key);
     Ok(wire_of(body).with_match_key(key))
+}
+
+fn email_key(email: &Value) -> ContentHash {
+    ContentHash::of(Target::Chatwoot, KEY_VERSION, email)
+}
+
+/// The digest of an e-mail address in its normal form, or of none.
+pub(super) fn email_digest(email: &Value) -> String {
+    email_key(email).to_hex()
 }
 
 /// The normal form of a contact that Chatwoot shows. `None` when a column has not the contract's form. Attributes may hold
@@ -126,7 +138,7 @@ pub(super) fn from_contact(contact: &Map<String, Value>) -> Option<Wire> {
     for field in &FIELDS {
         let value = match field.place {
             Place::Column => contact.get(field.name),
-            Place::Custom => contact.get("custom_attributes").and_then(|of| of.get(field.name)),
+            Place::Custom => attribute(contact, field.name),
             Place::Additional => {
                 contact.get("additional_attributes").and_then(|of| of.get(field.name))
             }
@@ -168,6 +180,11 @@ pub(super) fn taken_in(held: &Wire) -> Wire {
         body.insert(COUNTRY.to_owned(), code);
     }
     Wire { body: Value::Object(body), ..held.clone() }
+}
+
+/// A custom attribute of a contact.
+pub(super) fn attribute<'a>(contact: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    contact.get(CUSTOM)?.get(name)
 }
 
 fn wire_of(body: Map<String, Value>) -> Wire {
@@ -213,12 +230,21 @@ fn put(body: &mut Map<String, Value>, field: &Field, value: Value) {
             body.insert(field.name.to_owned(), value);
             return;
         }
-        Place::Custom => "custom_attributes",
+        Place::Custom => CUSTOM,
         Place::Additional => "additional_attributes",
     };
+    put_into(body, group, field.name, value);
+}
+
+/// Adds a custom attribute that is no part of the content.
+pub(super) fn put_attribute(body: &mut Map<String, Value>, name: &str, text: String) {
+    put_into(body, CUSTOM, name, Value::String(text));
+}
+
+fn put_into(body: &mut Map<String, Value>, group: &str, name: &str, value: Value) {
     let group = body.entry(group).or_insert_with(|| Value::Object(Map::new()));
     if let Value::Object(group) = group {
-        group.insert(field.name.to_owned(), value);
+        group.insert(name.to_owned(), value);
     }
 }
 

@@ -19,7 +19,9 @@ pub(super) type Ended = PushResult;
 /// The calls for one person.
 pub(super) struct Calls<'a> {
     pub(super) client: &'a MailChimp,
-    /// The EMS id as text.
+    /// The EMS id.
+    pub(super) person: i64,
+    /// The same as text.
     pub(super) ems_id: String,
     send_before: &'a SendBefore,
     /// A write was sent for them.
@@ -33,13 +35,10 @@ pub(super) struct Calls<'a> {
 }
 
 impl<'a> Calls<'a> {
-    pub(super) const fn new(
-        client: &'a MailChimp,
-        ems_id: String,
-        send_before: &'a SendBefore,
-    ) -> Self {
+    pub(super) fn new(client: &'a MailChimp, person: i64, send_before: &'a SendBefore) -> Self {
         let [wrote, lost, found] = [const { AtomicBool::new(false) }; 3];
-        Self { client, ems_id, send_before, wrote, lost, found, clock: Mutex::new(None) }
+        let ems_id = person.to_string();
+        Self { client, person, ems_id, send_before, wrote, lost, found, clock: Mutex::new(None) }
     }
 
     pub(super) fn note_found(&self) {
@@ -143,7 +142,7 @@ impl<'a> Calls<'a> {
                 return Err(self.failed(answer::unreadable(Intent::Read)));
             }
             Some(member) if self.is_ours(&member) => Known::Ours(Box::new(member)),
-            Some(_) => Known::SomebodyElses,
+            Some(member) => Known::SomebodyElses(Box::new(member)),
         })
     }
 
@@ -387,7 +386,7 @@ pub(super) enum Known {
     /// The person's member.
     Ours(Box<Member>),
     /// A member who is another person's by now, or nobody's.
-    SomebodyElses,
+    SomebodyElses(Box<Member>),
     /// Nothing: it was deleted for good.
     Forgotten,
 }

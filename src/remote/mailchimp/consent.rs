@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 
 use super::member::{Member, Status};
+use super::out::{Did, Said};
 use super::wire::Wanted;
 
 /// The one step that brings a member to where the EMS wants it.
@@ -23,13 +24,26 @@ pub(super) enum Step {
     Leave,
 }
 
-/// Decides.
-pub(super) fn step(wanted: Wanted, since: Option<Timestamp>, there: Option<&Member>) -> Step {
+/// Decides for a person, whose wish this is. Who was unsubscribed by us with an address that they had left by then says nothing of who
+/// has it now.
+pub(super) fn step(
+    wanted: Wanted,
+    since: Option<Timestamp>,
+    person: i64,
+    there: Option<&Member>,
+) -> Step {
     let Some(there) = there else {
         return match wanted {
             Wanted::Subscribed | Wanted::Pending => Step::Create,
             Wanted::Out => Step::Leave,
         };
+    };
+    let may_restore = || {
+        let is_anothers = there.person() != Some(person);
+        let had_moved = there.our_mark().is_some_and(|mark| mark.did == Did::UnsubscribeMoved);
+        let may_be = is_anothers && had_moved || there.said().allows(since);
+        // Nor does who left with it before another one had it.
+        may_be && there.out().said(person).is_none_or(|said| said.allows(since))
     };
     match (wanted, there.status) {
         (Wanted::Out, Status::Subscribed | Status::Pending) => Step::Unsubscribe,
@@ -37,20 +51,37 @@ pub(super) fn step(wanted: Wanted, since: Option<Timestamp>, there: Option<&Memb
         (_, Status::Subscribed | Status::Pending | Status::Transactional | Status::Cleaned) => {
             Step::Fields
         }
-        (_, Status::Unsubscribed) if may_restore(since, there) => Step::Restore,
+        (_, Status::Unsubscribed | Status::Archived) if may_restore() => Step::Restore,
         (_, Status::Unsubscribed) => Step::Fields,
-        (_, Status::Archived) if may_restore(since, there) => Step::Restore,
         // A write could restore them.
         (_, Status::Archived) => Step::Leave,
     }
 }
 
-/// It stands as we left it, and the EMS's opt-in is later than the opt-out that we followed.
-fn may_restore(since: Option<Timestamp>, there: &Member) -> bool {
-    there.our_mark().is_some_and(|mark| match mark.opt_out {
-        None => mark.did == super::member::Did::Archive,
-        Some(opt_out) => since.is_some_and(|since| since > opt_out),
-    })
+/// What a member who was this person's, and is somebody else's by now, means for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Former {
+    /// Nothing keeps them from mail elsewhere.
+    Free,
+    /// They left with it, or have not opted in since they opted out with it.
+    StaysOut,
+    /// Nothing is written down of them: they may have left with it.
+    Unknown,
+}
+
+/// By what they had said with it when it was taken from them, against an opt-in of the EMS of this moment.
+pub(super) fn former(said: Option<Said>, since: Option<Timestamp>) -> Former {
+    match said {
+        None => Former::Unknown,
+        Some(said) if said.allows(since) => Former::Free,
+        Some(_) => Former::StaysOut,
+    }
+}
+
+/// Whether somebody who was another member stays with that one, and out of the list, though another member has their address: they
+/// left, or opted out and not in again, and nobody subscribed that address.
+pub(super) fn stays_out(since: Option<Timestamp>, before: &Member, here: &Member) -> bool {
+    !here.is_active() && !before.said().allows(since)
 }
 
 #[cfg(test)]
@@ -59,16 +90,23 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::remote::mailchimp::member::{Did, Mark};
+    use crate::remote::mailchimp::out::{Mark, Out};
+
+    /// Whose wish it is.
+    const PERSON: i64 = 42;
 
     fn moment(second: i64) -> Timestamp {
         Timestamp::from_second(1_790_000_000 + second).unwrap()
     }
 
     fn member(status: Status, mark: Option<Mark>, last_changed: i64) -> Member {
+        member_of(PERSON, status, &Out::default().marked(mark), last_changed)
+    }
+
+    fn member_of(person: i64, status: Status, out: &Out, last_changed: i64) -> Member {
         Member::read(&json!({"id": "a", "contact_id": "c", "email_address": "a@club.org", "status": status.word(),
             "tags": [], "last_changed": moment(last_changed).to_string(),
-            "merge_fields": {"EMSOUT": mark.map(|mark| mark.text()).unwrap_or_default()}}))
+            "merge_fields": {"EMSID": person.to_string(), "EMSOUT": out.text()}}))
         .unwrap()
     }
 
@@ -77,14 +115,14 @@ mod tests {
         use Status as S;
         let at = |status| member(status, None, 0);
         for wanted in [Wanted::Subscribed, Wanted::Pending] {
-            let step = |there: Option<&Member>| step(wanted, Some(moment(9)), there);
+            let step = |there: Option<&Member>| step(wanted, Some(moment(9)), PERSON, there);
             assert_eq!(step(None), Step::Create);
             for status in [S::Subscribed, S::Pending, S::Unsubscribed, S::Cleaned] {
                 assert_eq!(step(Some(&at(status))), Step::Fields, "{status:?}");
             }
             assert_eq!(step(Some(&at(S::Archived))), Step::Leave);
         }
-        let step = |there: Option<&Member>| step(Wanted::Out, Some(moment(9)), there);
+        let step = |there: Option<&Member>| step(Wanted::Out, Some(moment(9)), PERSON, there);
         assert_eq!(step(None), Step::Leave);
         for status in [S::Subscribed, S::Pending] {
             assert_eq!(step(Some(&at(status))), Step::Unsubscribe);
@@ -97,8 +135,9 @@ mod tests {
     #[test]
     fn what_we_did_is_taken_back_only_by_a_later_opt_in() {
         let mark = |did, opt_out| Mark { did, written: moment(20), opt_out };
-        let of =
-            |there: &Member, since: i64| step(Wanted::Subscribed, Some(moment(since)), Some(there));
+        let of = |there: &Member, since: i64| {
+            step(Wanted::Subscribed, Some(moment(since)), PERSON, Some(there))
+        };
         let out = member(Status::Unsubscribed, Some(mark(Did::Unsubscribe, Some(moment(10)))), 21);
         assert_eq!(of(&out, 11), Step::Restore);
         assert_eq!(of(&out, 10), Step::Fields, "it is no later opt-in");
@@ -106,6 +145,74 @@ mod tests {
         assert_eq!(of(&lapsed, 1), Step::Restore, "a lapse is no opt-out");
         let both = member(Status::Archived, Some(mark(Did::Archive, Some(moment(10)))), 21);
         assert_eq!((of(&both, 11), of(&both, 9)), (Step::Restore, Step::Leave));
+        let left = member(Status::Archived, Some(mark(Did::ArchiveLeft, None)), 21);
+        assert_eq!(of(&left, 99), Step::Leave, "they had left before");
+    }
+
+    /// Everything that may stand in a member, against both persons and every opt-in: who left with it gets no mail by it again by us, nor
+    /// by another one.
+    #[test]
+    fn who_left_with_a_member_comes_back_by_no_opt_in_whoever_has_it() {
+        let opt_out = Some(moment(10));
+        let mark = |did, opt_out| Some(Mark { did, written: moment(20), opt_out });
+        let marks = [
+            None,
+            mark(Did::Unsubscribe, opt_out),
+            mark(Did::UnsubscribeMoved, opt_out),
+            mark(Did::Archive, None),
+            mark(Did::Archive, opt_out),
+            mark(Did::ArchiveLeft, None),
+        ];
+        let mut restored = 0;
+        for status in Status::ALL {
+            for mark in marks {
+                for owner in [PERSON, 50] {
+                    for said in [
+                        None,
+                        Some(Said::Nothing),
+                        Some(Said::OptedOut(moment(10))),
+                        Some(Said::Bounced),
+                        Some(Said::Left),
+                    ] {
+                        let out = Out::default().marked(mark);
+                        let out = said.map_or(out.clone(), |said| out.with(PERSON, said));
+                        let there = member_of(owner, status, &out, 21);
+                        for since in [None, Some(moment(9)), Some(moment(10)), Some(moment(11))] {
+                            let step = step(Wanted::Subscribed, since, PERSON, Some(&there));
+                            if step == Step::Restore {
+                                restored += 1;
+                                assert!(!matches!(said, Some(Said::Left | Said::Bounced)));
+                                assert!(!matches!(there.said(), Said::Left | Said::Bounced));
+                                assert!(matches!(status, Status::Unsubscribed | Status::Archived));
+                            }
+                            let expected = match said {
+                                None => Former::Unknown,
+                                Some(Said::Nothing) => Former::Free,
+                                Some(Said::OptedOut(_)) if since > Some(moment(10)) => Former::Free,
+                                Some(Said::OptedOut(_) | Said::Bounced | Said::Left) => {
+                                    Former::StaysOut
+                                }
+                            };
+                            assert_eq!(former(there.out().said(PERSON), since), expected);
+                        }
+                    }
+                }
+            }
+        }
+        assert!(restored > 20, "{restored}");
+    }
+
+    #[test]
+    fn who_left_stays_with_that_member_unless_somebody_subscribed_the_new_address() {
+        let before = member(Status::Unsubscribed, None, 0);
+        for status in Status::ALL {
+            let is_active =
+                matches!(status, Status::Subscribed | Status::Pending | Status::Transactional);
+            let here = member_of(50, status, &Out::default(), 0);
+            assert_eq!(stays_out(Some(moment(99)), &before, &here), !is_active, "{status:?}");
+            let there = member(Status::Subscribed, None, 0);
+            assert!(!stays_out(Some(moment(99)), &there, &here), "{status:?}");
+        }
     }
 
     /// Every order of what happens there and here: no step of ours brings mail to somebody who has left by themselves.
@@ -154,9 +261,9 @@ mod tests {
                     Happens::TheySubscribe => { set(Status::Subscribed, &mut there); left = false; }
                 }
                 if !pushes { continue; }
-                let mark = |did, opt_out| Mark { did, written: moment(now), opt_out }.text();
+                let text = |mark| Out::default().marked(Some(mark)).text();
                 match wish {
-                    Some((wanted, since)) => match step(wanted, Some(moment(since)), there.as_ref()) {
+                    Some((wanted, since)) => match step(wanted, Some(moment(since)), PERSON, there.as_ref()) {
                         Step::Create => there = Some(member(Status::Subscribed, None, now)),
                         Step::Restore => {
                             prop_assert!(!left, "re-subscribed");
@@ -164,17 +271,15 @@ mod tests {
                         }
                         Step::Unsubscribe => {
                             set(Status::Unsubscribed, &mut there);
-                            there = there.map(|m| Member { out: mark(Did::Unsubscribe, Some(moment(since))), ..m });
+                            let mark = Mark { did: Did::Unsubscribe, written: moment(now), opt_out: Some(moment(since)) };
+                            there = there.map(|m| Member { out: text(mark), ..m });
                         }
                         Step::Fields | Step::Leave => {}
                     },
                     None => if let Some(member) = there.clone().filter(|m| matches!(m.status, Status::Subscribed | Status::Unsubscribed)) {
-                        let opt_out = member.our_mark().and_then(|mark| mark.opt_out);
-                        let is_ours = member.status == Status::Subscribed || opt_out.is_some();
+                        let mark = member.lapse_mark(moment(now));
                         set(Status::Archived, &mut there);
-                        if is_ours {
-                            there = there.map(|m| Member { out: mark(Did::Archive, opt_out), ..m });
-                        }
+                        there = there.map(|m| Member { out: text(mark), ..m });
                     },
                 }
                 let is_mailed = there.as_ref().is_some_and(|m| m.status == Status::Subscribed);

@@ -1,8 +1,7 @@
 //! A member as a list shows it, and what we write into its non-public merge fields. Pure.
 //!
 //! - `EMSID`: whose member it is.
-//! - `EMSOUT`: what we did to it, and when: `<written> unsubscribed|unsubscribed-moved|archived <opt-out or ->`. Only what stands there may be
-//!   taken back; `<written>` is the server's clock, so that whatever somebody else did later shows in `last_changed`.
+//! - `EMSOUT`: what we did to it, and what those said with it who had it before ([`super::out`]).
 //! - `EMSTAGS`: which tags are ours, six hexadecimal digits each. Every other tag is left alone.
 
 use std::collections::BTreeSet;
@@ -13,6 +12,7 @@ use md5::{Digest as _, Md5};
 use serde_json::{Map, Value};
 use sha2::Sha256;
 
+use super::out::{Did, Mark, Out, Said};
 use super::wire::{self, Content, Wanted};
 
 /// A list's first and last name fields; ours are never shown in forms.
@@ -88,55 +88,6 @@ impl Status {
     }
 }
 
-/// What we did to a member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Did {
-    /// An opt-out in the EMS.
-    Unsubscribe,
-    /// The same, of somebody who had another address by then.
-    UnsubscribeMoved,
-    /// A lapse: the membership is gone.
-    Archive,
-}
-
-/// What stands in `EMSOUT`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark {
-    pub(super) did: Did,
-    /// When, by the server's clock.
-    pub(super) written: Timestamp,
-    /// The opt-out in the EMS that it follows, by the EMS's clock. A lapse alone is no opt-out.
-    pub(super) opt_out: Option<Timestamp>,
-}
-
-impl Mark {
-    pub(super) fn text(&self) -> String {
-        let did = match self.did {
-            Did::Unsubscribe => "unsubscribed",
-            Did::UnsubscribeMoved => "unsubscribed-moved",
-            Did::Archive => "archived",
-        };
-        let opt_out = self.opt_out.map_or_else(|| "-".to_owned(), |moment| moment.to_string());
-        format!("{} {did} {opt_out}", self.written)
-    }
-
-    pub(super) fn read(text: &str) -> Option<Self> {
-        let mut words = text.split_ascii_whitespace();
-        let written = words.next()?.parse().ok()?;
-        let did = match words.next()? {
-            "unsubscribed" => Did::Unsubscribe,
-            "unsubscribed-moved" => Did::UnsubscribeMoved,
-            "archived" => Did::Archive,
-            _ => return None,
-        };
-        let opt_out = match words.next()? {
-            "-" => None,
-            moment => Some(moment.parse().ok()?),
-        };
-        words.next().is_none().then_some(Self { did, written, opt_out })
-    }
-}
-
 /// A member.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Member {
@@ -202,15 +153,86 @@ impl Member {
         self.status == Status::Archived
     }
 
+    /// Whoever has it may get mail by it, or is asked whether they want it.
+    pub(super) const fn is_active(&self) -> bool {
+        matches!(self.status, Status::Subscribed | Status::Pending | Status::Transactional)
+    }
+
+    /// `EMSOUT`.
+    pub(super) fn out(&self) -> Out {
+        Out::read(&self.out)
+    }
+
     /// What we did to it, if that is how it still stands: nobody did anything to it since.
     pub(super) fn our_mark(&self) -> Option<Mark> {
-        let mark = Mark::read(&self.out)?;
+        let mark = self.out().mark?;
         let is_its_status = match mark.did {
             Did::Unsubscribe | Did::UnsubscribeMoved => self.status == Status::Unsubscribed,
-            Did::Archive => self.status == Status::Archived,
+            Did::Archive | Did::ArchiveLeft => self.status == Status::Archived,
         };
         let until = mark.written.checked_add(WRITTEN_WITHIN).ok()?;
         (is_its_status && self.last_changed? <= until).then_some(mark)
+    }
+
+    /// What whoever has it has said of mail with it, or said before they got it.
+    pub(super) fn said(&self) -> Said {
+        let before = self.person().and_then(|person| self.out().said(person));
+        match before.filter(|_| !self.is_active()) {
+            Some(before) => before.and(self.said_by_status()),
+            None => self.said_by_status(),
+        }
+    }
+
+    fn said_by_status(&self) -> Said {
+        match self.status {
+            Status::Subscribed | Status::Pending | Status::Transactional => Said::Nothing,
+            Status::Cleaned => Said::Bounced,
+            Status::Unsubscribed | Status::Archived => match self.our_mark() {
+                Some(Mark { did: Did::ArchiveLeft, .. }) | None => Said::Left,
+                Some(Mark { opt_out: Some(opt_out), .. }) => Said::OptedOut(opt_out),
+                Some(Mark { did: Did::Archive, opt_out: None, .. }) => Said::Nothing,
+                Some(Mark {
+                    did: Did::Unsubscribe | Did::UnsubscribeMoved, opt_out: None, ..
+                }) => Said::Left,
+            },
+        }
+    }
+
+    /// The EMS id that it carries, if that is one: a foreign system may have written there.
+    pub(super) fn person(&self) -> Option<i64> {
+        let text = self.ems_id.as_ref()?;
+        text.parse().ok().filter(|person: &i64| person.to_string() == *text)
+    }
+
+    /// `EMSOUT` for a write that takes their EMS id off, or leaves the member as it stands: what they have said is kept, and so is our
+    /// mark, at the moment of this write, so that the write itself does not look like somebody else's.
+    pub(super) fn out_handed_on(&self, written: Timestamp) -> Out {
+        let mark = self.our_mark().map(|mark| Mark { written, ..mark });
+        let out = self.out().marked(mark);
+        match self.person() {
+            Some(person) => out.with(person, self.said()),
+            None => out,
+        }
+    }
+
+    /// `EMSOUT` for a write by which this person has the member, or keeps it. What they had said when they had it before is over
+    /// once they are there.
+    pub(super) fn out_kept(&self, person: i64, mark: Option<Mark>) -> Out {
+        let out = self.out().marked(mark);
+        let is_there = self.is_active() && self.person() == Some(person);
+        if is_there { out.without(person) } else { out }
+    }
+
+    /// The mark of the archival that takes whoever has it out of the list. Only what is no word of theirs may be taken back.
+    pub(super) fn lapse_mark(&self, written: Timestamp) -> Mark {
+        // Who opted out with another address did not with this one.
+        let has_moved = self.our_mark().is_some_and(|mark| mark.did == Did::UnsubscribeMoved);
+        let (did, opt_out) = match self.said() {
+            Said::Left | Said::Bounced => (Did::ArchiveLeft, None),
+            Said::OptedOut(opt_out) if !has_moved => (Did::Archive, Some(opt_out)),
+            Said::OptedOut(_) | Said::Nothing => (Did::Archive, None),
+        };
+        Mark { did, written, opt_out }
     }
 
     /// The tags that are ours.
@@ -326,23 +348,66 @@ mod tests {
         }
     }
 
+    /// Every status with every mark, fresh and overtaken.
     #[test]
-    fn only_what_we_write_is_read_as_a_mark() {
-        for did in [Did::Unsubscribe, Did::Archive] {
-            for opt_out in [None, Some("2026-11-25T06:00:00.123456Z".parse().unwrap())] {
-                let mark = Mark { did, written: "2026-11-25T07:00:00Z".parse().unwrap(), opt_out };
-                assert_eq!(Mark::read(&mark.text()), Some(mark));
+    fn what_they_said_is_told_by_status_and_mark() {
+        let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+        let written = at("2026-11-25T07:00:00Z");
+        let opt_out = at("2026-11-25T06:00:00Z");
+        let marks = [
+            None,
+            Some((Did::Unsubscribe, Some(opt_out))),
+            Some((Did::UnsubscribeMoved, Some(opt_out))),
+            Some((Did::Unsubscribe, None)),
+            Some((Did::Archive, None)),
+            Some((Did::Archive, Some(opt_out))),
+            Some((Did::ArchiveLeft, None)),
+        ];
+        for status in Status::ALL {
+            for mark in marks {
+                for is_fresh in [true, false] {
+                    let mark = mark.map(|(did, opt_out)| Mark { did, written, opt_out });
+                    let mut row = row();
+                    row["status"] = json!(status.word());
+                    row["last_changed"] = json!(if is_fresh {
+                        "2026-11-25T07:00:01Z"
+                    } else {
+                        "2026-11-25T08:00:00Z"
+                    });
+                    row["merge_fields"]["EMSOUT"] = json!(Out::default().marked(mark).text());
+                    let member = Member::read(&row).unwrap();
+                    let fits = |did: Did| match did {
+                        Did::Unsubscribe | Did::UnsubscribeMoved => status == Status::Unsubscribed,
+                        Did::Archive | Did::ArchiveLeft => status == Status::Archived,
+                    };
+                    let said = match (status, mark.filter(|mark| is_fresh && fits(mark.did))) {
+                        (Status::Subscribed | Status::Pending | Status::Transactional, _) => {
+                            Said::Nothing
+                        }
+                        (Status::Cleaned, _) => Said::Bounced,
+                        (_, Some(Mark { opt_out: Some(opt_out), .. })) => Said::OptedOut(opt_out),
+                        (_, Some(Mark { did: Did::Archive, .. })) => Said::Nothing,
+                        _ => Said::Left,
+                    };
+                    assert_eq!(member.said(), said, "{status:?} {mark:?} {is_fresh}");
+                    // Whoever gets the member finds it written down, and a lapse forgets no leaving.
+                    let handed = member.out_handed_on(written);
+                    assert_eq!(handed.said(42), Some(said));
+                    let lapsed = member.lapse_mark(written);
+                    let never = lapsed.did == Did::ArchiveLeft;
+                    assert_eq!(
+                        never,
+                        matches!(said, Said::Left | Said::Bounced),
+                        "{status:?} {mark:?} {is_fresh}"
+                    );
+                }
             }
-        }
-        for text in ["", "2026-11-25T07:00:00Z", "yes", "2026-11-25T07:00:00Z archived - -"] {
-            assert_eq!(Mark::read(text), None, "{text}");
         }
     }
 
     proptest! {
         #[test]
         fn reading_is_total(text in any::<String>(), n in any::<i64>()) {
-            Mark::read(&text);
             codes(&text);
             for value in [json!(text), json!(n), json!([text]), json!({"FNAME": n, "EMSOUT": text}), Value::Null] {
                 let mut odd = row();

@@ -1,18 +1,21 @@
 //! One list of one person: to where the EMS wants them, as far as they and `MailChimp` allow it.
 
+mod before;
+mod content;
+mod leaving;
+
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::calls::{Calls, Ended, Known, Put};
-use super::consent::{self, Step};
-use super::member::{
-    Did, EMS_ID, EMS_OUT, EMS_TAGS, FIRST_NAME, LAST_NAME, Mark, Member, Status, tag_codes,
-};
-use super::wire::{Content, Wanted, tag_key};
+use self::before::Before;
+use super::calls::{Calls, Ended, Put};
+use super::consent::{self, Former, Step};
+use super::member::{EMS_ID, EMS_OUT, Member, Status};
+use super::out::{Did, Mark, Said};
+use super::wire::{Content, Wanted};
 use crate::entity::{EntityRef, EntityType};
-use crate::limits;
-use crate::remote::{Failure, FailureClass, Look, PushResult};
+use crate::remote::{Failure, FailureClass, Look};
 
 /// One list of one person.
 pub(super) struct OneList<'a> {
@@ -47,7 +50,10 @@ impl OneList<'_> {
                 self.calls.note_found();
             }
         }
-        let before = self.before(content.wanted, here.as_ref(), contact).await?;
+        // An opt-out takes nothing back.
+        let since = content.since.filter(|_| content.wanted != Wanted::Out);
+        let before = self.before(since, here.as_ref(), contact).await?;
+        let is_kept_out = before.is_former_out(since);
         let result = match content.wanted {
             Wanted::Out => self.out(content, here, before).await,
             Wanted::Subscribed | Wanted::Pending => self.wanted(content, here, before).await,
@@ -57,10 +63,9 @@ impl OneList<'_> {
             contact.clone_from(&self.found.lock().unwrap_or_else(PoisonError::into_inner));
         }
         let ours = result?.filter(|there| self.calls.is_ours(there));
-        // Who was archived by people is kept in mind: another address of theirs must not bring them back.
-        let is_kept = |there: &Member| !there.is_archived() || there.our_mark().is_none();
-        *contact =
-            ours.as_ref().filter(|there| is_kept(there)).map(|there| there.contact_id.clone());
+        // Who is out of the list is kept in mind: another address of theirs must not bring them back if they leave, or have left.
+        let former = contact.take().filter(|_| is_kept_out);
+        *contact = ours.as_ref().map(|there| there.contact_id.clone()).or(former);
         Ok(ours.filter(|there| !there.is_archived()))
     }
 
@@ -76,71 +81,6 @@ impl OneList<'_> {
         }
     }
 
-    /// Who they were there, if that is another member than the one of their address. Of several who were lost they keep one,
-    /// whom `contact` names then; the others go.
-    async fn before(
-        &self,
-        wanted: Wanted,
-        here: Option<&Member>,
-        contact: &mut Option<String>,
-    ) -> Result<Before, Ended> {
-        let lost = self.lost(here, contact.as_deref()).await?;
-        let known = contact.as_deref();
-        let mut before = match known.filter(|id| here.is_none_or(|here| here.contact_id != *id)) {
-            Some(known) => self.known(wanted, known).await?,
-            None => Before::Nobody,
-        };
-        for id in lost {
-            let Known::Ours(member) = self.calls.get_ours(self.list, &id).await? else { continue };
-            match &before {
-                Before::Member(known) if !known.is_archived() => self.lapse(*member).await?,
-                Before::Member(_) | Before::Nobody | Before::Forgotten => {
-                    *contact = Some(id);
-                    before = Before::Member(member);
-                }
-            }
-        }
-        Ok(before)
-    }
-
-    async fn known(&self, wanted: Wanted, contact: &str) -> Result<Before, Ended> {
-        Ok(match self.calls.get_ours(self.list, contact).await? {
-            Known::Ours(member) => Before::Member(member),
-            // Who wants no mail gets none by a member who is another's by now.
-            Known::SomebodyElses if wanted == Wanted::Out => Before::Nobody,
-            Known::SomebodyElses => {
-                // Whoever it was before may have left there: nobody is made anew on that account.
-                let text = format!(
-                    "The member that is known of list `{}` carries another person's EMSID",
-                    self.code
-                );
-                return Err(self.calls.failed(Failure::new(FailureClass::Rejected, text)));
-            }
-            Known::Forgotten => Before::Forgotten,
-        })
-    }
-
-    /// Whom a write whose answer was lost may have made theirs, with an address that they have no longer; not `contact`, who is
-    /// known. Nobody else is made before that is certain.
-    async fn lost(
-        &self,
-        here: Option<&Member>,
-        contact: Option<&str>,
-    ) -> Result<Vec<String>, Ended> {
-        let is_found = here.is_some_and(|here| self.is_found(here));
-        match self.look {
-            Look::IfRefused => Ok(Vec::new()),
-            Look::First { .. } if is_found => Ok(Vec::new()),
-            Look::First { absence_is_proof: false } => Err(PushResult::Unsettled),
-            Look::First { absence_is_proof: true } => {
-                let since = self.calls.server_now().checked_sub(limits::MAILCHIMP_LOST_WITHIN).ok();
-                let mut lost = self.calls.client.contacts_of(self.list, self.calls, since).await?;
-                lost.retain(|id| Some(id.as_str()) != contact);
-                Ok(lost)
-            }
-        }
-    }
-
     /// They want no mail: whoever they are there, nobody is made.
     async fn out(
         &self,
@@ -148,17 +88,22 @@ impl OneList<'_> {
         here: Option<Member>,
         before: Before,
     ) -> Result<Option<Member>, Ended> {
+        let said_before = before.said();
         let mut there = None;
         for member in [before.member(), here].into_iter().flatten() {
-            let member = match consent::step(Wanted::Out, content.since, Some(&member)) {
+            let member = match self.step(Wanted::Out, content, &member) {
                 Step::Unsubscribe => {
                     let was_theirs = self.calls.is_ours(&member);
-                    self.made_theirs(was_theirs, self.unsubscribe(content, member).await)?
+                    let end = self.unsubscribe(content, member, said_before).await;
+                    self.made_theirs(was_theirs, end)?
                 }
                 Step::Create | Step::Fields | Step::Restore | Step::Leave => member,
             };
-            if self.calls.is_ours(&member) {
-                there = Some(member);
+            if self.calls.is_ours(&member)
+                && let Some(before) = there.replace(member)
+            {
+                // Of two they keep the one of their address.
+                self.lapse(before).await?;
             }
         }
         Ok(there)
@@ -169,13 +114,22 @@ impl OneList<'_> {
         if was_theirs { end } else { self.calls.note_lost(end) }
     }
 
-    async fn unsubscribe(&self, content: &Content, member: Member) -> Result<Member, Ended> {
+    /// `said_before`: what they have said as somebody else in the list. It goes along, since that one is not kept in mind any more.
+    async fn unsubscribe(
+        &self,
+        content: &Content,
+        member: Member,
+        said_before: Said,
+    ) -> Result<Member, Ended> {
         let member = self.take_over(member).await?;
-        let (written, opt_out) = (self.calls.server_now(), content.since);
+        let (person, written) = (self.calls.person, self.calls.server_now());
         let is_here = member.email == content.email;
         let did = if is_here { Did::Unsubscribe } else { Did::UnsubscribeMoved };
-        let mark = Mark { did, written, opt_out };
-        let fields = json!({ EMS_ID: self.calls.ems_id, EMS_OUT: mark.text() });
+        let mut out = member.out_kept(person, Some(Mark { did, written, opt_out: content.since }));
+        if said_before != Said::Nothing {
+            out = out.with(person, said_before);
+        }
+        let fields = json!({ EMS_ID: self.calls.ems_id, EMS_OUT: out.text() });
         let status = Some(Status::Unsubscribed);
         let after = self.calls.patch_fields(self.list, &member, status, fields).await?;
         Ok(after.unwrap_or(member))
@@ -189,17 +143,13 @@ impl OneList<'_> {
         before: Before,
     ) -> Result<Option<Member>, Ended> {
         match (here, before) {
-            (Some(here), Before::Member(before)) if self.stays_out(content, &here, &before) => {
+            (Some(here), Before::Member(before))
+                if consent::stays_out(content.since, &before, &here) =>
+            {
                 Ok(Some(*before))
             }
-            (Some(here), before) => {
-                let was_theirs = self.calls.is_ours(&here);
-                let there = self.made_theirs(was_theirs, self.existing(content, here).await)?;
-                if let Some(before) = before.member() {
-                    self.lapse(before).await?;
-                }
-                Ok(there)
-            }
+            (here, Before::Former(said)) => self.after_former(content, here, said).await,
+            (Some(here), before) => self.here(content, here, before.member()).await,
             (None, Before::Member(before)) => self.moved(content, *before).await,
             (None, Before::Nobody) => self.create(content).await,
             // A person's decision; they must subscribe by themselves (contract, section 9).
@@ -210,29 +160,53 @@ impl OneList<'_> {
         }
     }
 
-    /// What is to be done with who is there. Who was unsubscribed by us with an address that they had left by then says nothing
-    /// of who has it now.
-    fn step(&self, content: &Content, there: &Member) -> Step {
-        let is_anothers = there.ems_id.is_some() && !self.calls.is_ours(there);
-        match there.our_mark() {
-            Some(mark) if is_anothers && mark.did == Did::UnsubscribeMoved => Step::Restore,
-            Some(_) | None => consent::step(content.wanted, content.since, Some(there)),
+    /// Who they were is somebody else by now. Who left with it must subscribe by themselves; where their address is subscribed they
+    /// have.
+    async fn after_former(
+        &self,
+        content: &Content,
+        here: Option<Member>,
+        said: Option<Said>,
+    ) -> Result<Option<Member>, Ended> {
+        match (here, consent::former(said, content.since)) {
+            (Some(here), _) if here.is_active() => self.here(content, here, None).await,
+            (Some(here), Former::Free) => self.here(content, here, None).await,
+            (None, Former::Free) => self.create(content).await,
+            (_, Former::StaysOut) => Ok(None),
+            (_, Former::Unknown) => {
+                let text = format!(
+                    "The member that is known of list `{}` is not this person's any more, and nothing tells whether they left \
+                     with it: they must subscribe by themselves",
+                    self.code
+                );
+                Err(self.calls.failed(Failure::new(FailureClass::Rejected, text)))
+            }
         }
     }
 
-    /// Who left does not come back by a member of their new address whom we had taken out.
-    fn stays_out(&self, content: &Content, here: &Member, before: &Member) -> bool {
-        let step = |of| self.step(content, of);
-        let has_left = match before.status {
-            Status::Unsubscribed | Status::Archived => step(before) != Step::Restore,
-            Status::Subscribed | Status::Pending | Status::Transactional | Status::Cleaned => false,
-        };
-        step(here) == Step::Restore && has_left
+    /// Somebody with their address is there, and whoever they were `before` goes.
+    async fn here(
+        &self,
+        content: &Content,
+        here: Member,
+        before: Option<Member>,
+    ) -> Result<Option<Member>, Ended> {
+        let was_theirs = self.calls.is_ours(&here);
+        let there = self.made_theirs(was_theirs, self.existing(content, here).await)?;
+        if let Some(before) = before {
+            self.lapse(before).await?;
+        }
+        Ok(there)
+    }
+
+    /// What is to be done with who is there.
+    fn step(&self, wanted: Wanted, content: &Content, there: &Member) -> Step {
+        consent::step(wanted, content.since, self.calls.person, Some(there))
     }
 
     /// They have another address than the member has.
     async fn moved(&self, content: &Content, before: Member) -> Result<Option<Member>, Ended> {
-        let step = consent::step(content.wanted, content.since, Some(&before));
+        let step = self.step(content.wanted, content, &before);
         let member = match (step, before.status) {
             // The archived address stays where it is.
             (Step::Restore, Status::Archived) => return self.create(content).await,
@@ -254,7 +228,7 @@ impl OneList<'_> {
 
     /// Somebody with their address is there.
     async fn existing(&self, content: &Content, here: Member) -> Result<Option<Member>, Ended> {
-        match self.step(content, &here) {
+        match self.step(content.wanted, content, &here) {
             Step::Fields => {
                 let here = self.take_over(here).await?;
                 self.fields(content, here).await.map(Some)
@@ -272,14 +246,16 @@ impl OneList<'_> {
         }
     }
 
-    /// A member who carries another person's EMS id is taken over from whoever has given the address up, or was archived: their
-    /// id is taken off first. Anybody else may hold it rightfully, and a foreign system's id is left alone.
+    /// A member who carries another person's EMS id is taken over from whoever has given the address up, or gets no mail by it: their
+    /// id is taken off first, and what they have said with it is written down. Anybody else may hold it rightfully, and a foreign
+    /// system's id is left alone.
     async fn take_over(&self, member: Member) -> Result<Member, Ended> {
         match &member.ems_id {
             None => Ok(member),
             Some(_) if self.calls.is_ours(&member) => Ok(member),
             Some(other) if self.is_free(other, &member) => {
-                let fields = json!({ EMS_ID: "" });
+                let out = member.out_handed_on(self.calls.server_now()).text();
+                let fields = json!({ EMS_ID: "", EMS_OUT: out });
                 let after = self.calls.patch_fields(self.list, &member, None, fields).await?;
                 Ok(after.unwrap_or(member))
             }
@@ -294,10 +270,11 @@ impl OneList<'_> {
         }
     }
 
-    /// Nobody is mailed by a member who left, so whoever has the address now may be them.
+    /// Nobody is mailed by a member who left, so whoever has the address now may be them. Whom we took out, and who was subscribed by
+    /// somebody since, is not there by us.
     fn is_free(&self, ems_id: &str, member: &Member) -> bool {
-        let has_left = matches!(member.status, Status::Archived | Status::Unsubscribed);
-        ems_id.parse::<i64>().is_ok() && (has_left || self.has_given_up(ems_id))
+        let is_out = !member.is_active() || member.out().mark.is_some();
+        member.person().is_some() && (is_out || self.has_given_up(ems_id))
     }
 
     /// Who gave it up may be gone from the EMS by now. Of those who share an address the lowest id owns it.
@@ -311,7 +288,9 @@ impl OneList<'_> {
     /// What we did is taken back. A list with double opt-in asks them once more.
     async fn restore(&self, content: &Content, member: Member) -> Result<Member, Ended> {
         let status = Some(self.new_status(content).await?);
-        let fields = json!({ EMS_ID: self.calls.ems_id, EMS_OUT: "" });
+        // What they had opted out with is over.
+        let out = member.out_kept(self.calls.person, None).without(self.calls.person).text();
+        let fields = json!({ EMS_ID: self.calls.ems_id, EMS_OUT: out });
         let after = self.calls.patch_fields(self.list, &member, status, fields).await?;
         Ok(after.unwrap_or(member))
     }
@@ -350,171 +329,6 @@ impl OneList<'_> {
                     ))),
                 }
             }
-        }
-    }
-
-    /// Brings what is there of somebody up to date, without a word about consent.
-    async fn fields(&self, content: &Content, there: Member) -> Result<Member, Ended> {
-        let wanted: Vec<String> = content.tags.iter().map(|tag| tag_key(tag)).collect();
-        let ours = there.our_tags();
-        let (_, gone): (Vec<String>, Vec<String>) =
-            ours.into_iter().partition(|tag| wanted.contains(&tag_key(tag)));
-        let mut there = there;
-        if !gone.is_empty() {
-            // While EMSTAGS still says that they are ours.
-            self.calls.post_tags(self.list, &there, &gone, "inactive").await?;
-            there.tags.retain(|tag| !gone.contains(tag));
-        }
-        let mut fields = self.merge_fields(content);
-        let is_same = there.first_name == content.first_name
-            && there.last_name == content.last_name
-            && there.ems_id == content.ems_id
-            && there.language == content.language
-            && there.tag_codes == tag_codes(&content.tags);
-        let is_active = matches!(there.status, Status::Subscribed | Status::Pending);
-        let is_stale = is_active && !there.out.is_empty();
-        if !is_same || is_stale {
-            if let Some(out) = self.out_text(&there, is_active)
-                && let Some(fields) = fields.as_object_mut()
-            {
-                fields.insert(EMS_OUT.to_owned(), json!(out));
-            }
-            let language = content.language.as_deref().unwrap_or("");
-            let body = json!({ "merge_fields": fields, "language": language });
-            let tags = there.tags.clone();
-            let Some(after) = self.calls.patch_all(self.list, &there, &body).await? else {
-                return Ok(there);
-            };
-            there = Member { tags, ..after };
-            self.note(&there);
-        }
-        self.tags(content, there).await
-    }
-
-    /// What `EMSOUT` is to be when the member is written anyway: nothing for who is there; for who is out by us, the same
-    /// mark at the moment of this write, so that the write itself does not look like somebody else's.
-    fn out_text(&self, there: &Member, is_active: bool) -> Option<String> {
-        if is_active {
-            return Some(String::new());
-        }
-        let mark = there.our_mark()?;
-        Some(Mark { written: self.calls.server_now(), ..mark }.text())
-    }
-
-    /// Sets the tags that are missing.
-    async fn tags(&self, content: &Content, mut there: Member) -> Result<Member, Ended> {
-        let has: Vec<String> = there.tags.iter().map(|tag| tag_key(tag)).collect();
-        let missing: Vec<String> =
-            content.tags.iter().filter(|tag| !has.contains(&tag_key(tag))).cloned().collect();
-        if !missing.is_empty() {
-            self.calls.post_tags(self.list, &there, &missing, "active").await?;
-            there.tags.extend(missing);
-        }
-        Ok(there)
-    }
-
-    /// The merge fields that every member has. Text everywhere; empty text clears (contract, section 4).
-    fn merge_fields(&self, content: &Content) -> Value {
-        json!({
-            FIRST_NAME: content.first_name.as_deref().unwrap_or(""),
-            LAST_NAME: content.last_name.as_deref().unwrap_or(""),
-            EMS_ID: self.calls.ems_id,
-            EMS_TAGS: tag_codes(&content.tags),
-        })
-    }
-
-    /// They are not to be in the list: whoever is theirs there is taken out. `address`: also who has it and is theirs, though
-    /// we don't know it.
-    pub(super) async fn leave(
-        &self,
-        address: Option<&str>,
-        contact: &mut Option<String>,
-    ) -> Result<Option<String>, Ended> {
-        let mut found = None;
-        if let Some(id) = contact.clone()
-            && let Known::Ours(member) = self.calls.get_ours(self.list, &id).await?
-        {
-            found = Some(member.email.clone());
-            self.lapse(*member).await?;
-        }
-        let mut here = None;
-        if let Some(address) = address.filter(|address| found.as_deref() != Some(address)) {
-            here = self.calls.find(self.list, address).await?;
-            let is_left = |here: &Member| {
-                self.calls.is_ours(here)
-                    || here.ems_id.as_deref().is_some_and(|id| self.has_given_up(id))
-            };
-            if let Some(here) = here.clone().filter(is_left) {
-                self.lapse(here).await?;
-            }
-        }
-        let lost = if self.calls.has_found() {
-            Vec::new()
-        } else {
-            self.lost(here.as_ref(), contact.as_deref()).await?
-        };
-        for id in lost {
-            if let Known::Ours(member) = self.calls.get_ours(self.list, &id).await? {
-                self.lapse(*member).await?;
-            }
-        }
-        *contact = None;
-        Ok(found)
-    }
-
-    /// Archives a member of theirs. Only of somebody who was subscribed, or whom we unsubscribed, it is written down that it
-    /// was us: nobody else may come back by us.
-    pub(super) async fn lapse(&self, member: Member) -> Result<(), Ended> {
-        match member.status {
-            Status::Archived => return Ok(()),
-            Status::Pending | Status::Cleaned => return self.unlink(&member).await,
-            Status::Subscribed | Status::Transactional | Status::Unsubscribed => {}
-        }
-        let mark = member.our_mark();
-        // Who opted out with another address did not with this one.
-        let has_moved = mark.is_some_and(|mark| mark.did == Did::UnsubscribeMoved);
-        let opt_out = mark.filter(|_| !has_moved).and_then(|mark| mark.opt_out);
-        if member.status != Status::Unsubscribed || has_moved || opt_out.is_some() {
-            let written = self.calls.server_now();
-            let mark = Mark { did: Did::Archive, written, opt_out };
-            let fields = json!({ EMS_OUT: mark.text() });
-            self.calls.patch_fields(self.list, &member, None, fields).await?;
-        }
-        if self.calls.archive(self.list, &member).await? {
-            return Ok(());
-        }
-        // They became archived, pending or cleaned since they were read.
-        let now = self.calls.get(self.list, &member.contact_id).await?;
-        match now.map(|now| (now.status, now)) {
-            None | Some((Status::Archived, _)) => Ok(()),
-            Some((Status::Pending | Status::Cleaned, now)) => self.unlink(&now).await,
-            Some((Status::Subscribed | Status::Transactional | Status::Unsubscribed, _)) => {
-                let text = "A member could not be archived, though nothing forbids it";
-                Err(self.calls.failed(Failure::new(FailureClass::Transient, text)))
-            }
-        }
-    }
-
-    /// Whoever is pending or bounces can't be archived (contract, section 9): they are left, and are nobody's.
-    async fn unlink(&self, member: &Member) -> Result<(), Ended> {
-        self.calls.patch_fields(self.list, member, None, json!({ EMS_ID: "" })).await?;
-        Ok(())
-    }
-}
-
-/// Who they were in the list, besides whoever has their address.
-enum Before {
-    Nobody,
-    Member(Box<Member>),
-    /// A member who was deleted for good.
-    Forgotten,
-}
-
-impl Before {
-    fn member(self) -> Option<Member> {
-        match self {
-            Self::Member(member) => Some(*member),
-            Self::Nobody | Self::Forgotten => None,
         }
     }
 }

@@ -26,6 +26,12 @@ fn contacts(remote_id: &str) -> Option<Contacts> {
     contacts.values().all(is_name).then_some(contacts)
 }
 
+/// Whether one remote id names only members that another one names too.
+pub(super) fn is_part_of(there: &str, known: &str) -> bool {
+    let (Some(there), Some(known)) = (contacts(there), contacts(known)) else { return false };
+    there.iter().all(|(code, contact)| known.get(code) == Some(contact))
+}
+
 impl MailChimp {
     pub(super) async fn push_one(&self, push: Push) -> (EntityRef, PushResult) {
         let entity = push.entity;
@@ -33,7 +39,7 @@ impl MailChimp {
             let failure = Failure::new(FailureClass::OurFault, "MailChimp has persons only");
             return (entity, PushResult::Failed(failure));
         }
-        let calls = Calls::new(self, entity.id.to_string(), &push.send_before);
+        let calls = Calls::new(self, entity.id, &push.send_before);
         let person = Person { client: self, calls: &calls };
         let result = match push.action {
             Action::Create { wire, look } => person.bring(&wire, None, look).await,
@@ -256,6 +262,18 @@ mod tests {
         for odd in ["", "7", "[]", r#"{"news":7}"#, r#"{"news":"../x"}"#, r#"{"news":""}"#] {
             assert_eq!(contacts(odd), None, "{odd}");
         }
+    }
+
+    #[test]
+    fn a_remote_id_is_part_of_one_that_names_the_same_members_and_more() {
+        let known = r#"{"club":"c1","news":"c2"}"#;
+        for there in [known, r#"{"club":"c1"}"#, r#"{"news":"c2"}"#, "{}"] {
+            assert!(is_part_of(there, known), "{there}");
+        }
+        for there in [r#"{"club":"c2"}"#, r#"{"club":"c1","other":"c3"}"#, "", "7"] {
+            assert!(!is_part_of(there, known), "{there}");
+        }
+        assert!(!is_part_of(known, r#"{"news":"c2"}"#));
     }
 
     #[test]

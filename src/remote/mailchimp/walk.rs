@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::super::http::{Answer, Http, Intent, Method, Request};
 use super::calls::{Calls, Ended, tags};
-use super::member::Member;
+use super::member::{Member, Status};
 use super::single::{Contacts, remote_id};
 use super::wire::{self, Content};
 use super::{MailChimp, answer};
@@ -46,7 +46,8 @@ impl Cursor {
         Self { since, ..Self::default() }
     }
 
-    pub(super) fn request(&self, http: &Http, list: &str) -> Request {
+    /// Without `only` the archived members may be left out (contract, section 8).
+    pub(super) fn request(&self, http: &Http, list: &str, only: Option<Status>) -> Request {
         let count = limits::MAILCHIMP_PAGE_ROWS.to_string();
         let offset = self.offset.to_string();
         // In UTC, so that there is no `+` in it.
@@ -59,6 +60,7 @@ impl Cursor {
             ("fields", FIELDS),
         ];
         query.extend(since.as_deref().map(|since| ("since_last_changed", since)));
+        query.extend(only.map(|status| ("status", status.word())));
         http.request(Method::Get, &format!("/lists/{list}/members")).query(&query)
     }
 
@@ -252,7 +254,7 @@ impl MailChimp {
         };
         if let Some((_, list)) = walk.lists.front().cloned() {
             let cursor = walk.cursor.clone();
-            let answer = self.read(|http| cursor.request(http, &list)).await?;
+            let answer = self.read(|http| cursor.request(http, &list, None)).await?;
             let (mut page, total) = members(&answer, &list)?;
             let next = cursor.after(&page, total)?;
             for member in page.iter_mut().filter(|member| member.has_more_tags) {
@@ -292,7 +294,7 @@ impl MailChimp {
         let mut found = Vec::new();
         let mut next = Some(Cursor { since, ..Cursor::default() });
         while let Some(cursor) = next {
-            let answer = calls.read(|http| cursor.request(http, list)).await?;
+            let answer = calls.read(|http| cursor.request(http, list, None)).await?;
             let page = members(&answer, list).map_err(|failure| calls.failed(failure))?;
             let (page, total) = page;
             next = cursor.after(&page, total).map_err(|failure| calls.failed(failure))?;

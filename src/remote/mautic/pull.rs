@@ -31,7 +31,14 @@ fn said(contact: &Contact) -> Vec<ConsentSeen> {
     };
     let seen = |channel: &str, state, said_on| {
         let subject = Subject::Channel(channel.to_owned());
-        ConsentSeen { person, subject, record: contact.id.to_string(), state, said_on }
+        ConsentSeen {
+            person,
+            subject,
+            record: contact.id.to_string(),
+            state,
+            said_on,
+            at_latest: None,
+        }
     };
     let restricted = entries.iter().filter_map(|entry| {
         let (channel, state) = entry.said()?;

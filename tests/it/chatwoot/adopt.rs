@@ -109,7 +109,9 @@ async fn a_contact_that_was_unlinked_is_adopted_again_by_its_address() {
     assert_eq!(word(&bench.one(super::bench::delete(42, id)).await), "gone");
     let result = bench.one(bench.create(43, thandi())).await;
     assert_eq!((word(&result), remote_id(&result)), ("held", id));
-    assert_eq!(bench.contact(id)["custom_attributes"], json!({"ems_person_id": "43"}));
+    let attributes = &bench.contact(id)["custom_attributes"];
+    assert_eq!(attributes["ems_person_id"], "43");
+    assert!(attributes["ems_origin"].as_str().unwrap().starts_with("made "), "{attributes}");
     assert_eq!(bench.sim.contact_count(), 1);
     bench.assert_no_violation();
 }

@@ -18,7 +18,8 @@ async fn a_create_is_a_look_up_and_one_write_of_what_the_contract_has() {
     assert_eq!(contact["email"], "thandi@example.org");
     assert_eq!(contact["phone_number"], "+27821234567");
     assert_eq!(contact["identifier"], "ems-person-42");
-    assert_eq!(contact["custom_attributes"], json!({"ems_person_id": "42"}));
+    assert_eq!(contact["custom_attributes"]["ems_person_id"], "42");
+    assert!(contact["custom_attributes"]["ems_origin"].as_str().unwrap().starts_with("made "));
     assert_eq!(
         contact["additional_attributes"],
         json!({"city": "Durban", "country": "ZA", "country_code": "ZA"})

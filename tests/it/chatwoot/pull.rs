@@ -300,6 +300,7 @@ async fn a_block_is_a_consent_of_whoevers_id_the_contact_carries() {
             record: ids[usize::try_from(person).unwrap() - 1].to_string(),
             state,
             said_on: None,
+            at_latest: None,
         })
     };
     let said = |second| [said(1, ConsentState::Lifted), said(2, second)].concat();

@@ -14,6 +14,7 @@ fn unsubscribed(person: i64, channel: &str, ago: Option<SignedDuration>) -> Cons
         record: person.to_string(),
         state: ConsentState::Unsubscribed,
         said_on: ago.map(|ago| Timestamp::now() - ago),
+        at_latest: None,
     }
 }
 
@@ -34,6 +35,24 @@ async fn preferences(bench: &Bench) -> Vec<String> {
 async fn consents(bench: &Bench, seen: Vec<ConsentSeen>) -> u64 {
     bench.double.world().consents = seen;
     bench.swept().await.streams[0].consents_taken
+}
+
+/// What a remote does not date, but was so by some moment at the latest, is no newer than that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restriction_that_stood_before_an_opt_in_does_not_revert_it_when_it_is_seen_later() {
+    let bench = Bench::with(0).await;
+    people(&bench, 2).await;
+    bench
+        .rig
+        .exec("insert into ems.contact_preference (person_id, channel, opted_in) values (1, 'EMAIL', true), (2, 'EMAIL', true)")
+        .await;
+    let at_latest = Some(Timestamp::now() - SignedDuration::from_hours(1));
+    let before = ConsentSeen { at_latest, ..unsubscribed(1, "EMAIL", None) };
+    assert_eq!(consents(&bench, vec![before.clone(), unsubscribed(2, "EMAIL", None)]).await, 1);
+    assert_eq!(preferences(&bench).await, ["1 EMAIL t", "2 EMAIL f chatwoot: unsubscribed"]);
+    // Nor does it when it is seen again, undated.
+    assert_eq!(consents(&bench, vec![ConsentSeen { at_latest: None, ..before }]).await, 0);
+    assert_eq!(preferences(&bench).await, ["1 EMAIL t", "2 EMAIL f chatwoot: unsubscribed"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

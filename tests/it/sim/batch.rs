@@ -372,7 +372,7 @@ impl Batch {
         let retries = some.iter().filter_map(|(turn, settled)| {
             let delay = settled.retry_after?.as_micros() as i64;
             world.audit.retries(turn.claim.entity, settled.finish.fence, world.now + delay);
-            let (entity, attempt) = (turn.claim.entity, settled.finish.attempts);
+            let (entity, attempt) = (turn.claim.entity, settled.finish.attempts.max(1));
             Some((world.now + delay, Message { entity, attempt }))
         });
         self.following.push(FollowUp {

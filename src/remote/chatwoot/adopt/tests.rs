@@ -113,6 +113,50 @@ fn a_number_alone_is_enough_only_if_the_names_agree() {
     assert_eq!(choice(&both(), &twice), Is::Ambiguous);
 }
 
+/// Everything that a contact with the address may be, against whether its address may be taken off.
+#[test]
+fn an_address_is_taken_only_off_what_somebody_left_there() {
+    let email = json!("t@example.org");
+    let of = |created_at: i64, origin: &str, more: Value| {
+        let mut fields = json!({"email": email, "created_at": created_at, "custom_attributes": {"ems_origin": origin}});
+        fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        contact(2, fields)
+    };
+    let let_go = format!("let-go 1 {}", wire::email_digest(&email));
+    let elsewhere = format!("let-go 1 {}", wire::email_digest(&json!("s@example.org")));
+    let nobody = json!({});
+    assert!(may_take_email(&of(1, &let_go, nobody.clone()), &both()));
+    for (what, contact) in [
+        ("people made it", contact(2, json!({"email": email}))),
+        ("it was made at another time", of(1_000, &let_go, nobody.clone())),
+        ("it had another address", of(1, &elsewhere, nobody.clone())),
+        ("it is somebody's still", of(1, "made 1", nobody)),
+        ("another system has it", of(1, &let_go, json!({"identifier": "jid"}))),
+        ("another person has it", of(1, &let_go, json!({"identifier": "ems-person-9"}))),
+    ] {
+        assert!(!may_take_email(&contact, &both()), "{what}");
+    }
+    let given = Wire { given_up_by: vec![EntityRef::new(EntityType::Person, OTHER)], ..both() };
+    let others = contact(2, json!({"email": email, "identifier": "ems-person-9"}));
+    assert!(may_take_email(&others, &given) && !may_take_email(&others, &both()));
+}
+
+#[test]
+fn what_we_let_go_is_no_second_one_that_fits() {
+    let email = contact(2, json!({"email": "t@example.org"}));
+    let phone = |origin: Option<String>| {
+        contact(
+            3,
+            json!({"phone_number": "+27821234567", "custom_attributes": {"ems_origin": origin}}),
+        )
+    };
+    let gone = Some(format!("let-go 1 {}", wire::email_digest(&Value::Null)));
+    assert_eq!(choice(&both(), &[email.clone(), phone(gone)]), Is::Adopt(2));
+    for origin in [None, Some("made 1".to_owned())] {
+        assert_eq!(choice(&both(), &[email.clone(), phone(origin)]), Is::Ambiguous);
+    }
+}
+
 #[test]
 fn two_that_fit_are_for_a_person_to_decide_but_a_relative_is_none_of_them() {
     let email = contact(2, json!({"email": "t@example.org"}));
