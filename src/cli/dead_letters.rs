@@ -166,7 +166,7 @@ fn filter(args: &DeadLetterArgs) -> Filter {
         entity: args.entity,
         id: args.id,
         number: args.number,
-        reason: args.reason.clone(),
+        reason: args.reason.map(|reason| reason.name().to_owned()),
         error: args.error.clone(),
         older_than: args.older_than,
         ..Filter::default()

@@ -92,6 +92,33 @@ pub struct Queues {
     pub reason: Option<&'static str>,
 }
 
+impl Queues {
+    /// Each queue by its name.
+    #[must_use]
+    pub const fn by_name(self) -> [(&'static str, Option<u64>); 4] {
+        [
+            ("outbound", self.outbound),
+            ("inbound", self.inbound),
+            ("retry", self.retry),
+            ("dead", self.dead),
+        ]
+    }
+
+    /// For people: messages by queue, without the empty queues, or why they are not known.
+    #[must_use]
+    pub fn words(self) -> String {
+        if let Some(reason) = self.reason {
+            return reason.replace('_', " ");
+        }
+        let filled = self
+            .by_name()
+            .into_iter()
+            .filter_map(|(name, length)| length.filter(|n| *n > 0).map(|n| format!("{name} {n}")));
+        let filled: Vec<_> = filled.collect();
+        if filled.is_empty() { "empty".to_owned() } else { filled.join(", ") }
+    }
+}
+
 /// When the last sweeps came to their end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct LastSweep {
