@@ -61,7 +61,7 @@ pub use projections::Projection;
 pub use pulled::{InboundCounts, InboundOf};
 pub use records::{AttemptRecord, FinishReport};
 pub use removals::RemovalsWeighed;
-pub use status::{AttemptRow, DutyRow, RecordRow, StateCount};
+pub use status::{AttemptRow, DutyRow, Projected, RecordRow, StateCount};
 pub use sweep::{Chunk, SweepWatermark};
 pub use targets::{
     BreakerState, Change, Heard, Moment, Standings, TargetListener, TargetState, TargetVoice,

@@ -4,6 +4,7 @@
 //! consumers do meanwhile, a change that is not pushed is never shown as synced. Holds no personal data: entities
 //! are named by type and id.
 
+mod situation;
 mod verdict;
 
 use jiff::Timestamp;
@@ -13,9 +14,10 @@ use crate::entity::{EntityRef, EntityType};
 use crate::limits;
 use crate::ops::status::state::Shown;
 use crate::ops::status::state_of;
-use crate::store::{AttemptRow, InboundOf, RecordRow, Store, StoreError};
+use crate::store::{AttemptRow, InboundOf, Projected, RecordRow, Store, StoreError};
 use crate::target::Target;
 
+pub use situation::Situation;
 pub use verdict::{Evidence, Verdict, judge};
 
 /// The document.
@@ -38,6 +40,10 @@ pub struct ExplainRow {
     pub state: Shown,
     /// Why, in `snake_case`.
     pub reason: String,
+    /// What people are told, of a closed list ([`Situation::NAMES`]).
+    pub situation: &'static str,
+    /// The same in a few words, with whom, when or why.
+    pub says: String,
     /// Its id at the target.
     pub remote_id: Option<String>,
     /// The version that the EMS shows to the target.
@@ -54,6 +60,8 @@ pub struct ExplainRow {
     pub in_sync_hash: Option<bool>,
     /// A write may have happened that no answer confirmed.
     pub in_doubt: bool,
+    /// The consents that the EMS shows to the target; `None` where it shows no such thing.
+    pub consents: Option<Vec<String>>,
     /// What it waits for, as `type:id`.
     pub waiting_on: Option<String>,
     /// When it is due, if it is owed and not waiting for a person.
@@ -116,46 +124,45 @@ pub async fn explain(
     let mut targets = Vec::new();
     let mut is_known = false;
     for target in Target::ALL {
-        let version = version(store, target, entity).await?;
+        let projected = projected(store, target, entity).await?;
         let record = store.record(target, entity).await?;
-        is_known |= version.is_some() || record.is_some();
+        is_known |= projected.is_some() || record.is_some();
         let evidence = Evidence {
             entity,
             state: state_of(&states, target)?,
             is_enabled: enabled.contains(&target),
-            version,
+            version: projected.as_ref().map(|projected| projected.version),
+            consents: projected.as_ref().and_then(|projected| projected.consents.as_deref()),
             record: record.as_ref(),
             in_outbox,
         };
         let verdict = judge(&evidence);
+        let situation = Situation::of(&evidence, &verdict);
         let attempts = store.attempts(target, entity, limits::EXPLAIN_ATTEMPTS).await?;
         let attempts = attempts.into_iter().map(Attempt::from).collect();
         let inbound = store.inbound_of(target, entity).await?;
-        let row = row(target, entity, version, record, verdict);
+        let row = row(target, entity, projected, record, verdict, &situation);
         targets.push(ExplainRow { inbound, attempts, ..row });
     }
     Ok(is_known.then_some(Explanation { targets }))
 }
 
 /// What the projection shows.
-async fn version(
+async fn projected(
     store: &Store,
     target: Target,
     entity: EntityRef,
-) -> Result<Option<Timestamp>, StoreError> {
-    if target.covers(entity.entity_type) {
-        store.projection_version(target, entity).await
-    } else {
-        Ok(None)
-    }
+) -> Result<Option<Projected>, StoreError> {
+    if target.covers(entity.entity_type) { store.projected(target, entity).await } else { Ok(None) }
 }
 
 fn row(
     target: Target,
     entity: EntityRef,
-    version: Option<Timestamp>,
+    projected: Option<Projected>,
     record: Option<RecordRow>,
     verdict: Verdict,
+    situation: &Situation,
 ) -> ExplainRow {
     let known = record.as_ref();
     ExplainRow {
@@ -164,13 +171,16 @@ fn row(
         id: entity.id,
         state: verdict.state,
         reason: verdict.reason,
-        last_change: version,
+        situation: situation.name(),
+        says: situation.words(),
+        last_change: projected.as_ref().map(|projected| projected.version),
         pushed_version: known.and_then(|r| r.entity_modified_on),
         owed_since: known.filter(|r| r.is_owed).and_then(|r| r.owed_on),
         last_push: known.and_then(|r| r.entity_synced_on),
         last_pull: known.and_then(|r| r.remote_synced_on),
         in_sync_hash: known.and_then(|r| r.hashes_agree),
         in_doubt: known.is_some_and(|r| r.in_doubt),
+        consents: projected.and_then(|projected| projected.consents),
         due_on: known.and_then(|r| r.due_on),
         dead_lettered_on: known.and_then(|r| r.dead_lettered_on),
         waiting_on: known.and_then(|r| r.waiting_on.clone()),

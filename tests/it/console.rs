@@ -10,13 +10,13 @@ use crate::support::browser::{Browser, Page};
 use crate::support::parity::assert_in_sync;
 use crate::support::rig::{PATIENCE, Rig, Running};
 
-const TOKEN: &str = "token-of-the-operators";
+pub(crate) const TOKEN: &str = "token-of-the-operators";
 const READ_TOKEN: &str = "token-of-the-readers";
 /// What a remote, or whoever writes to its fields, may say.
 const CANARY: &str = r#"</td><script>alert("c4n4ry")</script>"><img src=x onerror='alert(1)'>"#;
 
 /// A system whose console is open, but not served yet.
-async fn with_console() -> (Rig, u16) {
+pub(crate) async fn with_console() -> (Rig, u16) {
     let mut rig = Rig::new().await;
     let port = free_port().await;
     rig.set("OPS__LISTEN", &format!("127.0.0.1:{port}"));
@@ -26,7 +26,7 @@ async fn with_console() -> (Rig, u16) {
 }
 
 /// Serves the console and nothing else: whatever stands, stands still.
-async fn served(rig: &Rig, port: u16) -> Running {
+pub(crate) async fn served(rig: &Rig, port: u16) -> Running {
     let running = rig.start(&[Role::Ops]);
     let listens = async {
         let mut pace = tokio::time::interval(std::time::Duration::from_millis(20));
@@ -39,7 +39,7 @@ async fn served(rig: &Rig, port: u16) -> Running {
 }
 
 /// Persons whom the remote refuses, until each has a dead letter; the ids of the letters.
-async fn dead_letters(rig: &Rig, n: i64) -> Vec<i64> {
+pub(crate) async fn dead_letters(rig: &Rig, n: i64) -> Vec<i64> {
     let fault = Fault::Status {
         code: 400,
         headers: Vec::new(),
