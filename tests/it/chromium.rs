@@ -1,4 +1,5 @@
-//! The console in a real browser: nothing that a remote says runs, no page has a script, and pictures of it at the sizes of a desk and a phone, light and dark, for people to look at (`target/console/`). Skipped where there is no Chromium.
+//! The console in a real browser: nothing that a remote says runs, no page has a script, and pictures of it at the sizes of a desk
+//! and a phone, light and dark, for people to look at (`target/console/`). Skipped where there is no Chromium.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

@@ -202,7 +202,11 @@ fn facts(row: &Row, now: Timestamp) -> Markup {
             (fact("Its record is", html! { (text(row.record_state.as_deref().map(spoken).as_deref())) }))
             (fact("Tries", html! { (row.attempts) @if row.cycles > 1 { " in " (row.cycles) " cycles" } }))
             (fact("Failed", html! { (when(Some(row.first_failed_on), now)) ", last " (when(Some(row.last_failed_on), now)) }))
-            @if row.closed_on.is_none() { (fact("A sweep tries it", html! { (when(row.next_try_on, now)) })) }
+            @if row.closed_on.is_none() {
+                (fact("A sweep tries it", html! {
+                    @if row.next_try_on.is_some() { (when(row.next_try_on, now)) } @else { "not before it changes, or is replayed" }
+                }))
+            }
             @if row.replayed_on.is_some() {
                 (fact("Put back", html! { (when(row.replayed_on, now)) " by " (text(row.replayed_by.as_deref())) }))
             }

@@ -93,48 +93,55 @@ fn place(needs: &NeedsPerson) -> Option<String> {
 
 fn card(visitor: &Visitor, row: &StatusRow, now: Timestamp) -> Markup {
     let target = row.target;
-    let inbound = &row.inbound;
     html! {
         section.card id=(target) {
             header { h2 { (target) } (badge(row.state, row.reason)) }
             p.reason { (spoken(row.reason)) }
             @if let Some(detail) = &row.detail { p.detail { (prose(detail)) } }
-            dl {
-                (fact("Oldest unsynced", &html! { (seconds(row.oldest_unsynced_seconds)) }))
-                (fact("Breaker", &html! { (spoken(row.breaker)) }))
-                (fact("Owed", &html! { (row.owed) " of " (row.records) " records" @if row.waiting > 0 { ", " (row.waiting) " waiting" } }))
-                (fact("Queues", &html! { (row.queues.words()) }))
-                @if row.dead_letters > 0 {
-                    (fact("Dead letters", &html! { a href={ "/dead-letters?target=" (target) } { (row.dead_letters) } }))
-                }
-                @if row.rejected > 0 { (fact("Rejected", &html! { (row.rejected) })) }
-                @if row.held > 0 {
-                    (fact("Held", &html! {
-                        a href={ "/holds#" (target) } { (row.held) }
-                        @if row.kept > 0 { ", " (row.kept) " of them kept" }
-                    }))
-                }
-                @if inbound.held_consents > 0 {
-                    (fact("Consents held", &html! { a href={ "/holds#" (target) } { (inbound.held_consents) } }))
-                }
-                @if inbound.conflicts > 0 {
-                    (fact("Conflicts", &html! { a href={ "/conflicts?target=" (target) } { (inbound.conflicts) } }))
-                }
-                @if inbound.pending + inbound.waiting + inbound.rejected + inbound.held > 0 {
-                    (fact("Coming back", &html! {
-                        (inbound.pending) " pending, " (inbound.waiting) " waiting, "
-                        (inbound.held) " held, " (inbound.rejected) " rejected"
-                    }))
-                }
-                (fact("Last sweep", &html! {
-                    "out " (when(row.last_sweep.outbound, now))
-                    @if target.is_bidirectional() { ", in " (when(row.last_sweep.inbound, now)) }
+            @if row.reason != "not_enabled" || row.records > 0 || row.inbound.conflicts > 0 { (facts(row, now)) }
+            (buttons(visitor, row))
+        }
+    }
+}
+
+fn facts(row: &StatusRow, now: Timestamp) -> Markup {
+    let target = row.target;
+    let inbound = &row.inbound;
+    html! {
+        dl {
+            (fact("Oldest unsynced", &html! { (seconds(row.oldest_unsynced_seconds)) }))
+            (fact("Breaker", &html! { (spoken(row.breaker)) }))
+            (fact("Owed", &html! { (row.owed) " of " (row.records) " records" @if row.waiting > 0 { ", " (row.waiting) " waiting" } }))
+            (fact("Queues", &html! { (row.queues.words()) }))
+            @if row.dead_letters > 0 {
+                (fact("Dead letters", &html! { a href={ "/dead-letters?target=" (target) } { (row.dead_letters) } }))
+            }
+            @if row.rejected > 0 { (fact("Rejected", &html! { (row.rejected) })) }
+            @if row.held > 0 {
+                (fact("Held", &html! {
+                    a href={ "/holds#" (target) } { (row.held) }
+                    @if row.kept > 0 { ", " (row.kept) " of them kept" }
                 }))
             }
-            @for reason in [&inbound.error, &inbound.held_reason].into_iter().flatten() {
-                p.detail { "Coming back: " (text(Some(reason))) }
+            @if inbound.held_consents > 0 {
+                (fact("Consents held", &html! { a href={ "/holds#" (target) } { (inbound.held_consents) } }))
             }
-            (buttons(visitor, row))
+            @if inbound.conflicts > 0 {
+                (fact("Conflicts", &html! { a href={ "/conflicts?target=" (target) } { (inbound.conflicts) } }))
+            }
+            @if inbound.pending + inbound.waiting + inbound.rejected + inbound.held > 0 {
+                (fact("Coming back", &html! {
+                    (inbound.pending) " pending, " (inbound.waiting) " waiting, "
+                    (inbound.held) " held, " (inbound.rejected) " rejected"
+                }))
+            }
+            (fact("Last sweep", &html! {
+                "out " (when(row.last_sweep.outbound, now))
+                @if target.is_bidirectional() { ", in " (when(row.last_sweep.inbound, now)) }
+            }))
+        }
+        @for reason in [&inbound.error, &inbound.held_reason].into_iter().flatten() {
+            p.detail { "Coming back: " (text(Some(reason))) }
         }
     }
 }
