@@ -230,7 +230,7 @@ async fn every_pair_is_in_exactly_one_situation_of_the_list_whatever_has_failed(
 
 /// Among a million records of 200,000 persons at five targets in all states, with attempts, dead letters, conflicts and an audit trail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "some minutes: run with the campaign"]
+#[ignore = "some minutes, and it measures: run by itself on a quiet machine"]
 async fn an_explanation_is_quick_among_a_million_records() {
     let mut rig = Rig::new().await;
     for sql in [
@@ -303,6 +303,7 @@ async fn an_explanation_is_quick_among_a_million_records() {
         assert_eq!(rig.store.audit(None, 200).await.unwrap().len(), 200);
         note("the log", began.elapsed());
     }
+    let mut slowest = Duration::ZERO;
     for (what, mut times) in all {
         times.sort_unstable();
         let (half, most) = (times[times.len() / 2], times[times.len() * 95 / 100]);
@@ -310,7 +311,7 @@ async fn an_explanation_is_quick_among_a_million_records() {
             "{what}: half within {half:?}, 95 % within {most:?}, the longest {:?}",
             times[times.len() - 1]
         );
-        assert!(most < Duration::from_millis(100), "{what}: {most:?}");
+        slowest = slowest.max(most);
     }
     for path in
         ["/api/v1/status", "/api/v1/holds/mautic", "/api/v1/dead-letters?target=mautic", "/metrics"]
@@ -321,4 +322,38 @@ async fn an_explanation_is_quick_among_a_million_records() {
         assert_eq!(status, 200, "{path}");
     }
     running.stop().await;
+    let query = |name: &str| {
+        let file = format!("{}/sql/queries/{name}.sql", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(file).unwrap()
+    };
+    let look_up = |table: &str, condition: &str| {
+        format!("select t.id from ems.{table} t where {condition} order by t.id limit 20")
+    };
+    for (sql, parameters) in [
+        (query("record"), "'mautic', 'person', 51"),
+        (query("attempts"), "'mautic', 'person', 51, 5"),
+        (query("inbound_of"), "'chatwoot', 'person', 7"),
+        (query("lookup_remote"), "'mautic', 'mautic-10', '{person,race}'"),
+        (query("audit"), "null, 200"),
+        (look_up("person", "lower(t.email) = lower(trim($1))"), "'a'"),
+        (look_up("event_participant", "t.number = trim($1)"), "'a'"),
+    ] {
+        rig.exec(&format!("deallocate all; prepare looked_up as {sql}")).await;
+        let explain = format!("explain (costs off) execute looked_up ({parameters})");
+        let plan = rig.ems.simple_query(&explain).await.unwrap();
+        let lines = plan.iter().filter_map(|line| match line {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        let lines: Vec<_> = lines.collect();
+        eprintln!("{}", lines.join("\n"));
+        // The other tables are short.
+        let large = ["_record", "attempt", "event", "person", "participant", "conflict"];
+        let is_scan = |line: &&str| {
+            line.contains("Seq Scan") && large.iter().any(|table| line.contains(table))
+        };
+        let scans: Vec<_> = lines.iter().copied().filter(|line| is_scan(line)).collect();
+        assert!(scans.is_empty(), "{scans:?} in {lines:#?}");
+    }
+    assert!(slowest < Duration::from_millis(100), "{slowest:?}");
 }

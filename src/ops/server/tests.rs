@@ -149,7 +149,8 @@ async fn an_action_that_takes_long_runs_to_its_end() {
     tokio::spawn(async move { axum::serve(listener, guarded(router)).await });
     let (credential, csrf) = credentials(Role::Operator).remove(0);
     let form = format!("csrf={csrf}");
-    let (code, answer) = send(address, "POST", "/slow", &[credential.clone()], &form).await;
+    let (code, answer) =
+        send(address, "POST", "/slow", std::slice::from_ref(&credential), &form).await;
     assert_eq!(code, 202, "{answer}");
     assert!(answer.contains("It was not broken off"), "{answer}");
     begun.acquire().await.unwrap().forget();
@@ -200,7 +201,8 @@ async fn what_no_page_knows_is_told_so_and_is_never_taken_for_all() {
     let (credential, csrf) = credentials(Role::Operator).remove(0);
     for form in ["what=a%00%40b.c", "what=mautic%3A%00"] {
         let form = format!("csrf={csrf}&{form}");
-        let (code, answer) = send(address, "POST", "/search", &[credential.clone()], &form).await;
+        let (code, answer) =
+            send(address, "POST", "/search", std::slice::from_ref(&credential), &form).await;
         assert_eq!(code, 400, "{form}: {answer}");
     }
 }
