@@ -10,6 +10,8 @@ use crate::config::Config;
 use crate::ops::status::{self, Status, StatusRow};
 use crate::store::StoreError;
 
+/// How long the broker is asked: whoever checks has time, and must not be told of a broker that is only busy.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a watched status is shown again.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 /// Clears a terminal and puts the cursor in its corner.
@@ -18,7 +20,7 @@ const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 pub(super) async fn status(config: &Config, args: StatusArgs) -> anyhow::Result<Exit> {
     let (store, publisher) = adapters(config, "status")?;
     let enabled = config.targets.enabled();
-    let read = || status::document(&store, &publisher, &enabled, status::PATIENCE);
+    let read = || status::document(&store, &publisher, &enabled, PATIENCE);
     if args.watch {
         return tokio::select! {
             result = watch(read, args.json) => result,

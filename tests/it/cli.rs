@@ -431,6 +431,8 @@ async fn a_watched_status_follows_what_happens_and_a_check_says_whether_a_person
              end $$"
         )
     };
+    // Its queues are made once, by whoever comes first, and that takes a while on a slow disk.
+    assert_eq!(run(&rig, &["migrate"]).await.code, Some(0));
     let mut watch = binary::of(&rig, &["status", "--watch", "--json"]).spawn().unwrap();
     let mut lines =
         tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(watch.stdout.take().unwrap()));
