@@ -61,8 +61,6 @@ pub struct ExplainRow {
     pub in_sync_hash: Option<bool>,
     /// A write may have happened that no answer confirmed.
     pub in_doubt: bool,
-    /// The consents that the EMS shows to the target; `None` where it shows no such thing.
-    pub consents: Option<Vec<String>>,
     /// What it waits for, as `type:id`.
     pub waiting_on: Option<String>,
     /// When it is due, if it is owed and not waiting for a person.
@@ -194,14 +192,13 @@ fn row(
         reason: verdict.reason,
         situation: situation.name(),
         says: situation.words(),
-        last_change: projected.as_ref().map(|projected| projected.version),
+        last_change: projected.map(|projected| projected.version),
         pushed_version: known.and_then(|r| r.entity_modified_on),
         owed_since: known.filter(|r| r.is_owed).and_then(|r| r.owed_on),
         last_push: known.and_then(|r| r.entity_synced_on),
         last_pull: known.and_then(|r| r.remote_synced_on),
         in_sync_hash: known.and_then(|r| r.hashes_agree),
         in_doubt: known.is_some_and(|r| r.in_doubt),
-        consents: projected.and_then(|projected| projected.consents),
         due_on: known.and_then(|r| r.due_on),
         dead_lettered_on: known.and_then(|r| r.dead_lettered_on),
         waiting_on: known.and_then(|r| r.waiting_on.clone()),

@@ -84,9 +84,6 @@ fn card(row: &ExplainRow, now: Timestamp) -> Markup {
                 @if row.last_pull.is_some() { (fact("Pulled", when(row.last_pull, now))) }
                 @if row.owed_since.is_some() { (fact("Owed since", when(row.owed_since, now))) }
                 @if row.due_on.is_some() { (fact("Due", when(row.due_on, now))) }
-                @if let Some(consents) = &row.consents {
-                    (fact("Consents", text(Some(&consents.join(", ")))))
-                }
                 @if let Some(agrees) = row.in_sync_hash {
                     (fact("Hashes", html! { @if agrees { "agree" } @else { "differ" } }))
                 }
