@@ -4,6 +4,7 @@
 //! 2 usage, 64 configuration.
 
 mod args;
+mod bar;
 mod check_config;
 mod conflicts;
 mod dead_letters;

@@ -52,7 +52,7 @@ pub use consents::{ConsentRefused, ConsentsDecided, ConsentsTaken};
 pub use dead_letters::{DeadLetter, Filter, OddMessage, Replayed};
 pub use duty::{Duty, DutyLease};
 pub use guard::{DecidedHold, DeleteVerdict, Guarded, Weighed};
-pub use held::{HeldCount, HeldItem, HeldKind};
+pub use held::{HeldCount, HeldDecided, HeldItem, HeldKind, HeldNow, HoldDecision};
 pub use inbox::{InboxRef, PutOff, Stand};
 pub use keys::{MatchKey, MatchKeys};
 pub use listen::{Listener, Wake};
@@ -61,7 +61,7 @@ pub use projections::Projection;
 pub use pulled::{InboundCounts, InboundOf};
 pub use records::{AttemptRecord, FinishReport};
 pub use removals::RemovalsWeighed;
-pub use status::{AttemptRow, DutyRow, RecordRow, StateCount};
+pub use status::{AttemptRow, DutyRow, Projected, RecordRow, StateCount};
 pub use sweep::{Chunk, SweepWatermark};
 pub use targets::{
     BreakerState, Change, Heard, Moment, Standings, TargetListener, TargetState, TargetVoice,
@@ -144,6 +144,13 @@ impl StoreError {
         let of_values =
             |code: &str| code.starts_with("22") || code.starts_with("23") || code == "P0001";
         matches!(self, Self::Database { code, .. } if of_values(code))
+    }
+
+    /// Whether a value that was given is none that the database takes (SQLSTATE class 22), for example a character that its encoding
+    /// has not.
+    #[must_use]
+    pub fn is_of_given_value(&self) -> bool {
+        matches!(self, Self::Database { code, .. } if code.starts_with("22"))
     }
 
     /// Whether the server is away, starting, stopping or a standby, so that the same may succeed later without

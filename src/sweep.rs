@@ -117,6 +117,7 @@ impl<R: Remote> Sweeper<R> {
         // Published together: the guard weighs what is owed, and children come before their parents.
         let mut orphans = Vec::new();
         for entity_type in target.outbound_types() {
+            self.tell(*entity_type, extent).await?;
             let mut mark = self.store.watermark(target, *entity_type).await?;
             found.changed += self.changed(*entity_type, extent, mark, duty).await?;
             orphans.extend(self.orphaned(*entity_type, extent, &mut mark, duty).await?);
@@ -137,6 +138,16 @@ impl<R: Remote> Sweeper<R> {
             self.metrics.sweep_found(target, leg, n);
         }
         Ok(found)
+    }
+
+    /// Says to whoever watches how many are compared: leg 4 of a full sweep is by far the longest.
+    async fn tell(&self, entity_type: EntityType, extent: Extent) -> Result<(), StoreError> {
+        if self.beat.is_watched() && extent == Extent::Full {
+            let target = self.remote.target();
+            let all = self.store.projection_rows(target, entity_type).await?;
+            self.beat.begin(&format!("{target}: comparing {entity_type}"), Some(all));
+        }
+        Ok(())
     }
 
     /// Leg 1.
@@ -248,6 +259,7 @@ impl<R: Remote> Sweeper<R> {
                 .await?;
             rows = rows.saturating_sub(limits::AUDIT_CHUNK_ROWS);
             let last = chunk.last().map(|projection| projection.entity.id);
+            self.beat.add(chunk.len());
             let is_full = i64::try_from(chunk.len()).is_ok_and(|n| n >= limits::AUDIT_CHUNK_ROWS);
             let different = self.compare(entity_type, chunk).await?;
             found += self.owe(entity_type, different).await?;

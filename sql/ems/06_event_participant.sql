@@ -20,5 +20,6 @@ comment on column ems.event_participant.number is 'The bib number.';
 
 -- event_id is led by the unique index.
 create index if not exists event_participant_person_id_idx on ems.event_participant (person_id);
+create index if not exists event_participant_number_idx on ems.event_participant (number);
 create index if not exists event_participant_race_id_idx on ems.event_participant (race_id);
 create index if not exists event_participant_modified_on_idx on ems.event_participant (modified_on);

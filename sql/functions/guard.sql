@@ -181,37 +181,83 @@ end
 $body$;
 comment on function sync.guard_settle is 'Lets deletes through or holds them, as the rule decided about what guard_weigh counted.';
 
+-- What is held, or on its way to be, as a person is shown it, and as their decision takes it: all that belongs to the same burst, so
+-- also parents that wait for their children's deletes. `key`: another one whenever something else is owed.
+create or replace view sync.held_record as
+select r.target, r.entity_type, r.entity_id, r.gone, r.delete_verdict is not null as kept, r.remote_id, r.owed_on, r.consents, r.holds,
+       concat_ws(':', r.entity_type, r.entity_id, r.gone, r.delete_verdict, r.owed_gen) as key
+from sync.record r
+join sync.guard g on g.target = r.target
+where (r.gone or r.lessens) and r.owed_gen > r.done_gen
+  and (r.delete_verdict = 'rejected'
+       or r.delete_verdict is null
+          and (r.state = 'held' and r.state_reason = 'guard'
+               or g.tripped_on is not null and (r.remote_id is not null or r.intent_on is not null and r.lease_owner is null)));
+comment on view sync.held_record is 'Records that the guard holds, or is about to, and those whose loss a person rejected (kept).';
+
+-- The digest of what is held: a person decides about exactly this, or about nothing.
+create or replace function sync.digest_of_held(p_keys text[]) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $body$
+    select case when cardinality(p_keys) = 0 then '0'
+                else left(encode(sha256(convert_to((select string_agg(k.key, ' ' order by k.key collate "C") from unnest(p_keys) as k (key)),
+                                                   'UTF8')), 'hex'), 16) end
+$body$;
+comment on function sync.digest_of_held is 'The digest of the keys of what is held.';
+
+-- Ends the transaction where what is held is not what a person saw (p_seen; null: whatever it is).
+create or replace function sync.check_seen(p_keys text[], p_seen text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $body$
+begin
+    if p_seen <> sync.digest_of_held(p_keys) then
+        raise exception 'What is held is not what was seen' using errcode = 'ES001';
+    end if;
+end
+$body$;
+comment on function sync.check_seen is 'Ends the transaction where what is held is not what a person saw.';
+
 -- A person decides about the deletes that are held now (p_approves: they may be sent; else the remote records stay), with
--- all that belong to the same burst: parents that wait for their children's deletes, and what is on its way to be held.
--- Nothing that comes later. p_kept: an approval takes in what was rejected earlier. Returns whom it concerned.
+-- all that belong to the same burst (sync.held_record). Nothing that comes later, and nothing at all if that is not what they saw
+-- (p_seen, the digest; null: they take it as it is). p_kept: an approval takes in what was rejected earlier. Returns whom it
+-- concerned.
 --
 -- owed_gen is raised, so that a batch that decides about one of them at this moment decides again.
+drop function if exists sync.guard_decide(text, boolean, boolean, text);
 create or replace function sync.guard_decide(
     p_target   text,
     p_approves boolean,
     p_kept     boolean,
-    p_by       text
+    p_by       text,
+    p_seen     text
 ) returns table (entity_type text, entity_id bigint, gone boolean)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $body$
 #variable_conflict use_column
 declare
-    v_is_tripped boolean;
-    v_decided    text[];
+    v_keys    text[];
+    v_types   text[];
+    v_ids     bigint[];
+    v_decided text[];
 begin
-    select g.tripped_on is not null into strict v_is_tripped from sync.guard g where g.target = p_target for update;
-    with concerned as (
-        select r.entity_type, r.entity_id
-        from sync.record r
-        where r.target = p_target
-          and ((r.gone or r.lessens) and r.owed_gen > r.done_gen and r.delete_verdict is null
-               and (r.state = 'held' and r.state_reason = 'guard'
-                    or v_is_tripped and (r.remote_id is not null or r.intent_on is not null and r.lease_owner is null))
-               or p_approves and p_kept and (r.gone or r.lessens) and r.owed_gen > r.done_gen and r.delete_verdict = 'rejected')
-        order by r.entity_type, r.entity_id
-        for update of r
-    ), decided as (
+    perform 1 from sync.guard g where g.target = p_target for update;
+    select coalesce(array_agg(h.key), '{}'),
+           coalesce(array_agg(h.entity_type) filter (where not h.kept or p_approves and p_kept), '{}'),
+           coalesce(array_agg(h.entity_id) filter (where not h.kept or p_approves and p_kept), '{}')
+    into v_keys, v_types, v_ids
+    from (
+        select h.key, h.entity_type, h.entity_id, h.kept
+        from sync.held_record h
+        where h.target = p_target
+        order by h.entity_type, h.entity_id
+        for update
+    ) h;
+    perform sync.check_seen(v_keys, p_seen);
+
+    with decided as (
         update sync.record r set
             delete_verdict = case when p_approves then 'approved' else 'rejected' end,
             owed_gen       = r.owed_gen + 1,
@@ -224,7 +270,7 @@ begin
                                   when not p_approves then 'delete_rejected' end,
             due_on         = case when r.state = 'leased' or p_approves and r.state <> 'held' then r.due_on
                                   when p_approves then clock_timestamp() else 'infinity' end
-        from concerned c
+        from unnest(v_types, v_ids) as c (entity_type, entity_id)
         where r.target = p_target and r.entity_type = c.entity_type and r.entity_id = c.entity_id
         returning r.entity_type || ':' || r.entity_id || ':' || r.gone as key
     )

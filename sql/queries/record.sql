@@ -6,7 +6,8 @@ select r.entity_type, r.entity_id, r.remote_id, r.state, r.state_reason, r.last_
        case when r.owed_gen > r.done_gen and r.due_on < 'infinity' then r.due_on end as due_on,
        r.waiting_on,
        exists (select 1 from sync.record w
-               where w.target = $1 and w.state = 'held' and r.waiting_on = w.entity_type || ':' || w.entity_id) as waits_for_held,
+               where w.target = $1 and w.entity_type = split_part(r.waiting_on, ':', 1)
+                 and w.entity_id = split_part(r.waiting_on, ':', 2)::bigint and w.state = 'held') as waits_for_held,
        r.attempts, r.in_doubt, r.data_hash = r.remote_hash as hashes_agree, r.dead_lettered_on,
        case when r.state_reason = 'shared_email' then (
            select min(o.entity_id) from sync.record o

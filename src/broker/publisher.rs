@@ -187,16 +187,29 @@ impl Publisher {
         if let Some((_, length)) = cached {
             return Ok(*length);
         }
-        let length = self.ask_length(queue).await?;
+        let length = self.ask_lengths(&[queue]).await?.into_iter().sum();
         lengths.insert(queue, (Instant::now(), length));
         Ok(length)
     }
 
-    async fn ask_length(&self, queue: Queue) -> Result<u32, BrokerError> {
+    /// How many messages wait in each of these queues.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn queue_lengths(&self, queues: &[Queue]) -> Result<Vec<u32>, BrokerError> {
+        let mut known = self.lengths.lock().await;
+        let lengths = self.ask_lengths(queues).await?;
+        let now = Instant::now();
+        let told = queues.iter().zip(&lengths);
+        known.extend(told.map(|(queue, length)| (*queue, (now, *length))));
+        Ok(lengths)
+    }
+
+    async fn ask_lengths(&self, queues: &[Queue]) -> Result<Vec<u32>, BrokerError> {
         let mut slot = self.live.lock().await;
         let live = self.connected(&mut slot).await?;
-        let length = passive_length(&live.connection, queue.name(self.broker.prefix()));
-        let result = live.unless_blocked(length).await;
+        let names = queues.iter().map(|queue| queue.name(self.broker.prefix())).collect();
+        let result = live.unless_blocked(passive_lengths(&live.connection, names)).await;
         keep_or_abandon(&mut slot, result)
     }
 
@@ -242,13 +255,20 @@ where
     Ok(matches!(confirmation, Confirmation::Ack(None)))
 }
 
-async fn passive_length(connection: &Connection, queue: String) -> Result<u32, BrokerError> {
+/// Asks over a channel of its own, which the broker closes where a queue is not there.
+async fn passive_lengths(
+    connection: &Connection,
+    queues: Vec<String>,
+) -> Result<Vec<u32>, BrokerError> {
     let channel = bounded("opening a channel", connection.create_channel()).await?;
     let options = QueueDeclareOptions { passive: true, ..super::topology::options() };
-    let declared = channel.queue_declare(queue.into(), options, FieldTable::default());
-    let length = bounded("asking a queue's length", declared).await?.message_count();
+    let mut lengths = Vec::with_capacity(queues.len());
+    for queue in queues {
+        let declared = channel.queue_declare(queue.into(), options, FieldTable::default());
+        lengths.push(bounded("asking a queue's length", declared).await?.message_count());
+    }
     bounded("closing a channel", channel.close(200, "done".into())).await?;
-    Ok(length)
+    Ok(lengths)
 }
 
 /// Begins anew after an error: a queue may have been deleted, the channel closed, the connection half open.

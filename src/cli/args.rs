@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::entity::{EntityRef, EntityType};
+use crate::ops::dead_letters::Reason;
 use crate::ops::explain::Named;
 use crate::process::Role;
 use crate::target::Target;
@@ -257,7 +258,7 @@ pub(super) struct DeadLetterArgs {
     pub(super) number: Option<i64>,
     /// With this reason, for example `rejected`
     #[arg(long)]
-    pub(super) reason: Option<String>,
+    pub(super) reason: Option<Reason>,
     /// With this text in the error
     #[arg(long, value_name = "TEXT")]
     pub(super) error: Option<String>,
@@ -391,18 +392,27 @@ pub(super) struct ApproveArgs {
     /// Also what was kept by an earlier `reject`
     #[arg(long)]
     pub(super) kept: bool,
-    /// Show what is held, and decide nothing
-    #[arg(long)]
+    #[command(flatten)]
+    pub(super) held: HeldArgs,
+}
+
+/// What a decision is about: what is held when it is made, unless it is said what was seen.
+#[derive(Debug, Args)]
+pub(super) struct HeldArgs {
+    /// Show what is held, with its digest, and decide nothing
+    #[arg(long, conflicts_with = "seen")]
     pub(super) dry_run: bool,
+    /// Decide only if what is held is still what was shown with this digest
+    #[arg(long, value_name = "DIGEST")]
+    pub(super) seen: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct RejectArgs {
     #[command(flatten)]
     pub(super) target: TargetArgs,
-    /// Show what is held, and decide nothing
-    #[arg(long)]
-    pub(super) dry_run: bool,
+    #[command(flatten)]
+    pub(super) held: HeldArgs,
 }
 
 #[derive(Debug, Args)]
@@ -517,6 +527,11 @@ mod tests {
             "dead-letters list --older-than -5m",
             "dead-letters replay --target tagserver --rate 0",
             "dead-letters list --limit 0",
+            "dead-letters list --reason refused",
+            "dead-letters list --target mautik",
+            "conflicts list --target mautik",
+            "conflicts list --entity runner",
+            "target approve mautic --dry-run --seen 0-0-0",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

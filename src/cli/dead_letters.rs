@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 use super::args::{ChangeArgs, DeadLetterArgs, DeadLettersCommand, ListArgs, ReplayArgs};
 use super::table::{cell, instant, table};
 use super::target::by;
-use super::{Exit, adapters, output};
+use super::{Exit, adapters, bar, output};
 use crate::broker::Publisher;
 use crate::config::{self, Config};
 use crate::limits;
@@ -110,7 +110,13 @@ async fn replay(store: &Store, publisher: &Publisher, args: ReplayArgs) -> anyho
     let page = rate.clamp(1, 100);
     let mut pace = tokio::time::interval(Duration::from_secs(1) * page / rate);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    changed.already_replayed = store.count_replayed(&filter(&which)).await?;
+    changed.already_replayed = store.count_dead_letters(&filter(&which), true).await?;
+    let beat = bar::beat();
+    if beat.is_watched() && !dry_run {
+        let all = store.count_dead_letters(&filter(&which), false).await?;
+        let most = which.limit.map_or(all, |limit| all.min(usize::try_from(limit).unwrap_or(all)));
+        beat.begin("putting back", i64::try_from(most).ok());
+    }
     // What was put back before does not count towards the limit: whoever repeats this goes on where it ended.
     let fresh = Filter { not_replayed: true, ..filter(&which) };
     let mut letters = Pages::new(store, fresh, which.limit);
@@ -124,6 +130,7 @@ async fn replay(store: &Store, publisher: &Publisher, args: ReplayArgs) -> anyho
         pace.tick().await;
         let numbers: Vec<i64> = page.iter().map(|letter| letter.number).collect();
         let done = change::put_back(store, publisher, &numbers, &by).await?;
+        beat.add(numbers.len());
         changed.add(page.into_iter().filter(|letter| done.contains(&letter.number)).collect());
     }
     changed.matched = changed.changed + changed.already_replayed + changed.not_replayable;
@@ -166,7 +173,7 @@ fn filter(args: &DeadLetterArgs) -> Filter {
         entity: args.entity,
         id: args.id,
         number: args.number,
-        reason: args.reason.clone(),
+        reason: args.reason.map(|reason| reason.name().to_owned()),
         error: args.error.clone(),
         older_than: args.older_than,
         ..Filter::default()

@@ -77,7 +77,8 @@ fn entity_shown(entity: EntityRef, rows: &[ExplainRow]) -> String {
             instant(row.owed_since),
         ]);
         // Beneath the table: a sentence in a narrow column is hard to read.
-        next.push_str(&format!("\n  {}: {}", row.target, cell(Some(&row.next))));
+        let says = cell(Some(&row.says));
+        next.push_str(&format!("\n  {}: {says}. {}", row.target, cell(Some(&row.next))));
         for attempt in &row.attempts {
             attempts.add_row([
                 instant(Some(attempt.attempted_on)),

@@ -1,28 +1,29 @@
 //! `ems-sync target approve|reject`: a person decides about what the guard holds ([`crate::ops::holds`]).
 
-use super::args::{ApproveArgs, RejectArgs, TargetArgs};
+use super::args::{ApproveArgs, HeldArgs, RejectArgs, TargetArgs};
 use super::table::{cell, instant, table};
 use super::target::by_of;
 use super::{Exit, adapters, output};
 use crate::config::Config;
-use crate::ops::holds::{self, Decision, Held};
+use crate::ops::holds::{self, Held};
+use crate::store::HoldDecision;
 use crate::target::Target;
 
 pub(super) async fn approve(config: &Config, args: ApproveArgs) -> anyhow::Result<Exit> {
-    let ApproveArgs { target, kept, dry_run } = args;
+    let ApproveArgs { target, kept, held: HeldArgs { dry_run, seen } } = args;
     if dry_run {
         show_held(config, &target).await
     } else {
-        decide(config, &target, true, kept).await
+        decide(config, &target, true, kept, seen.as_deref()).await
     }
 }
 
 pub(super) async fn reject(config: &Config, args: RejectArgs) -> anyhow::Result<Exit> {
-    let RejectArgs { target, dry_run } = args;
+    let RejectArgs { target, held: HeldArgs { dry_run, seen } } = args;
     if dry_run {
         show_held(config, &target).await
     } else {
-        decide(config, &target, false, false).await
+        decide(config, &target, false, false, seen.as_deref()).await
     }
 }
 
@@ -31,11 +32,22 @@ async fn decide(
     args: &TargetArgs,
     approves: bool,
     kept: bool,
+    seen: Option<&str>,
 ) -> anyhow::Result<Exit> {
     let (store, publisher) = adapters(config, "target")?;
     let by = by_of(args);
-    let decision = Decision { target: args.target, approves, kept, by: &by };
+    let target = args.target;
+    let decision = HoldDecision { target, approves, kept, by: &by, seen };
     let decided = holds::decide(&store, &publisher, &config.targets.enabled(), decision).await?;
+    let Some(decided) = decided else {
+        let held = holds::held(&store, target).await?;
+        if args.json {
+            output::json(&held)?;
+        } else {
+            output::text(&listed(&held))?;
+        }
+        anyhow::bail!(holds::not_as_seen(target));
+    };
     if args.json {
         output::json(&decided)?;
     } else {
@@ -82,7 +94,10 @@ fn listed(held: &Held) -> String {
             decided(row.kept).to_owned(),
         ]);
     }
-    format!("{counts}\n\n{rows}")
+    let seen = &held.seen;
+    format!(
+        "{counts}\n\n{rows}\n\nTo approve exactly this: `ems-sync target approve {target} --seen {seen}`"
+    )
 }
 
 const fn decided(kept: bool) -> &'static str {
@@ -108,12 +123,14 @@ mod tests {
             loses: vec!["email".to_owned()],
         };
         let counts = vec![HeldCount { kind, entity, kept: false, n: 41 }];
-        let held = Held { target: Target::Mautic, undecided: 41, counts, rows: vec![item] };
+        let seen = "4f1c-0-0".to_owned();
+        let held = Held { target: Target::Mautic, undecided: 41, seen, counts, rows: vec![item] };
         let text = listed(&held);
         assert!(
             text.contains("41") && text.contains("person 7") && text.contains("email"),
             "{text}"
         );
         assert!(!text.contains('\u{1b}'), "{text}");
+        assert!(text.contains("target approve mautic --seen 4f1c-0-0"), "{text}");
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::args::ResyncArgs;
 use super::table::{cell, table};
-use super::{Exit, adapters, output};
+use super::{Exit, adapters, bar, output};
 use crate::clients::{self, Job};
 use crate::config::Config;
 use crate::entity::{EntityRef, EntityType};
@@ -109,7 +109,7 @@ impl Job for Resync<'_> {
         build: impl Fn() -> anyhow::Result<R> + Send,
     ) -> anyhow::Result<Document> {
         let (store, publisher) = adapters(self.config, "resync")?;
-        let verifier = Verifier { store: store.clone(), remote: build()? };
+        let verifier = Verifier { store: store.clone(), remote: build()?, beat: bar::beat() };
         let walked = verifier.plan(self.selection).await?;
         let document = async {
             let mut document =

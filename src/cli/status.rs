@@ -7,9 +7,11 @@ use super::args::StatusArgs;
 use super::table::{cell, instant, seconds, table};
 use super::{Exit, adapters, output};
 use crate::config::Config;
-use crate::ops::status::{self, Queues, Status, StatusRow};
+use crate::ops::status::{self, Status, StatusRow};
 use crate::store::StoreError;
 
+/// How long the broker is asked: whoever checks has time, and must not be told of a broker that is only busy.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a watched status is shown again.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 /// Clears a terminal and puts the cursor in its corner.
@@ -18,7 +20,7 @@ const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 pub(super) async fn status(config: &Config, args: StatusArgs) -> anyhow::Result<Exit> {
     let (store, publisher) = adapters(config, "status")?;
     let enabled = config.targets.enabled();
-    let read = || status::document(&store, &publisher, &enabled, status::PATIENCE);
+    let read = || status::document(&store, &publisher, &enabled, PATIENCE);
     if args.watch {
         return tokio::select! {
             result = watch(read, args.json) => result,
@@ -133,29 +135,11 @@ fn cells(row: &StatusRow) -> Vec<String> {
         row.breaker.to_owned(),
         row.owed.to_string(),
         seconds(row.oldest_unsynced_seconds),
-        queues(row.queues),
+        row.queues.words(),
         row.dead_letters.to_string(),
         instant(row.last_sweep.outbound),
         instant(row.last_sweep.inbound),
     ]
-}
-
-/// Messages by queue, without the empty queues.
-fn queues(queues: Queues) -> String {
-    if let Some(reason) = queues.reason {
-        return reason.to_owned();
-    }
-    let all = [
-        ("outbound", queues.outbound),
-        ("inbound", queues.inbound),
-        ("retry", queues.retry),
-        ("dead", queues.dead),
-    ];
-    let filled: Vec<_> = all
-        .into_iter()
-        .filter_map(|(name, length)| length.filter(|n| *n > 0).map(|n| format!("{name} {n}")))
-        .collect();
-    if filled.is_empty() { "empty".to_owned() } else { filled.join(", ") }
 }
 
 #[cfg(test)]
@@ -176,15 +160,5 @@ mod tests {
         assert_eq!(checked(&document), Exit::Failed);
         let text = shown(&document);
         assert!(text.contains("3 changes") && text.contains("Needs a person: held"), "{text}");
-    }
-
-    #[test]
-    fn empty_queues_are_told_from_unknown_ones() {
-        let unknown = Queues { reason: Some("broker_unreachable"), ..Queues::default() };
-        assert_eq!(queues(unknown), "broker_unreachable");
-        assert_eq!(queues(Queues { outbound: Some(0), ..Queues::default() }), "empty");
-        let filled =
-            Queues { outbound: Some(2), retry: Some(1), dead: Some(0), ..Queues::default() };
-        assert_eq!(queues(filled), "outbound 2, retry 1");
     }
 }

@@ -8,11 +8,10 @@ use serde::Serialize;
 
 use super::args::SweepArgs;
 use super::table::table;
-use super::{Exit, adapters, output};
+use super::{Exit, adapters, bar, output};
 use crate::clients::{self, Job};
 use crate::config::Config;
 use crate::ops::metrics::Metrics;
-use crate::ops::progress::Progress;
 use crate::remote::Remote;
 use crate::sweep::{Found, Sweeper};
 use crate::target::Target;
@@ -84,7 +83,7 @@ async fn sweep_with<R: Remote>(config: &Config, remote: R) -> anyhow::Result<Fou
         policy: config.retry,
         watch,
         metrics: Arc::new(Metrics::new()?),
-        beat: Progress::default().part("sweep"),
+        beat: bar::beat(),
     };
     Ok(sweeper.sweep_now().await?)
 }

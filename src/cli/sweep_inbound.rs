@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::args::SweepInboundArgs;
 use super::sweep::wanted;
 use super::table::{cell, table};
-use super::{Exit, adapters, output};
+use super::{Exit, adapters, bar, output};
 use crate::clients::{self, Job};
 use crate::config::Config;
 use crate::deliver::breaker::Breaker;
@@ -18,7 +18,6 @@ use crate::deliver::guard;
 use crate::error_chain::chain;
 use crate::inbound::pull::{Puller, Swept, Walked};
 use crate::ops::metrics::Metrics;
-use crate::ops::progress::Progress;
 use crate::remote::Remote;
 use crate::target::Target;
 use crate::target_watch;
@@ -94,7 +93,7 @@ impl Job for SweepNow<'_> {
             guard: guard::Limits::new(config.guard, config.sweep.inbound_every),
             owner,
             metrics: Arc::new(Metrics::new()?),
-            beat: Progress::default().part("sweep"),
+            beat: bar::beat(),
             stop,
         };
         let (swept, result) = puller.sweep_now(self.accept_missing).await;

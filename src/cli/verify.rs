@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::args::VerifyArgs;
 use super::table::{cell, table};
-use super::{Exit, adapters, output};
+use super::{Exit, adapters, bar, output};
 use crate::clients::{self, Job};
 use crate::config::Config;
 use crate::entity::EntityType;
@@ -98,7 +98,7 @@ impl Job for Walk<'_> {
 
 async fn with<R: Remote>(config: &Config, remote: R, repair: bool) -> anyhow::Result<Document> {
     let (store, publisher) = adapters(config, "verify")?;
-    let verifier = Verifier { store: store.clone(), remote };
+    let verifier = Verifier { store: store.clone(), remote, beat: bar::beat() };
     let walked = verifier.walk().await?;
     let document = async {
         let owed = if repair { Some(verifier.repair(walked).await?) } else { None };

@@ -66,6 +66,10 @@ impl From<StoreError> for Unavailable {
 
 impl IntoResponse for Unavailable {
     fn into_response(self) -> Response {
+        if self.0.is_of_given_value() {
+            let why = "the database takes no such text";
+            return page::failure(axum::http::StatusCode::BAD_REQUEST, why);
+        }
         tracing::warn!(error = chain(&self.0), "The console has no database");
         page::failure(
             axum::http::StatusCode::SERVICE_UNAVAILABLE,

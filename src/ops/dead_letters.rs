@@ -2,6 +2,8 @@
 
 pub mod change;
 
+use std::str::FromStr;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -87,6 +89,35 @@ impl From<DeadLetter> for Row {
     }
 }
 
+/// Why there is a dead letter, as it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reason(&'static str);
+
+impl Reason {
+    /// Every reason.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let classes = FailureClass::ALL.into_iter().map(FailureClass::name);
+        classes.chain(["unmappable", "undecodable"]).map(Self)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.0
+    }
+}
+
+impl FromStr for Reason {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::all().find(|reason| reason.name() == name).ok_or_else(|| {
+            let names: Vec<_> = Self::all().map(Self::name).collect();
+            format!("one of {}", names.join(", "))
+        })
+    }
+}
+
 /// What a person can do about a dead letter with this reason.
 fn advice(reason: &str) -> &'static str {
     let class = FailureClass::ALL.into_iter().find(|class| class.name() == reason);
@@ -110,10 +141,11 @@ mod tests {
 
     #[test]
     fn every_reason_has_advice_and_what_is_over_is_not_called_dead() {
-        let names = FailureClass::ALL.map(FailureClass::name);
-        for reason in names.iter().chain(&["unmappable", "undecodable"]) {
-            assert!(advice(reason).ends_with('.'), "{reason}");
+        for reason in Reason::all() {
+            assert!(advice(reason.name()).ends_with('.'), "{reason:?}");
+            assert_eq!(reason.name().parse(), Ok(reason));
         }
+        assert!("refused".parse::<Reason>().unwrap_err().contains("rejected"));
         assert!(advice("transient").contains("replay"));
         assert!(advice("undecodable").contains("discard"));
     }

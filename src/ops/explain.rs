@@ -1,11 +1,13 @@
 //! The explanation of an entity: its state at every target, why, and what happens next.
 //!
-//! Reads Postgres only, the outbox first, then the projection, then the record: whatever the relay and the
+//! Reads Postgres only, the targets side by side, of each the outbox first, then the projection, then the record: whatever the relay and the
 //! consumers do meanwhile, a change that is not pushed is never shown as synced. Holds no personal data: entities
 //! are named by type and id.
 
+mod situation;
 mod verdict;
 
+use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -13,9 +15,10 @@ use crate::entity::{EntityRef, EntityType};
 use crate::limits;
 use crate::ops::status::state::Shown;
 use crate::ops::status::state_of;
-use crate::store::{AttemptRow, InboundOf, RecordRow, Store, StoreError};
+use crate::store::{AttemptRow, InboundOf, Projected, RecordRow, Store, StoreError, TargetState};
 use crate::target::Target;
 
+pub use situation::Situation;
 pub use verdict::{Evidence, Verdict, judge};
 
 /// The document.
@@ -38,6 +41,10 @@ pub struct ExplainRow {
     pub state: Shown,
     /// Why, in `snake_case`.
     pub reason: String,
+    /// What people are told, of a closed list ([`Situation::NAMES`]).
+    pub situation: &'static str,
+    /// The same in a few words, with whom, when or why.
+    pub says: String,
     /// Its id at the target.
     pub remote_id: Option<String>,
     /// The version that the EMS shows to the target.
@@ -113,49 +120,68 @@ pub async fn explain(
 ) -> Result<Option<Explanation>, StoreError> {
     let states = store.target_states().await?;
     let in_outbox = store.is_in_outbox(entity).await?;
-    let mut targets = Vec::new();
-    let mut is_known = false;
-    for target in Target::ALL {
-        let version = version(store, target, entity).await?;
-        let record = store.record(target, entity).await?;
-        is_known |= version.is_some() || record.is_some();
-        let evidence = Evidence {
-            entity,
-            state: state_of(&states, target)?,
-            is_enabled: enabled.contains(&target),
-            version,
-            record: record.as_ref(),
-            in_outbox,
-        };
-        let verdict = judge(&evidence);
-        let attempts = store.attempts(target, entity, limits::EXPLAIN_ATTEMPTS).await?;
-        let attempts = attempts.into_iter().map(Attempt::from).collect();
-        let inbound = store.inbound_of(target, entity).await?;
-        let row = row(target, entity, version, record, verdict);
-        targets.push(ExplainRow { inbound, attempts, ..row });
-    }
+    let rows =
+        Target::ALL.map(|target| {
+            let is_enabled = enabled.contains(&target);
+            let states = &states;
+            async move {
+                at_target(store, state_of(states, target)?, is_enabled, entity, in_outbox).await
+            }
+        });
+    let rows = try_join_all(rows).await?;
+    let is_known = rows.iter().any(|(is_known, _)| *is_known);
+    let targets = rows.into_iter().map(|(_, row)| row).collect();
     Ok(is_known.then_some(Explanation { targets }))
 }
 
+/// The entity at one target, and whether the projection or a record knows it.
+async fn at_target(
+    store: &Store,
+    state: &TargetState,
+    is_enabled: bool,
+    entity: EntityRef,
+    in_outbox: bool,
+) -> Result<(bool, ExplainRow), StoreError> {
+    let target = state.target;
+    let projected = projected(store, target, entity).await?;
+    let record = store.record(target, entity).await?;
+    let (attempts, inbound) = tokio::try_join!(
+        store.attempts(target, entity, limits::EXPLAIN_ATTEMPTS),
+        store.inbound_of(target, entity)
+    )?;
+    let is_known = projected.is_some() || record.is_some();
+    let evidence = Evidence {
+        entity,
+        state,
+        is_enabled,
+        version: projected.as_ref().map(|projected| projected.version),
+        consents: projected.as_ref().and_then(|projected| projected.consents.as_deref()),
+        record: record.as_ref(),
+        in_outbox,
+    };
+    let verdict = judge(&evidence);
+    let situation = Situation::of(&evidence, &verdict);
+    let attempts = attempts.into_iter().map(Attempt::from).collect();
+    let row = row(target, entity, projected, record, verdict, &situation);
+    Ok((is_known, ExplainRow { inbound, attempts, ..row }))
+}
+
 /// What the projection shows.
-async fn version(
+async fn projected(
     store: &Store,
     target: Target,
     entity: EntityRef,
-) -> Result<Option<Timestamp>, StoreError> {
-    if target.covers(entity.entity_type) {
-        store.projection_version(target, entity).await
-    } else {
-        Ok(None)
-    }
+) -> Result<Option<Projected>, StoreError> {
+    if target.covers(entity.entity_type) { store.projected(target, entity).await } else { Ok(None) }
 }
 
 fn row(
     target: Target,
     entity: EntityRef,
-    version: Option<Timestamp>,
+    projected: Option<Projected>,
     record: Option<RecordRow>,
     verdict: Verdict,
+    situation: &Situation,
 ) -> ExplainRow {
     let known = record.as_ref();
     ExplainRow {
@@ -164,7 +190,9 @@ fn row(
         id: entity.id,
         state: verdict.state,
         reason: verdict.reason,
-        last_change: version,
+        situation: situation.name(),
+        says: situation.words(),
+        last_change: projected.map(|projected| projected.version),
         pushed_version: known.and_then(|r| r.entity_modified_on),
         owed_since: known.filter(|r| r.is_owed).and_then(|r| r.owed_on),
         last_push: known.and_then(|r| r.entity_synced_on),

@@ -12,7 +12,7 @@ use crate::error_chain::chain;
 use crate::limits;
 use crate::ops::status::state_of;
 use crate::store::{
-    ConsentRefused, ConsentsDecided, DecidedHold, HeldCount, HeldItem, HeldKind, Store, StoreError,
+    ConsentRefused, HeldCount, HeldDecided, HeldItem, HeldNow, HoldDecision, Store, StoreError,
 };
 use crate::target::Target;
 
@@ -23,9 +23,11 @@ pub struct Held {
     pub target: Target,
     /// How much that nobody has decided about.
     pub undecided: i64,
+    /// A digest of all that is held: who decides about exactly this says so with it.
+    pub seen: String,
     /// How much of which kind and type, the undecided first.
     pub counts: Vec<HeldCount>,
-    /// What it is; of each kind and type at most [`limits::HELD_SHOWN`], the undecided first.
+    /// What it is; of each kind and type at most [`crate::limits::HELD_SHOWN`], the undecided first.
     pub rows: Vec<HeldItem>,
 }
 
@@ -34,36 +36,9 @@ pub struct Held {
 /// # Errors
 /// [`StoreError`].
 pub async fn held(store: &Store, target: Target) -> Result<Held, StoreError> {
-    let counts = store.held_counts(target).await?;
-    let mut rows = Vec::new();
-    for entity_type in target.outbound_types() {
-        let of_type = |count: &HeldCount| {
-            count.entity == *entity_type
-                && matches!(count.kind, HeldKind::Delete | HeldKind::Lessen)
-        };
-        if counts.iter().any(of_type) {
-            rows.extend(store.held_records(target, *entity_type).await?);
-        }
-    }
-    if counts.iter().any(|count| matches!(count.kind, HeldKind::Removal | HeldKind::Consent)) {
-        rows.extend(store.held_inbound(target).await?);
-    }
-    rows.sort_by_key(|row| row.kept);
+    let HeldNow { counts, rows, seen } = store.held(target).await?;
     let undecided = counts.iter().filter(|count| !count.kept).map(|count| count.n).sum();
-    Ok(Held { target, undecided, counts, rows })
-}
-
-/// What a person decides.
-#[derive(Debug, Clone, Copy)]
-pub struct Decision<'a> {
-    /// About what is held of this target.
-    pub target: Target,
-    /// It happens; else it does not.
-    pub approves: bool,
-    /// An approval takes in what was rejected earlier.
-    pub kept: bool,
-    /// Who.
-    pub by: &'a str,
+    Ok(Held { target, undecided, seen, counts, rows })
 }
 
 /// What was decided.
@@ -98,30 +73,37 @@ pub struct OfType {
     pub lessens: usize,
 }
 
-/// Decides about what is held now, each kind in a transaction with its line of the audit trail, and tells the consumers.
+/// Decides about what is held, in one transaction with its lines of the audit trail, and tells the consumers. `None`: what is held is
+/// not what the person saw, and nothing was decided.
 ///
 /// # Errors
-/// [`StoreError`]; then a part may be decided, and the rest is still held.
+/// [`StoreError`]; then nothing was decided.
 pub async fn decide(
     store: &Store,
     publisher: &Publisher,
     enabled: &[Target],
-    decision: Decision<'_>,
-) -> Result<Decided, StoreError> {
-    let Decision { target, approves, kept, by } = decision;
-    let records = store.decide_deletes(target, approves, kept, by).await?;
-    let removals = store.decide_removals(target, approves, kept, by).await?;
-    let consents = store.decide_consents(target, approves, kept, by).await?;
-    for refused in &consents.refused {
+    decision: HoldDecision<'_>,
+) -> Result<Option<Decided>, StoreError> {
+    let target = decision.target;
+    let Some(done) = store.decide_held(&decision).await? else { return Ok(None) };
+    for refused in &done.consents.refused {
         let ConsentRefused { person, sqlstate } = refused;
         tracing::warn!(target.name = %target, person, sqlstate, "The EMS refuses a consent that was taken back");
     }
-    let decided = decided(decision, &records, removals, &consents);
-    if approves && enabled.contains(&target) {
-        let entities = records.into_iter().map(|record| record.entity).collect();
+    let decided = decided(decision, &done);
+    if decision.approves && enabled.contains(&target) {
+        let entities = done.records.into_iter().map(|record| record.entity).collect();
         publish(store, publisher, target, entities).await;
     }
-    Ok(decided)
+    Ok(Some(decided))
+}
+
+/// What a person is told whose decision was about something else than what is held now.
+#[must_use]
+pub fn not_as_seen(target: Target) -> String {
+    format!(
+        "Nothing was decided: what is held at `{target}` is not what was looked at any more. This is held now."
+    )
 }
 
 /// Tells the consumers at once. What does not fit, or a broker that is away, is left to the republish scan.
@@ -153,12 +135,8 @@ async fn publish(
     }
 }
 
-fn decided(
-    decision: Decision<'_>,
-    records: &[DecidedHold],
-    removals: u64,
-    consents: &ConsentsDecided,
-) -> Decided {
+fn decided(decision: HoldDecision<'_>, done: &HeldDecided) -> Decided {
+    let HeldDecided { records, removals, consents } = done;
     let mut by_type: BTreeMap<EntityType, (usize, usize)> = BTreeMap::new();
     for record in records {
         let (deletes, lessens) = by_type.entry(record.entity.entity_type).or_default();
@@ -172,7 +150,7 @@ fn decided(
         deletes: by_type.iter().map(|of| of.deletes).sum(),
         lessens: by_type.iter().map(|of| of.lessens).sum(),
         by_type,
-        removals,
+        removals: *removals,
         consents: consents.decided,
         consents_taken: consents.changed,
     }
@@ -250,9 +228,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::store::{ConsentsDecided, DecidedHold};
 
-    fn of(target: Target, approves: bool) -> Decision<'static> {
-        Decision { target, approves, kept: false, by: "somebody" }
+    fn of(target: Target, approves: bool, done: &HeldDecided) -> Decided {
+        decided(HoldDecision { target, approves, kept: false, by: "somebody", seen: None }, done)
     }
 
     #[test]
@@ -262,9 +241,9 @@ mod tests {
             is_gone: true,
         };
         let records =
-            [gone(EntityType::Tag, 1), gone(EntityType::Person, 2), gone(EntityType::Tag, 3)];
-        let none = ConsentsDecided::default();
-        let approved = decided(of(Target::TagServer, true), &records, 0, &none);
+            vec![gone(EntityType::Tag, 1), gone(EntityType::Person, 2), gone(EntityType::Tag, 3)];
+        let done = HeldDecided { records, ..HeldDecided::default() };
+        let approved = of(Target::TagServer, true, &done);
         assert_eq!(approved.words(), "3 deletes are sent to `tagserver`: 1 person, 2 tag");
         assert_eq!(
             serde_json::to_value(&approved).unwrap(),
@@ -273,16 +252,17 @@ mod tests {
                                {"entity": "tag", "deletes": 2, "lessens": 0}],
                    "removals": 0, "consents": 0, "consents_taken": 0})
         );
-        let rejected = decided(of(Target::TagServer, false), &records, 0, &none);
+        let rejected = of(Target::TagServer, false, &done);
         assert_eq!(
             rejected.words(),
             "3 deletes are rejected: these stay at `tagserver`: 1 person, 2 tag"
         );
-        let nothing = decided(of(Target::TagServer, true), &[], 0, &none);
+        let nothing = of(Target::TagServer, true, &HeldDecided::default());
         assert_eq!(nothing.words(), "Nothing is held at `tagserver` that is not decided about");
-        let some = ConsentsDecided { decided: 3, changed: 2, refused: Vec::new() };
+        let consents = ConsentsDecided { decided: 3, changed: 2, refused: Vec::new() };
+        let inbound = HeldDecided { records: Vec::new(), removals: 2, consents };
         assert_eq!(
-            decided(of(Target::MailChimp, true), &[], 2, &some).words(),
+            of(Target::MailChimp, true, &inbound).words(),
             "2 records that were taken out at `mailchimp` are taken in\n3 consents were taken back at `mailchimp`: 2 rows of the EMS changed"
         );
     }
@@ -290,10 +270,10 @@ mod tests {
     #[test]
     fn an_opt_out_is_called_no_delete() {
         let person = EntityRef::new(EntityType::Person, 2);
-        let records = [DecidedHold { entity: person, is_gone: false }];
-        let none = ConsentsDecided::default();
+        let records = vec![DecidedHold { entity: person, is_gone: false }];
+        let done = HeldDecided { records, ..HeldDecided::default() };
         for approves in [true, false] {
-            let decided = decided(of(Target::Mautic, approves), &records, 0, &none);
+            let decided = of(Target::Mautic, approves, &done);
             assert_eq!((decided.deletes, decided.lessens), (0, 1));
             let words = decided.words();
             assert!(!words.contains("delete") && words.contains("1 person"), "{words}");

@@ -1,4 +1,5 @@
-//! Progress, not liveness: every long-running part beats, and `/readyz` is red when one has fallen silent.
+//! Progress, not liveness: every long-running part beats, and `/readyz` is red when one has fallen silent. Long work that a person
+//! has begun says besides how far it is.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,11 +22,20 @@ struct Part {
     beat_millis: Arc<AtomicU64>,
 }
 
+/// How far long work is, for a person who watches it.
+pub trait Meter: Send + Sync {
+    /// A step begins, of so many of something where that is known.
+    fn begin(&self, step: &str, all: Option<u64>);
+    /// So many more of them are done.
+    fn add(&self, done: u64);
+}
+
 /// One part's side: it beats while it makes progress or has a good reason to wait.
 #[derive(Clone)]
 pub struct Beat {
     began: Instant,
     millis: Arc<AtomicU64>,
+    meter: Option<Arc<dyn Meter>>,
 }
 
 impl Default for Progress {
@@ -38,7 +48,7 @@ impl Progress {
     /// A new part with that name; it has just beaten.
     #[must_use]
     pub fn part(&self, name: impl Into<String>) -> Beat {
-        let beat = Beat { began: self.began, millis: Arc::default() };
+        let beat = Beat { began: self.began, millis: Arc::default(), meter: None };
         beat.beat();
         let part = Part { name: name.into(), beat_millis: Arc::clone(&beat.millis) };
         if let Ok(mut parts) = self.parts.lock() {
@@ -67,7 +77,42 @@ impl Progress {
     }
 }
 
+impl Default for Beat {
+    /// One that nobody looks at.
+    fn default() -> Self {
+        Self { began: Instant::now(), millis: Arc::default(), meter: None }
+    }
+}
+
 impl Beat {
+    /// The same, and a person watches how far it is.
+    #[must_use]
+    pub fn watched_by(self, meter: Arc<dyn Meter>) -> Self {
+        Self { meter: Some(meter), ..self }
+    }
+
+    /// Whether a person watches: what is only counted for them need not be counted otherwise.
+    #[must_use]
+    pub const fn is_watched(&self) -> bool {
+        self.meter.is_some()
+    }
+
+    /// A step begins, of so many of something where that is known.
+    pub fn begin(&self, step: &str, all: Option<i64>) {
+        self.beat();
+        if let Some(meter) = &self.meter {
+            meter.begin(step, all.and_then(|all| u64::try_from(all).ok()));
+        }
+    }
+
+    /// So many more of the step are done.
+    pub fn add(&self, done: usize) {
+        self.beat();
+        if let Some(meter) = &self.meter {
+            meter.add(u64::try_from(done).unwrap_or(u64::MAX));
+        }
+    }
+
     /// Progress was made.
     pub fn beat(&self) {
         let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -39,7 +39,7 @@ use crate::target_watch::TargetWatch;
 
 use gate::Gate;
 pub use gate::Tokens;
-use routes::{Access, Route, Routes};
+use routes::{Access, Actions, Route, Routes};
 
 /// Requests that are served at once.
 const REQUESTS_AT_ONCE: usize = 32;
@@ -108,20 +108,22 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     tracing::info!(address = %listener.local_addr()?, api = context.access.is_some(), "The operations endpoints listen");
-    let told = stop.clone();
-    let server = axum::serve(listener, app(Arc::new(context)))
+    let (told, actions) = (stop.clone(), Actions::default());
+    let server = axum::serve(listener, app(Arc::new(context), actions.clone()))
         .with_graceful_shutdown(async move { told.cancelled().await });
     let goodbye = async {
         stop.cancelled().await;
         tokio::time::sleep(GOODBYE).await;
     };
-    tokio::select! {
+    let served = tokio::select! {
         result = server => result,
         () = goodbye => Ok(()),
-    }
+    };
+    actions.end(GOODBYE).await;
+    served
 }
 
-fn app(context: Arc<OpsContext>) -> Router {
+fn app(context: Arc<OpsContext>, actions: Actions) -> Router {
     let desk = Desk {
         store: context.store.clone(),
         publisher: Arc::clone(&context.publisher),
@@ -129,18 +131,18 @@ fn app(context: Arc<OpsContext>) -> Router {
         patience: context.patience,
         gate: context.access.clone().map(|access| Arc::new(Gate::new(access))),
     };
-    let told = Routes::new(None).get(Access::Anyone, "/readyz", readyz).get(
+    let told = Routes::new(None, actions.clone()).get(Access::Anyone, "/readyz", readyz).get(
         Access::Anyone,
         "/metrics",
         metrics,
     );
     let hooks = hooks::routes(&context);
-    guarded(told.done(context).0.merge(hooks).merge(open(desk).0))
+    guarded(told.done(context).0.merge(hooks).merge(open(desk, actions).0))
 }
 
 /// What needs no more than the database and the broker, and who may use it.
-fn open(desk: Desk) -> (Router, Vec<Route>) {
-    let routes = Routes::new(desk.gate.clone());
+fn open(desk: Desk, actions: Actions) -> (Router, Vec<Route>) {
+    let routes = Routes::new(desk.gate.clone(), actions);
     let routes = routes.get(Access::Anyone, "/livez", || async { "alive\n" });
     console::routes(api::routes(routes)).done(Arc::new(desk))
 }

@@ -23,8 +23,9 @@ use crate::target::Target;
 
 use state::{Obstacle, Shown};
 
-/// How long the broker is asked while a person waits. One that is not there takes as long to find out at most.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the broker is asked while a page or a program waits. One that is not there takes as long to find out at most; one that is
+/// busy must not look like one that is not there.
+pub const PATIENCE: Duration = Duration::from_secs(8);
 
 /// The document.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -90,6 +91,33 @@ pub struct Queues {
     /// Why the others are not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
+}
+
+impl Queues {
+    /// Each queue by its name.
+    #[must_use]
+    pub const fn by_name(self) -> [(&'static str, Option<u64>); 4] {
+        [
+            ("outbound", self.outbound),
+            ("inbound", self.inbound),
+            ("retry", self.retry),
+            ("dead", self.dead),
+        ]
+    }
+
+    /// For people: messages by queue, without the empty queues, or why they are not known.
+    #[must_use]
+    pub fn words(self) -> String {
+        if let Some(reason) = self.reason {
+            return reason.replace('_', " ");
+        }
+        let filled = self
+            .by_name()
+            .into_iter()
+            .filter_map(|(name, length)| length.filter(|n| *n > 0).map(|n| format!("{name} {n}")));
+        let filled: Vec<_> = filled.collect();
+        if filled.is_empty() { "empty".to_owned() } else { filled.join(", ") }
+    }
 }
 
 /// When the last sweeps came to their end.
@@ -264,8 +292,9 @@ pub async fn lengths(publisher: &Publisher, patience: Duration) -> Lengths {
 
 async fn ask_lengths(publisher: &Publisher) -> Result<HashMap<Target, Queues>, BrokerError> {
     let mut lengths: HashMap<Target, Queues> = HashMap::new();
-    for queue in Queue::all() {
-        let length = u64::from(publisher.queue_length(queue).await?);
+    let all: Vec<Queue> = Queue::all().into_iter().collect();
+    for (queue, length) in all.iter().zip(publisher.queue_lengths(&all).await?) {
+        let length = u64::from(length);
         let queues = lengths.entry(queue.target).or_default();
         match queue.kind {
             QueueKind::Outbound => queues.outbound = Some(length),

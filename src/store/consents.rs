@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use super::StoreError;
+use super::held::HoldDecision;
 use super::session::Transaction;
-use super::{Store, StoreError};
 use crate::deliver::guard::{self, Counts, Limits};
 use crate::remote::inbound::ConsentSeen;
 use crate::target::Target;
@@ -41,33 +42,20 @@ pub struct ConsentsDecided {
     pub refused: Vec<ConsentRefused>,
 }
 
-impl Store {
-    /// A person has the EMS take what is held (`approves`), or leaves the EMS as it is. `kept`: an approval takes in what was
-    /// rejected earlier.
-    ///
-    /// # Errors
-    /// [`StoreError`]; then nothing was decided.
-    pub async fn decide_consents(
-        &self,
-        target: Target,
-        approves: bool,
-        kept: bool,
-        by: &str,
-    ) -> Result<ConsentsDecided, StoreError> {
-        super::retrying(|| async {
-            let client = self.client().await?;
-            let query = client
-                .prepare_cached(include_str!("../../sql/queries/consents_decide.sql"))
-                .await?;
-            let row = client.query_one(&query, &[&target.name(), &approves, &kept, &by]).await?;
-            Ok(ConsentsDecided {
-                decided: count(&row, "decided")?,
-                changed: count(&row, "changed")?,
-                refused: refused(&row)?,
-            })
-        })
-        .await
-    }
+/// A person has the EMS take what is held, or leaves the EMS as it is.
+pub(super) async fn decide(
+    transaction: &Transaction<'_>,
+    decision: &HoldDecision<'_>,
+) -> Result<ConsentsDecided, StoreError> {
+    let HoldDecision { target, approves, kept, by, seen } = decision;
+    let query =
+        transaction.prepare_cached(include_str!("../../sql/queries/consents_decide.sql")).await?;
+    let row = transaction.query_one(&query, &[&target.name(), approves, kept, by, seen]).await?;
+    Ok(ConsentsDecided {
+        decided: count(&row, "decided")?,
+        changed: count(&row, "changed")?,
+        refused: refused(&row)?,
+    })
 }
 
 /// Has the EMS take the consents of a page, unless they are too many at once.

@@ -269,15 +269,19 @@ impl Store {
             .collect()
     }
 
-    /// How many of the open dead letters that match were put back and have not failed since.
+    /// How many of the open dead letters that match were put back and have not failed since (`put_back`), or how many others there are.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn count_replayed(&self, filter: &Filter) -> Result<usize, StoreError> {
+    pub async fn count_dead_letters(
+        &self,
+        filter: &Filter,
+        put_back: bool,
+    ) -> Result<usize, StoreError> {
         let client = self.client().await?;
         let row = client
             .query_one(
-                include_str!("../../sql/queries/dead_letters_replayed.sql"),
+                include_str!("../../sql/queries/dead_letters_count.sql"),
                 &[
                     &filter.target.map(Target::name),
                     &filter.entity.map(EntityType::name),
@@ -286,6 +290,7 @@ impl Store {
                     &filter.reason,
                     &filter.error,
                     &filter.older_than.map(|age| age.as_secs_f64()),
+                    &put_back,
                 ],
             )
             .await?;

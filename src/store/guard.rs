@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::held::HoldDecision;
 use super::records::entity;
+use super::session::Transaction;
 use super::{Store, StoreError};
 use crate::deliver::guard::{self, Counts, Limits};
 use crate::entity::EntityRef;
@@ -98,31 +100,21 @@ impl Store {
         })
         .await
     }
+}
 
-    /// A person lets the deletes through that are held now (`approves`), or leaves the remote records as they are.
-    /// `kept`: an approval takes in what was rejected earlier. Returns which records that were; what was decided
-    /// already is not decided again.
-    ///
-    /// # Errors
-    /// [`StoreError`]; then nothing was decided.
-    pub async fn decide_deletes(
-        &self,
-        target: Target,
-        approves: bool,
-        kept: bool,
-        by: &str,
-    ) -> Result<Vec<DecidedHold>, StoreError> {
-        super::retrying(|| async {
-            let client = self.client().await?;
-            let decide =
-                client.prepare_cached(include_str!("../../sql/queries/guard_decide.sql")).await?;
-            let rows = client.query(&decide, &[&target.name(), &approves, &kept, &by]).await?;
-            rows.iter()
-                .map(|row| Ok(DecidedHold { entity: entity(row)?, is_gone: row.try_get("gone")? }))
-                .collect()
-        })
-        .await
-    }
+/// A person lets the deletes through that are held, or leaves the remote records as they are; which records those were. What was
+/// decided already is not decided again.
+pub(super) async fn decide(
+    transaction: &Transaction<'_>,
+    decision: &HoldDecision<'_>,
+) -> Result<Vec<DecidedHold>, StoreError> {
+    let HoldDecision { target, approves, kept, by, seen } = decision;
+    let query =
+        transaction.prepare_cached(include_str!("../../sql/queries/guard_decide.sql")).await?;
+    let rows = transaction.query(&query, &[&target.name(), approves, kept, by, seen]).await?;
+    rows.iter()
+        .map(|row| Ok(DecidedHold { entity: entity(row)?, is_gone: row.try_get("gone")? }))
+        .collect()
 }
 
 fn count(row: &tokio_postgres::Row, column: &str) -> Result<u64, StoreError> {

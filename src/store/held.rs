@@ -1,9 +1,11 @@
-//! What the guard holds for a person, read for people. The decisions are in [`super::guard`], `consents` and `removals`.
+//! What the guard holds for a person, and a person's decision about exactly that: deletes and what records would lose ([`super::guard`]),
+//! consents that were taken back at a target, and removals there.
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Store, StoreError};
+use super::session::Transaction;
+use super::{ConsentsDecided, DecidedHold, Store, StoreError, consents, guard, removals};
 use crate::entity::EntityType;
 use crate::limits;
 use crate::target::Target;
@@ -74,84 +76,171 @@ pub struct HeldItem {
     pub loses: Vec<String>,
 }
 
+/// What is held of a target, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldNow {
+    /// How much of which kind and type, the undecided first.
+    pub counts: Vec<HeldCount>,
+    /// What it is; of each kind and type at most [`limits::HELD_SHOWN`], the undecided first.
+    pub rows: Vec<HeldItem>,
+    /// A digest of all of it, also of what is not among the rows: whoever decides says with it what they saw.
+    pub seen: String,
+}
+
+/// What a person decides about what is held.
+#[derive(Debug, Clone, Copy)]
+pub struct HoldDecision<'a> {
+    /// About what is held of this target.
+    pub target: Target,
+    /// It happens; else it does not.
+    pub approves: bool,
+    /// An approval takes in what was rejected earlier.
+    pub kept: bool,
+    /// Who.
+    pub by: &'a str,
+    /// What they saw ([`HeldNow::seen`]): about anything else nothing is decided. `None`: they take it as it is.
+    pub seen: Option<&'a str>,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HeldDecided {
+    /// About these records.
+    pub records: Vec<DecidedHold>,
+    /// About so many removals at the target.
+    pub removals: u64,
+    /// About consents that were taken back there.
+    pub consents: ConsentsDecided,
+}
+
+/// What `sql/functions/guard.sql` raises where what is held is not what was seen.
+const NOT_AS_SEEN: &str = "ES001";
+
 impl Store {
-    /// How much of what the guard holds of a target, the undecided first.
+    /// What the guard holds of a target for a person.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn held_counts(&self, target: Target) -> Result<Vec<HeldCount>, StoreError> {
-        let client = self.client().await?;
+    pub async fn held(&self, target: Target) -> Result<HeldNow, StoreError> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        let isolation = "set transaction isolation level repeatable read, read only";
+        transaction.batch_execute(isolation).await?;
+        let counts = counts(&transaction, target).await?;
+        let is_held = |kinds: [HeldKind; 2], of: Option<EntityType>| {
+            let mut counts = counts.iter();
+            counts.any(|c| kinds.contains(&c.kind) && of.is_none_or(|of| c.entity == of))
+        };
+        let mut rows = Vec::new();
+        for of in target.outbound_types() {
+            if is_held([HeldKind::Delete, HeldKind::Lessen], Some(*of)) {
+                rows.extend(records(&transaction, target, *of).await?);
+            }
+        }
+        if is_held([HeldKind::Removal, HeldKind::Consent], None) {
+            rows.extend(inbound(&transaction, target).await?);
+        }
+        rows.sort_by_key(|row| row.kept);
         let query =
-            client.prepare_cached(include_str!("../../sql/queries/held_counts.sql")).await?;
-        let rows = client.query(&query, &[&target.name()]).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(HeldCount {
-                    kind: HeldKind::from_name(row.try_get("kind")?)?,
-                    entity: entity_type(row)?,
-                    kept: row.try_get("kept")?,
-                    n: row.try_get("n")?,
-                })
-            })
-            .collect()
+            transaction.prepare_cached(include_str!("../../sql/queries/held_seen.sql")).await?;
+        let seen = transaction.query_one(&query, &[&target.name()]).await?.try_get("seen")?;
+        transaction.commit().await?;
+        Ok(HeldNow { counts, rows, seen })
     }
 
-    /// What the guard holds of one type, and would be deleted or lessened at the target; [`limits::HELD_SHOWN`] at most, the
-    /// undecided first.
+    /// A person decides about what is held, each kind with its line of the audit trail, all in one transaction. What was decided
+    /// already is not decided again. `None`: what is held is not what they saw, and nothing was decided.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn held_records(
+    /// [`StoreError`]; then nothing was decided.
+    pub async fn decide_held(
         &self,
-        target: Target,
-        of: EntityType,
-    ) -> Result<Vec<HeldItem>, StoreError> {
-        let client = self.client().await?;
-        let sql = include_str!("../../sql/queries/held_records.sql");
-        let sql = super::projections::with_projection(sql, target, of);
-        let query = client.prepare_cached(&sql).await?;
-        let rows = client.query(&query, &[&target.name(), &of.name(), &limits::HELD_SHOWN]).await?;
-        rows.iter()
-            .map(|row| {
-                let is_gone: bool = row.try_get("gone")?;
-                Ok(HeldItem {
-                    kind: if is_gone { HeldKind::Delete } else { HeldKind::Lessen },
-                    entity: entity_type(row)?,
-                    id: Some(row.try_get("entity_id")?),
-                    remote_id: row.try_get("remote_id")?,
-                    kept: row.try_get("kept")?,
-                    since: row.try_get("owed_on")?,
-                    loses: row.try_get("loses")?,
-                })
-            })
-            .collect()
+        decision: &HoldDecision<'_>,
+    ) -> Result<Option<HeldDecided>, StoreError> {
+        let decided = super::retrying(|| async {
+            let mut client = self.client().await?;
+            let transaction = client.transaction().await?;
+            let records = guard::decide(&transaction, decision).await?;
+            let removals = removals::decide(&transaction, decision).await?;
+            let consents = consents::decide(&transaction, decision).await?;
+            transaction.commit().await?;
+            Ok(HeldDecided { records, removals, consents })
+        });
+        match decided.await {
+            Err(StoreError::Database { code, .. }) if code == NOT_AS_SEEN => Ok(None),
+            decided => decided.map(Some),
+        }
     }
+}
 
-    /// What was taken out or taken back at the target and is held; [`limits::HELD_SHOWN`] at most of each kind, the undecided
-    /// first.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn held_inbound(&self, target: Target) -> Result<Vec<HeldItem>, StoreError> {
-        let client = self.client().await?;
-        let query =
-            client.prepare_cached(include_str!("../../sql/queries/held_inbound.sql")).await?;
-        let rows = client.query(&query, &[&target.name(), &limits::HELD_SHOWN]).await?;
-        rows.iter()
-            .map(|row| {
-                let loses: Option<String> = row.try_get("loses")?;
-                Ok(HeldItem {
-                    kind: HeldKind::from_name(row.try_get("kind")?)?,
-                    entity: entity_type(row)?,
-                    id: row.try_get("entity_id")?,
-                    remote_id: row.try_get("remote_id")?,
-                    kept: row.try_get("kept")?,
-                    since: row.try_get("since")?,
-                    loses: loses.into_iter().collect(),
-                })
+async fn counts(
+    transaction: &Transaction<'_>,
+    target: Target,
+) -> Result<Vec<HeldCount>, StoreError> {
+    let query =
+        transaction.prepare_cached(include_str!("../../sql/queries/held_counts.sql")).await?;
+    let rows = transaction.query(&query, &[&target.name()]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(HeldCount {
+                kind: HeldKind::from_name(row.try_get("kind")?)?,
+                entity: entity_type(row)?,
+                kept: row.try_get("kept")?,
+                n: row.try_get("n")?,
             })
-            .collect()
-    }
+        })
+        .collect()
+}
+
+/// What would be deleted or lessened at the target.
+async fn records(
+    transaction: &Transaction<'_>,
+    target: Target,
+    of: EntityType,
+) -> Result<Vec<HeldItem>, StoreError> {
+    let sql = include_str!("../../sql/queries/held_records.sql");
+    let sql = super::projections::with_projection(sql, target, of);
+    let query = transaction.prepare_cached(&sql).await?;
+    let rows =
+        transaction.query(&query, &[&target.name(), &of.name(), &limits::HELD_SHOWN]).await?;
+    rows.iter()
+        .map(|row| {
+            let is_gone: bool = row.try_get("gone")?;
+            Ok(HeldItem {
+                kind: if is_gone { HeldKind::Delete } else { HeldKind::Lessen },
+                entity: entity_type(row)?,
+                id: Some(row.try_get("entity_id")?),
+                remote_id: row.try_get("remote_id")?,
+                kept: row.try_get("kept")?,
+                since: row.try_get("owed_on")?,
+                loses: row.try_get("loses")?,
+            })
+        })
+        .collect()
+}
+
+/// What was taken out or taken back at the target.
+async fn inbound(
+    transaction: &Transaction<'_>,
+    target: Target,
+) -> Result<Vec<HeldItem>, StoreError> {
+    let query =
+        transaction.prepare_cached(include_str!("../../sql/queries/held_inbound.sql")).await?;
+    let rows = transaction.query(&query, &[&target.name(), &limits::HELD_SHOWN]).await?;
+    rows.iter()
+        .map(|row| {
+            let loses: Option<String> = row.try_get("loses")?;
+            Ok(HeldItem {
+                kind: HeldKind::from_name(row.try_get("kind")?)?,
+                entity: entity_type(row)?,
+                id: row.try_get("entity_id")?,
+                remote_id: row.try_get("remote_id")?,
+                kept: row.try_get("kept")?,
+                since: row.try_get("since")?,
+                loses: loses.into_iter().collect(),
+            })
+        })
+        .collect()
 }
 
 fn entity_type(row: &tokio_postgres::Row) -> Result<EntityType, StoreError> {

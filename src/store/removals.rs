@@ -1,7 +1,8 @@
 //! Removals at remotes: they are decided about like any other change, or they are too many at once and kept for a person.
 
+use super::held::HoldDecision;
 use super::session::Transaction;
-use super::{InboxRef, Store, StoreError};
+use super::{InboxRef, StoreError};
 use crate::deliver::guard::{self, Counts, Limits};
 use crate::target::Target;
 
@@ -16,29 +17,16 @@ pub struct RemovalsWeighed {
     pub tripped: Option<Counts>,
 }
 
-impl Store {
-    /// A person has the removals decided about that are held (`approves`), or leaves the EMS as it is. `kept`: an approval takes in
-    /// what was rejected earlier. How many it concerned.
-    ///
-    /// # Errors
-    /// [`StoreError`]; then nothing was decided.
-    pub async fn decide_removals(
-        &self,
-        target: Target,
-        approves: bool,
-        kept: bool,
-        by: &str,
-    ) -> Result<u64, StoreError> {
-        super::retrying(|| async {
-            let client = self.client().await?;
-            let query = client
-                .prepare_cached(include_str!("../../sql/queries/removals_decide.sql"))
-                .await?;
-            let row = client.query_one(&query, &[&target.name(), &approves, &kept, &by]).await?;
-            Ok(u64::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0))
-        })
-        .await
-    }
+/// A person has the removals decided about that are held, or leaves the EMS as it is. How many it concerned.
+pub(super) async fn decide(
+    transaction: &Transaction<'_>,
+    decision: &HoldDecision<'_>,
+) -> Result<u64, StoreError> {
+    let HoldDecision { target, approves, kept, by, seen } = decision;
+    let query =
+        transaction.prepare_cached(include_str!("../../sql/queries/removals_decide.sql")).await?;
+    let row = transaction.query_one(&query, &[&target.name(), approves, kept, by, seen]).await?;
+    Ok(u64::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0))
 }
 
 /// Keeps the removals among what was taken in for a person, if they are too many at once.

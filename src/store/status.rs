@@ -54,6 +54,15 @@ pub struct RecordRow {
     pub owner_id: Option<i64>,
 }
 
+/// What a projection shows of an entity, as it is explained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Projected {
+    /// The version.
+    pub version: Timestamp,
+    /// The consents that it shows; `None` where it has no such column.
+    pub consents: Option<Vec<String>>,
+}
+
 /// An attempt of the audit trail.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttemptRow {
@@ -217,7 +226,8 @@ impl Store {
         let client = self.client().await?;
         let query =
             client.prepare_cached(include_str!("../../sql/queries/lookup_remote.sql")).await?;
-        let rows = client.query(&query, &[&target.name(), &remote_id]).await?;
+        let types: Vec<&str> = EntityType::ALL.iter().map(|of| of.name()).collect();
+        let rows = client.query(&query, &[&target.name(), &remote_id, &types]).await?;
         rows.iter().map(entity).collect()
     }
 
@@ -295,20 +305,25 @@ impl Store {
         rows.iter().map(|row| Ok((target(row)?, row.try_get("records")?))).collect()
     }
 
-    /// The version that the target's projection shows of the entity; `None` when it shows none.
+    /// What the target's projection shows of the entity; `None` when it shows nothing.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn projection_version(
+    pub async fn projected(
         &self,
         target: Target,
         of: EntityRef,
-    ) -> Result<Option<Timestamp>, StoreError> {
+    ) -> Result<Option<Projected>, StoreError> {
         let client = self.client().await?;
         let sql = include_str!("../../sql/queries/projection_version.sql");
         let sql = super::projections::with_projection(sql, target, of.entity_type);
         let query = client.prepare_cached(&sql).await?;
-        Ok(client.query_opt(&query, &[&of.id]).await?.map(|row| row.try_get(0)).transpose()?)
+        let row = client.query_opt(&query, &[&of.id]).await?;
+        let projected = |row: tokio_postgres::Row| {
+            let (version, consents) = (row.try_get("modified_on")?, row.try_get("consents")?);
+            Ok(Projected { version, consents })
+        };
+        row.map(projected).transpose()
     }
 }
 

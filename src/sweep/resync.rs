@@ -94,6 +94,7 @@ impl<R: Remote> Verifier<R> {
             if !selection.covers(entity_type) {
                 continue;
             }
+            self.tell("owing", entity_type).await?;
             let mut after = i64::MIN;
             loop {
                 let ids = match selection.one() {
@@ -107,11 +108,13 @@ impl<R: Remote> Verifier<R> {
                     }
                 };
                 let Some(last) = ids.last().copied() else { break };
+                let read = ids.len();
                 let differs = self.store.verify_differs(walked.run, entity_type, &ids).await?;
                 let (doubted, trusted): (Vec<i64>, Vec<i64>) =
                     ids.into_iter().partition(|id| force || differs.contains(id));
                 owed += self.owe_bulk(entity_type, doubted, true).await?;
                 owed += self.owe_bulk(entity_type, trusted, false).await?;
+                self.beat.add(read);
                 after = last;
             }
         }

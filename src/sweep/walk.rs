@@ -13,6 +13,7 @@ use super::verify::{self, Finding, Known, Ours, Row};
 use crate::deliver::record::State;
 use crate::entity::{EntityRef, EntityType};
 use crate::hash::ContentHash;
+use crate::ops::progress::Beat;
 use crate::remote::{Failure, Remote, RemoteRecord, Standing, Wire};
 use crate::store::{Found, Store, StoreError, VerifyRecord};
 
@@ -50,6 +51,8 @@ pub struct Verifier<R> {
     pub store: Store,
     /// The target's client; it is only read.
     pub remote: R,
+    /// Where it shows how far it is.
+    pub beat: Beat,
 }
 
 impl<R: Remote> Verifier<R> {
@@ -85,13 +88,16 @@ impl<R: Remote> Verifier<R> {
     }
 
     async fn walk_type(&self, run: Uuid, entity_type: EntityType) -> Result<u64, VerifyError> {
+        self.tell("reading", entity_type).await?;
         let began = self.store.now().await?;
         let (mut foreign, mut from) = (0, None);
         loop {
             let since = self.store.now().await?;
             let listed = self.remote.list(entity_type, from.as_deref()).await;
             let page = listed.map_err(|failure| VerifyError::Remote { entity_type, failure })?;
+            let read = page.records.len();
             foreign += self.compare_page(run, entity_type, page.records, since).await?;
+            self.beat.add(read);
             match page.next {
                 None => break,
                 Some(next) if Some(&next) == from.as_ref() => {
@@ -102,6 +108,16 @@ impl<R: Remote> Verifier<R> {
         }
         self.compare_rest(run, entity_type, began).await?;
         Ok(foreign)
+    }
+
+    /// Says to whoever watches what is done next, and of how many entities.
+    pub(super) async fn tell(&self, what: &str, entity_type: EntityType) -> Result<(), StoreError> {
+        if self.beat.is_watched() {
+            let target = self.remote.target();
+            let all = self.store.projection_rows(target, entity_type).await?;
+            self.beat.begin(&format!("{target}: {what} {entity_type}"), Some(all));
+        }
+        Ok(())
     }
 
     /// One page of the target against the EMS; how many of its rows are foreign.

@@ -389,6 +389,108 @@ async fn orders_to_a_target_stand_in_its_state_and_are_harmless_to_repeat() {
     }
 }
 
+/// On a terminal long work says how far it is; elsewhere standard error stays as it is, and the document is the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_work_shows_how_far_it_is_on_a_terminal_and_nowhere_else() {
+    let rig = Rig::new().await;
+    ems::populate(&rig.ems, 10).await;
+    let running = rig.start_all();
+    rig.settled().await;
+    for (line, step) in [
+        ("verify --target tagserver", "tagserver: reading person"),
+        ("resync --target tagserver", "tagserver: owing person"),
+        ("sweep outbound", "tagserver: comparing person"),
+        ("dead-letters replay --target tagserver", "putting back"),
+    ] {
+        // `script` gives the command a terminal; both outputs go there.
+        let command =
+            format!("stty cols 100 rows 30; exec {} {line}", env!("CARGO_BIN_EXE_ems-sync"));
+        let mut script = tokio::process::Command::new("script");
+        script.args(["-qec", &command, "/dev/null"]).stdin(std::process::Stdio::null());
+        script.kill_on_drop(true).env("TERM", "xterm").envs(&rig.settings);
+        let shown = ended(script).await;
+        assert_eq!(shown.code, Some(0), "{line}: {shown:?}");
+        assert!(shown.stdout.contains(step), "{line}: {shown:?}");
+        let plain = run(&rig, &line.split(' ').collect::<Vec<_>>()).await;
+        assert_eq!(plain.code, Some(0), "{line}: {plain:?}");
+        assert!(!plain.stderr.contains(step) && !plain.stdout.contains(step), "{line}: {plain:?}");
+    }
+    running.stop().await;
+}
+
+/// A watched status comes again and again, one document per line, until it is ended; then its code says nothing of persons.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watched_status_follows_what_happens_and_a_check_says_whether_a_person_is_needed() {
+    let rig = Rig::new().await;
+    // Its queues are made once, by whoever comes first, and that takes a while on a slow disk.
+    assert_eq!(run(&rig, &["migrate"]).await.code, Some(0));
+    let mut watch = binary::of(&rig, &["status", "--watch", "--json"]).spawn().unwrap();
+    let mut lines =
+        tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(watch.stdout.take().unwrap()));
+    let mut until = async |reason: Option<&str>| {
+        let seen = async {
+            loop {
+                let line = lines.next_line().await.unwrap().expect("a document");
+                let document: Value = serde_json::from_str(&line).unwrap();
+                let needs = document["needs_person"].as_array().unwrap();
+                let is_there = |needs: &Value| Some(needs["reason"].as_str().unwrap()) == reason;
+                if needs.is_empty() && reason.is_none() || needs.iter().any(is_there) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, seen).await.unwrap_or_else(|_| panic!("never {reason:?}"));
+    };
+    until(None).await;
+    // What needs a person, how it comes and how it goes.
+    for (reason, comes, goes) in [
+        (
+            "disabled",
+            "update sync.target set disabled_on = now(), disabled_reason = 'moving' where target = 'tagserver'",
+            "update sync.target set disabled_on = null, disabled_reason = null where target = 'tagserver'",
+        ),
+        (
+            "breaker_open",
+            "update sync.target set breaker = 'open' where target = 'tagserver'",
+            "update sync.target set breaker = 'closed' where target = 'tagserver'",
+        ),
+        (
+            "dead_letters",
+            "insert into sync.dead_letter (target, entity_type, entity_id, reason) values ('tagserver', 'tag', 1, 'transient')",
+            "delete from sync.dead_letter",
+        ),
+        (
+            "held",
+            "insert into sync.record (target, entity_type, entity_id, owed_gen, state, state_reason, gone)
+             values ('tagserver', 'tag', 1, 1, 'held', 'guard', true)",
+            "delete from sync.record",
+        ),
+        (
+            "conflicts",
+            "insert into sync.conflict (target, entity_type, entity_id, remote_id, reason) values ('tagserver', 'person', 1, 'c', 'unpushed')",
+            "delete from sync.conflict",
+        ),
+    ] {
+        assert_eq!(run(&rig, &["status", "--check"]).await.code, Some(0), "before {reason}");
+        rig.exec(comes).await;
+        until(Some(reason)).await;
+        let checked = run(&rig, &["status", "--check"]).await;
+        assert_eq!(checked.code, Some(1), "{reason}: {checked:?}");
+        assert!(checked.stdout.contains(reason), "{checked:?}");
+        rig.exec(goes).await;
+        until(None).await;
+    }
+    // A table that is not captured any more, until the triggers are attached again.
+    rig.exec("alter table ems.tag disable trigger user").await;
+    until(Some("changes_not_captured")).await;
+    assert_eq!(run(&rig, &["status", "--check"]).await.code, Some(1));
+    assert_eq!(run(&rig, &["migrate"]).await.code, Some(0));
+    until(None).await;
+    signal(&watch, "INT").await;
+    let code = tokio::time::timeout(PATIENCE, watch.wait()).await.expect("ends").unwrap().code();
+    assert_eq!(code, Some(0));
+}
+
 /// `ems-sync status | head -0`: the reader has gone before anything is written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_goes_away_is_no_panic() {

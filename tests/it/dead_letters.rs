@@ -14,6 +14,7 @@ use lapin::{BasicProperties, Connection, ConnectionProperties};
 use serde_json::{Value, json};
 
 use crate::support::binary::{ended, of};
+use crate::support::campaign::scaled;
 use crate::support::parity::assert_in_sync;
 use crate::support::rig::{PATIENCE, Rig};
 
@@ -294,17 +295,21 @@ async fn a_message_that_is_no_delivery_becomes_a_dead_letter_without_its_content
     running.stop().await;
 }
 
-/// Forty people are refused; filters take what they say, a limit ends, a rate holds, and a replay that is killed goes on
-/// where it ended: each comes home with one write.
+/// Forty people (a thousand in a campaign) are refused; filters take what they say, a limit ends, a rate holds, and a replay that is
+/// killed goes on where it ended: each comes home with one write.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replay_by_filter_is_limited_and_can_be_killed_and_repeated() {
     let rig = Rig::new().await;
-    rig.exec("insert into ems.person (first_name, last_name) select 'P', n::text from generate_series(1, 40) n").await;
+    let people = scaled(40, 1_000);
+    rig.exec(&format!(
+        "insert into ems.person (first_name, last_name) select 'P', n::text from generate_series(1, {people}) n"
+    ))
+    .await;
     let body = Some(json!({"message": "error.validation"}));
     let fault = Fault::Status { code: 400, headers: Vec::new(), body, applied: false };
     rig.sim.faults().push(Rule::new(fault).writes().unlimited());
     let running = rig.start_all();
-    opened(&rig, 40).await;
+    opened(&rig, people as i64).await;
     rig.sim.faults().clear();
     let refused = rig.writes();
 
@@ -320,12 +325,13 @@ async fn a_replay_by_filter_is_limited_and_can_be_killed_and_repeated() {
         assert_eq!(command(&rig, &line).await.1["matched"], 0, "{nothing}");
     }
     let dry = "dead-letters replay --target tagserver --dry-run --json";
-    assert_eq!(command(&rig, dry).await.1["changed"], 40);
-    assert_eq!(rig.count(OPEN).await, 40);
+    assert_eq!(command(&rig, dry).await.1["changed"], people);
+    assert_eq!(rig.count(OPEN).await, people as i64);
     let limited = "dead-letters replay --target tagserver --limit 3 --error REJECTED --json";
     assert_eq!(command(&rig, limited).await.1["changed"], 3);
 
-    let slow = ["dead-letters", "replay", "--target", "tagserver", "--rate", "1", "--json"];
+    let rate = (people / 40).to_string();
+    let slow = ["dead-letters", "replay", "--target", "tagserver", "--rate", &rate, "--json"];
     let mut slow = rig.spawn(&slow);
     rig.until(
         "select greatest(0, 5 - count(*)) from sync.dead_letter where replayed_on is not null",
@@ -345,9 +351,9 @@ async fn a_replay_by_filter_is_limited_and_can_be_killed_and_repeated() {
     rig.settled().await;
     assert_in_sync(&rig).await;
     assert_eq!(rig.count(OPEN).await, 0);
-    assert_eq!(rig.writes_applied(), 40, "each once; {refused} requests were refused before");
+    assert_eq!(rig.writes_applied(), people, "each once; {refused} requests were refused before");
     let put_back = "select count(*) from sync.operator_event where event = 'dead_letter_replayed'";
-    assert_eq!(rig.count(put_back).await, 40, "each once, whoever was killed");
+    assert_eq!(rig.count(put_back).await, people as i64, "each once, whoever was killed");
     running.stop().await;
 }
 

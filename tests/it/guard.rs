@@ -156,6 +156,44 @@ async fn a_mass_delete_is_held_before_the_first_call_and_an_approval_lets_exactl
     other.stop().await;
 }
 
+/// What comes after a person has looked is not let through with what they saw: nothing is, and they are shown what is held now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_approval_of_what_was_seen_lets_nothing_else_through() {
+    let rig = guarded(5).await;
+    let running = rig.start(&CONSUMING);
+    let first = people(&rig, 30).await;
+    rig.exec(&format!("delete from ems.person where id < {first} + 10")).await;
+    all_held(&rig).await;
+    let look = ["target", "approve", "tagserver", "--dry-run", "--json"];
+    let seen = json(&rig, &look).await;
+    assert_eq!(seen["undecided"], 10, "{seen}");
+    let old = seen["seen"].as_str().unwrap().to_owned();
+    let text = rig.run(&["target", "approve", "tagserver", "--dry-run"]).await.1;
+    assert!(text.contains(&format!("ems-sync target approve tagserver --seen {old}")), "{text}");
+
+    rig.exec(&format!("delete from ems.person where id = {first} + 20")).await;
+    all_held(&rig).await;
+    for order in ["approve", "reject"] {
+        for digest in [old.as_str(), "", "0-0-0", "nonsense"] {
+            let (code, text) =
+                rig.run(&["target", order, "tagserver", "--seen", digest, "--json"]).await;
+            let shown: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!((code, &shown["undecided"]), (1, &json!(11)), "{order} {digest}: {shown}");
+        }
+    }
+    assert_eq!((decisions(&rig, "approved").await, decisions(&rig, "rejected").await), (0, 0));
+    let seen = json(&rig, &look).await;
+    let now = seen["seen"].as_str().unwrap();
+    assert_ne!(now, old);
+    assert_eq!(deletes(&rig), 0);
+    let approved = json(&rig, &["target", "approve", "tagserver", "--seen", now, "--json"]).await;
+    assert_eq!(approved["deletes"], 11, "{approved}");
+    rig.settled().await;
+    assert_in_sync(&rig).await;
+    assert_eq!(deletes(&rig), 11);
+    running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_emptied_table_is_held_and_a_rejection_leaves_the_remote_as_it_is() {
     let rig = guarded(20).await;

@@ -60,6 +60,8 @@ impl<R: Remote> Puller<R> {
         walked: &mut Walked,
     ) -> Result<(), PullError> {
         let WalkBegun { mut from, mut clock_ahead_ms } = begun;
+        let step = format!("{}: reading {}", self.remote.target(), walked.stream.name());
+        self.beat.begin(&step, None);
         for _ in 0..limits::WALK_PAGES_MAX {
             if !self.is_open() {
                 return Err(PullError::Closed);
@@ -70,6 +72,7 @@ impl<R: Remote> Puller<R> {
             let stored = self.store_page(walked.stream, extent, &page).await?;
             crate::failpoint!("pull.stored");
             self.count(walked, &page.pulled, &stored);
+            self.beat.add(page.pulled.snapshots.len() + page.pulled.consents.len());
             self.tell(&stored.taken).await;
             if let Some(duty) = duty
                 && !self.store.keep_duty(duty).await?

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -12,18 +12,18 @@ use serde_json::Value;
 
 use super::Answer;
 use super::page::{self, Here};
-use super::parts::{act, badge, entity, form, nothing, spoken, table, td, text, when};
+use super::parts::{act, badge, chosen, entity, form, nothing, spoken, table, td, text, when};
 use crate::limits;
 use crate::ops::conflicts::Row;
 use crate::ops::conflicts::decide::{self, Adoption, Decided};
 use crate::ops::server::Desk;
 use crate::ops::server::gate::{Role, Visitor};
-use crate::ops::server::routes::Fields;
+use crate::ops::server::routes::{Asked, Fields};
 use crate::store::ConflictFilter;
 
 /// Which are shown.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Which {
     target: String,
 }
@@ -31,9 +31,12 @@ pub(super) struct Which {
 pub(super) async fn list(
     State(desk): State<Arc<Desk>>,
     Extension(visitor): Extension<Visitor>,
-    Query(Which { target }): Query<Which>,
+    Asked(Which { target }): Asked<Which>,
 ) -> Answer {
-    let filter = ConflictFilter { target: target.parse().ok(), ..ConflictFilter::default() };
+    let Some(target) = chosen(&target) else {
+        return Ok(page::failure(StatusCode::BAD_REQUEST, "there is no such target"));
+    };
+    let filter = ConflictFilter { target, ..ConflictFilter::default() };
     let rows = desk.store.conflicts(filter, limits::HELD_SHOWN).await?;
     let rows: Vec<Row> = rows.into_iter().map(Row::from).collect();
     let now = Timestamp::now();

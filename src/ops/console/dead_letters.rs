@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
@@ -12,23 +12,22 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::page::{self, Here};
-use super::parts::{act, entity, nothing, prose, spoken, table, td, text, when};
+use super::parts::{act, chosen, entity, nothing, prose, spoken, table, td, text, when};
 use super::{Answer, explain};
 use crate::entity::{EntityRef, EntityType};
 use crate::limits;
-use crate::ops::dead_letters::Row;
 use crate::ops::dead_letters::change::{self, Pages};
+use crate::ops::dead_letters::{Reason, Row};
 use crate::ops::explain::Attempt;
 use crate::ops::server::Desk;
 use crate::ops::server::gate::Visitor;
-use crate::ops::server::routes::Fields;
-use crate::remote::FailureClass;
+use crate::ops::server::routes::{Asked, Fields};
 use crate::store::Filter;
 use crate::target::Target;
 
 /// Which are shown, as it stands in the page's address. What is empty means all.
 #[derive(Debug, Default, Clone, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Which {
     target: String,
     entity: String,
@@ -38,28 +37,26 @@ pub(super) struct Which {
 }
 
 impl Which {
-    fn filter(&self) -> Filter {
-        let some = |text: &String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-        Filter {
-            target: self.target.parse().ok(),
-            entity: self.entity.parse().ok(),
-            reason: some(&self.reason),
-            error: some(&self.error),
-            ..Filter::default()
-        }
-    }
-
-    fn is_all(&self) -> bool {
-        self.filter() == Filter::default()
+    /// `None` where a word is not known.
+    fn filter(&self) -> Option<Filter> {
+        let error = Some(self.error.trim().to_owned()).filter(|text| !text.is_empty());
+        let reason = chosen::<Reason>(&self.reason)?.map(|reason| reason.name().to_owned());
+        let (target, entity) = (chosen(&self.target)?, chosen(&self.entity)?);
+        Some(Filter { target, entity, reason, error, ..Filter::default() })
     }
 }
 
 pub(super) async fn list(
     State(desk): State<Arc<Desk>>,
     Extension(visitor): Extension<Visitor>,
-    Query(which): Query<Which>,
+    Asked(which): Asked<Which>,
 ) -> Answer {
-    let mut pages = Pages::new(&desk.store, which.filter(), None).after(which.after);
+    let Some(filter) = which.filter() else {
+        let why = "there is no such target, type or reason";
+        return Ok(page::failure(StatusCode::BAD_REQUEST, why));
+    };
+    let is_all = filter == Filter::default();
+    let mut pages = Pages::new(&desk.store, filter, None).after(which.after);
     let page = pages.next(limits::DEAD_LETTERS_ON_PAGE).await?.unwrap_or_default();
     let has_more = pages.next(1).await?.is_some();
     let rows: Vec<Row> = page.into_iter().map(Row::from).collect();
@@ -67,7 +64,7 @@ pub(super) async fn list(
     let body = html! {
         (filters(&which))
         @if rows.is_empty() {
-            (nothing(if which.is_all() { "There are no dead letters." } else { "No dead letter matches." }))
+            (nothing(if is_all { "There are no dead letters." } else { "No dead letter matches." }))
         } @else {
             (all_shown(&visitor, &rows))
             (table(&["Number", "Entity", "Target", "Why", "Tries", "Failed last", ""], &html! {
@@ -80,8 +77,6 @@ pub(super) async fn list(
 }
 
 fn filters(which: &Which) -> Markup {
-    let reasons = FailureClass::ALL.map(FailureClass::name);
-    let reasons = reasons.into_iter().chain(["unmappable", "undecodable"]);
     html! {
         form.filters method="get" action="/dead-letters" {
             label { "Target" select name="target" {
@@ -94,7 +89,7 @@ fn filters(which: &Which) -> Markup {
             } }
             label { "Why" select name="reason" {
                 option value="" { "all" }
-                @for reason in reasons { (option(reason, &which.reason)) }
+                @for reason in Reason::all() { (option(reason.name(), &which.reason)) }
             } }
             label { "Text of the error" input type="search" name="error" value=(which.error) maxlength="200"; }
             button { "Show" }
@@ -207,7 +202,11 @@ fn facts(row: &Row, now: Timestamp) -> Markup {
             (fact("Its record is", html! { (text(row.record_state.as_deref().map(spoken).as_deref())) }))
             (fact("Tries", html! { (row.attempts) @if row.cycles > 1 { " in " (row.cycles) " cycles" } }))
             (fact("Failed", html! { (when(Some(row.first_failed_on), now)) ", last " (when(Some(row.last_failed_on), now)) }))
-            @if row.closed_on.is_none() { (fact("A sweep tries it", html! { (when(row.next_try_on, now)) })) }
+            @if row.closed_on.is_none() {
+                (fact("A sweep tries it", html! {
+                    @if row.next_try_on.is_some() { (when(row.next_try_on, now)) } @else { "not before it changes, or is replayed" }
+                }))
+            }
             @if row.replayed_on.is_some() {
                 (fact("Put back", html! { (when(row.replayed_on, now)) " by " (text(row.replayed_by.as_deref())) }))
             }

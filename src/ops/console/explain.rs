@@ -73,7 +73,7 @@ fn card(row: &ExplainRow, now: Timestamp) -> Markup {
     html! {
         section.card {
             header { h2 { (row.target) } (badge(row.state, &row.reason)) }
-            p.reason { (spoken(&row.reason)) }
+            p.reason { (row.says) " · " (spoken(&row.reason)) }
             p { (prose(&row.next)) }
             @if let Some(advice) = &row.advice { p.advice { (prose(advice)) } }
             @if let Some(error) = &row.last_error { p.detail { (text(Some(error))) } }

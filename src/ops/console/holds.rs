@@ -12,11 +12,11 @@ use super::Answer;
 use super::page::{self, Here};
 use super::parts::{entity, form, nothing, spoken, table, td, text, when};
 use crate::limits;
-use crate::ops::holds::{self, Decision, Held};
+use crate::ops::holds::{self, Held};
 use crate::ops::server::Desk;
 use crate::ops::server::gate::{Role, Visitor};
 use crate::ops::server::routes::Fields;
-use crate::store::{HeldItem, HeldKind};
+use crate::store::{HeldItem, HeldKind, HoldDecision};
 use crate::target::Target;
 
 pub(super) async fn list(
@@ -95,10 +95,10 @@ fn line(row: &HeldItem, now: Timestamp) -> Markup {
 
 fn decisions(visitor: &Visitor, held: &Held) -> Markup {
     let path = format!("/holds/{}/decision", held.target);
-    let decision = |order: &str, label: String, class: &str, seen: i64| {
+    let decision = |order: &str, label: String, class: &str| {
         html! {
             input type="hidden" name="order" value=(order);
-            input type="hidden" name="seen" value=(seen);
+            input type="hidden" name="seen" value=(held.seen);
             @if order != "reject" {
                 label { input type="checkbox" name="sure" value="yes" required; " I have looked at it" }
             }
@@ -111,12 +111,12 @@ fn decisions(visitor: &Visitor, held: &Held) -> Markup {
         @if visitor.role >= Role::Operator {
             div.buttons {
                 @if n > 0 {
-                    (form(visitor, &path, "decision", &decision("approve", format!("Approve {n}"), "danger", n)))
-                    (form(visitor, &path, "decision", &decision("reject", format!("Reject {n}"), "primary", n)))
+                    (form(visitor, &path, "decision", &decision("approve", format!("Approve {n}"), "danger")))
+                    (form(visitor, &path, "decision", &decision("reject", format!("Reject {n}"), "primary")))
                 }
                 @if kept > 0 {
                     (form(visitor, &path, "decision",
-                        &decision("approve_kept", format!("Approve {} after all", n + kept), "danger", n)))
+                        &decision("approve_kept", format!("Approve {} after all", n + kept), "danger")))
                 }
             }
         }
@@ -143,16 +143,11 @@ pub(super) async fn decide(
     }
     let gate = desk.gate.as_deref();
     let way = format!("/holds#{target}");
-    // What came after the page was made has not been looked at.
-    let now = holds::held(&desk.store, target).await?.undecided;
-    if fields.get("seen").parse() != Ok(now) {
-        let seen = fields.get("seen");
-        let words =
-            format!("Nothing was decided: {now} are held at {target} now, not {seen}. Look again.");
-        return Ok(page::done(gate, &way, &words));
-    }
     let by = visitor.by();
-    let decision = Decision { target, approves, kept, by: &by };
+    // What came after the page was made has not been looked at.
+    let seen = Some(fields.get("seen"));
+    let decision = HoldDecision { target, approves, kept, by: &by, seen };
     let decided = holds::decide(&desk.store, &desk.publisher, &desk.enabled, decision).await?;
-    Ok(page::done(gate, &way, &decided.words()))
+    let words = decided.map_or_else(|| holds::not_as_seen(target), |decided| decided.words());
+    Ok(page::done(gate, &way, &words))
 }

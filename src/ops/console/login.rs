@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -14,17 +14,18 @@ use serde::Deserialize;
 use super::page;
 use crate::ops::server::Desk;
 use crate::ops::server::gate::{self, Gate, Visitor};
-use crate::ops::server::routes::fields;
+use crate::ops::server::routes::{Asked, fields};
 
 /// Where to go after a login.
 #[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Next {
     #[serde(default)]
     next: String,
 }
 
 /// Asked for by name.
-pub(super) async fn form(Query(Next { next }): Query<Next>) -> Response {
+pub(super) async fn form(Asked(Next { next }): Asked<Next>) -> Response {
     page::outside(StatusCode::OK, "Log in", &asks(&next, None))
 }
 

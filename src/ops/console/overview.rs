@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -17,8 +17,8 @@ use crate::deliver::breaker::rule::Order;
 use crate::ops::orders;
 use crate::ops::server::Desk;
 use crate::ops::server::gate::{Role, Visitor};
-use crate::ops::server::routes::Fields;
-use crate::ops::status::{self, NeedsPerson, Queues, Status, StatusRow};
+use crate::ops::server::routes::{Asked, Fields};
+use crate::ops::status::{self, NeedsPerson, Status, StatusRow};
 use crate::ops::words::seconds;
 use crate::target::Target;
 
@@ -27,6 +27,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// How the page is shown.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct View {
     /// It comes again by itself.
     watch: Option<String>,
@@ -35,7 +36,7 @@ pub(super) struct View {
 pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     Extension(visitor): Extension<Visitor>,
-    Query(View { watch }): Query<View>,
+    Asked(View { watch }): Asked<View>,
 ) -> Answer {
     let Desk { store, publisher, enabled, .. } = &*desk;
     let status = status::document(store, publisher, enabled, status::PATIENCE).await?;
@@ -92,73 +93,61 @@ fn place(needs: &NeedsPerson) -> Option<String> {
 
 fn card(visitor: &Visitor, row: &StatusRow, now: Timestamp) -> Markup {
     let target = row.target;
-    let inbound = &row.inbound;
     html! {
         section.card id=(target) {
             header { h2 { (target) } (badge(row.state, row.reason)) }
             p.reason { (spoken(row.reason)) }
             @if let Some(detail) = &row.detail { p.detail { (prose(detail)) } }
-            dl {
-                (fact("Oldest unsynced", &html! { (seconds(row.oldest_unsynced_seconds)) }))
-                (fact("Breaker", &html! { (spoken(row.breaker)) }))
-                (fact("Owed", &html! { (row.owed) " of " (row.records) " records" @if row.waiting > 0 { ", " (row.waiting) " waiting" } }))
-                (fact("Queues", &queues(row.queues)))
-                @if row.dead_letters > 0 {
-                    (fact("Dead letters", &html! { a href={ "/dead-letters?target=" (target) } { (row.dead_letters) } }))
-                }
-                @if row.rejected > 0 { (fact("Rejected", &html! { (row.rejected) })) }
-                @if row.held > 0 {
-                    (fact("Held", &html! {
-                        a href={ "/holds#" (target) } { (row.held) }
-                        @if row.kept > 0 { ", " (row.kept) " of them kept" }
-                    }))
-                }
-                @if inbound.held_consents > 0 {
-                    (fact("Consents held", &html! { a href={ "/holds#" (target) } { (inbound.held_consents) } }))
-                }
-                @if inbound.conflicts > 0 {
-                    (fact("Conflicts", &html! { a href={ "/conflicts?target=" (target) } { (inbound.conflicts) } }))
-                }
-                @if inbound.pending + inbound.waiting + inbound.rejected + inbound.held > 0 {
-                    (fact("Coming back", &html! {
-                        (inbound.pending) " pending, " (inbound.waiting) " waiting, "
-                        (inbound.held) " held, " (inbound.rejected) " rejected"
-                    }))
-                }
-                (fact("Last sweep", &html! {
-                    "out " (when(row.last_sweep.outbound, now))
-                    @if target.is_bidirectional() { ", in " (when(row.last_sweep.inbound, now)) }
+            @if row.reason != "not_enabled" || row.records > 0 || row.inbound.conflicts > 0 { (facts(row, now)) }
+            (buttons(visitor, row))
+        }
+    }
+}
+
+fn facts(row: &StatusRow, now: Timestamp) -> Markup {
+    let target = row.target;
+    let inbound = &row.inbound;
+    html! {
+        dl {
+            (fact("Oldest unsynced", &html! { (seconds(row.oldest_unsynced_seconds)) }))
+            (fact("Breaker", &html! { (spoken(row.breaker)) }))
+            (fact("Owed", &html! { (row.owed) " of " (row.records) " records" @if row.waiting > 0 { ", " (row.waiting) " waiting" } }))
+            (fact("Queues", &html! { (row.queues.words()) }))
+            @if row.dead_letters > 0 {
+                (fact("Dead letters", &html! { a href={ "/dead-letters?target=" (target) } { (row.dead_letters) } }))
+            }
+            @if row.rejected > 0 { (fact("Rejected", &html! { (row.rejected) })) }
+            @if row.held > 0 {
+                (fact("Held", &html! {
+                    a href={ "/holds#" (target) } { (row.held) }
+                    @if row.kept > 0 { ", " (row.kept) " of them kept" }
                 }))
             }
-            @for reason in [&inbound.error, &inbound.held_reason].into_iter().flatten() {
-                p.detail { "Coming back: " (text(Some(reason))) }
+            @if inbound.held_consents > 0 {
+                (fact("Consents held", &html! { a href={ "/holds#" (target) } { (inbound.held_consents) } }))
             }
-            (buttons(visitor, row))
+            @if inbound.conflicts > 0 {
+                (fact("Conflicts", &html! { a href={ "/conflicts?target=" (target) } { (inbound.conflicts) } }))
+            }
+            @if inbound.pending + inbound.waiting + inbound.rejected + inbound.held > 0 {
+                (fact("Coming back", &html! {
+                    (inbound.pending) " pending, " (inbound.waiting) " waiting, "
+                    (inbound.held) " held, " (inbound.rejected) " rejected"
+                }))
+            }
+            (fact("Last sweep", &html! {
+                "out " (when(row.last_sweep.outbound, now))
+                @if target.is_bidirectional() { ", in " (when(row.last_sweep.inbound, now)) }
+            }))
+        }
+        @for reason in [&inbound.error, &inbound.held_reason].into_iter().flatten() {
+            p.detail { "Coming back: " (text(Some(reason))) }
         }
     }
 }
 
 fn fact(name: &str, value: &Markup) -> Markup {
     html! { div { dt { (name) } dd { (value) } } }
-}
-
-fn queues(queues: Queues) -> Markup {
-    let all = [
-        ("outbound", queues.outbound),
-        ("inbound", queues.inbound),
-        ("retry", queues.retry),
-        ("dead", queues.dead),
-    ];
-    let filled: Vec<_> = all
-        .into_iter()
-        .filter_map(|(name, length)| Some((name, length.filter(|n| *n > 0)?)))
-        .map(|(name, length)| format!("{name} {length}"))
-        .collect();
-    html! {
-        @if let Some(reason) = queues.reason { (spoken(reason)) }
-        @else if filled.is_empty() { "empty" }
-        @else { (filled.join(", ")) }
-    }
 }
 
 /// The orders that make sense now.

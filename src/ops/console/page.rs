@@ -103,6 +103,16 @@ pub(in crate::ops) fn failure(code: StatusCode, why: &str) -> Response {
     outside(code, code.canonical_reason().unwrap_or("Failed"), &body)
 }
 
+/// What a person began takes longer than they want to wait.
+pub(in crate::ops) fn goes_on() -> Response {
+    let body = html! {
+        p { "This takes longer. It was not broken off: it goes on, and is done altogether or not at all." }
+        p { "The " a href="/audit" { "log" } " shows it when it is done." }
+        p { a href="/" { "Back to the overview" } }
+    };
+    outside(StatusCode::ACCEPTED, "Under way", &body)
+}
+
 /// The way to the page that shows what became of it.
 pub(super) fn done(gate: Option<&Gate>, path: &str, words: &str) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();

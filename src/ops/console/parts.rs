@@ -1,5 +1,7 @@
 //! What several pages are made of: forms, badges, instants, and tables that fold on a phone.
 
+use std::str::FromStr;
+
 use jiff::Timestamp;
 use maud::{Markup, html};
 
@@ -53,6 +55,12 @@ pub(super) fn badge(state: Shown, reason: &str) -> Markup {
 /// A name of the program as people say it.
 pub(super) fn spoken(name: &str) -> String {
     name.replace('_', " ")
+}
+
+/// What was chosen of a closed list: empty means all; `None` where it is not in the list.
+#[expect(clippy::option_option, reason = "nothing chosen is no unknown word")]
+pub(super) fn chosen<T: FromStr>(text: &str) -> Option<Option<T>> {
+    if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
 }
 
 /// An instant, from now; the exact one when a person points at it.

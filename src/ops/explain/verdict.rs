@@ -19,6 +19,8 @@ pub struct Evidence<'a> {
     pub is_enabled: bool,
     /// The version that the target's projection shows; `None` when it shows none.
     pub version: Option<Timestamp>,
+    /// The consents that it shows; `None` where it shows no such thing.
+    pub consents: Option<&'a [String]>,
     /// The sync record.
     pub record: Option<&'a RecordRow>,
     /// A change of the entity waits in the outbox.

@@ -4,19 +4,20 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 
 use super::gate::Role;
-use super::routes::{Access, Routes};
+use super::routes::{Access, Asked, Routes};
 use super::{Desk, failure};
 use crate::entity::{EntityRef, EntityType};
 use crate::error_chain::chain;
 use crate::limits;
+use crate::ops::dead_letters::Reason;
 use crate::ops::dead_letters::change::Pages;
-use crate::ops::{conflicts, dead_letters, explain, health, holds, status};
+use crate::ops::{conflicts, dead_letters, explain, holds, status};
 use crate::store::{ConflictFilter, Filter, StoreError};
 
 /// The documents, each with who may read it.
@@ -31,15 +32,32 @@ pub(super) fn routes(routes: Routes<Arc<Desk>>) -> Routes<Arc<Desk>> {
 }
 
 async fn status(State(desk): State<Arc<Desk>>) -> Response {
-    match status::document(&desk.store, &desk.publisher, &desk.enabled, health::PATIENCE).await {
+    match status::document(&desk.store, &desk.publisher, &desk.enabled, status::PATIENCE).await {
         Ok(document) => Json(document).into_response(),
         Err(error) => unavailable(&error),
     }
 }
 
+/// Which conflicts are asked for. What is left out means all.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhichConflicts {
+    target: Option<String>,
+    entity: Option<String>,
+    id: Option<i64>,
+}
+
 /// Those that are open: the document of `conflicts list --json`.
-async fn open_conflicts(State(desk): State<Arc<Desk>>) -> Response {
-    match desk.store.conflicts(ConflictFilter::default(), limits::CONFLICTS_SHOWN).await {
+async fn open_conflicts(
+    State(desk): State<Arc<Desk>>,
+    Asked(which): Asked<WhichConflicts>,
+) -> Response {
+    let WhichConflicts { target, entity, id } = which;
+    let (Ok(target), Ok(entity)) = (parsed(target), parsed(entity)) else {
+        return failure(StatusCode::BAD_REQUEST, "not a target, or not an entity type");
+    };
+    let filter = ConflictFilter { target, entity, id, ..ConflictFilter::default() };
+    match desk.store.conflicts(filter, limits::CONFLICTS_SHOWN).await {
         Ok(rows) => {
             Json(rows.into_iter().map(conflicts::Row::from).collect::<Vec<_>>()).into_response()
         }
@@ -49,6 +67,7 @@ async fn open_conflicts(State(desk): State<Arc<Desk>>) -> Response {
 
 /// Which dead letters are asked for. What is left out means all.
 #[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Which {
     target: Option<String>,
     entity: Option<String>,
@@ -59,12 +78,14 @@ struct Which {
 }
 
 /// Those that are open, the oldest first, a page of them: the document of `dead-letters list --json`.
-async fn open_dead_letters(State(desk): State<Arc<Desk>>, Query(which): Query<Which>) -> Response {
-    let (Ok(target), Ok(entity)) = (parsed(which.target), parsed::<EntityType>(which.entity))
+async fn open_dead_letters(State(desk): State<Arc<Desk>>, Asked(which): Asked<Which>) -> Response {
+    let Which { target, entity, reason, error, after } = which;
+    let (Ok(target), Ok(entity), Ok(reason)) =
+        (parsed(target), parsed::<EntityType>(entity), parsed::<Reason>(reason))
     else {
-        return failure(StatusCode::BAD_REQUEST, "not a target, or not an entity type");
+        return failure(StatusCode::BAD_REQUEST, "not a target, an entity type or a reason");
     };
-    let Which { reason, error, after, .. } = which;
+    let reason = reason.map(|reason| reason.name().to_owned());
     let filter = Filter { target, entity, reason, error, ..Filter::default() };
     let mut pages = Pages::new(&desk.store, filter, None).after(after.unwrap_or(0));
     match pages.next(limits::DEAD_LETTERS_IN_DOCUMENT).await {
@@ -105,6 +126,9 @@ async fn explained(
 }
 
 fn unavailable(error: &StoreError) -> Response {
+    if error.is_of_given_value() {
+        return failure(StatusCode::BAD_REQUEST, "the database takes no such text");
+    }
     tracing::warn!(error = chain(error), "The API can't read the database");
     failure(StatusCode::SERVICE_UNAVAILABLE, "the database can't be read")
 }

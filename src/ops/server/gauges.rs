@@ -66,12 +66,7 @@ pub(super) fn refresh(
         }
     }
     for (target, queues) in lengths.into_iter().flatten() {
-        for (name, length) in [
-            ("outbound", queues.outbound),
-            ("inbound", queues.inbound),
-            ("retry", queues.retry),
-            ("dead", queues.dead),
-        ] {
+        for (name, length) in queues.by_name() {
             if let Some(length) = length {
                 metrics.queue(*target, name, length);
             }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Form, FromRequest as _, Request, State};
+use axum::extract::{Form, FromRequest as _, FromRequestParts, Query, Request, State};
 use axum::handler::Handler;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -13,6 +14,9 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{self, MethodRouter};
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 use super::gate::{self, Gate, Role};
 use crate::ops::console;
@@ -48,17 +52,92 @@ impl Fields {
     }
 }
 
+/// What the query of an address asks for: words that its page knows, or nothing.
+pub(in crate::ops) struct Asked<T>(pub(in crate::ops) T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        match Query::<T>::try_from_uri(&parts.uri) {
+            Ok(Query(asked)) if !has_nul(&parts.uri.to_string()) => Ok(Self(asked)),
+            Ok(_) | Err(_) => Err(refused(
+                parts,
+                StatusCode::BAD_REQUEST,
+                "this page has nothing of what the address asks for",
+            )),
+        }
+    }
+}
+
+/// No text has this character, and the database takes none that does.
+fn has_nul(text: &str) -> bool {
+    text.contains('\0') || text.contains("%00")
+}
+
+/// Actions that are under way at once.
+const ACTIONS_AT_ONCE: usize = 8;
+/// So long a person waits for what became of an action; it goes on all the same.
+const ACTION_PATIENCE: Duration = Duration::from_secs(8);
+
+/// What people have begun. It runs to its end, whoever has stopped waiting for it.
+#[derive(Clone)]
+pub(in crate::ops) struct Actions {
+    under_way: TaskTracker,
+    slots: Arc<Semaphore>,
+}
+
+impl Default for Actions {
+    fn default() -> Self {
+        Self { under_way: TaskTracker::new(), slots: Arc::new(Semaphore::new(ACTIONS_AT_ONCE)) }
+    }
+}
+
+impl Actions {
+    /// Waits until all are at their end, for so long at most.
+    pub(in crate::ops) async fn end(&self, within: Duration) {
+        self.under_way.close();
+        if tokio::time::timeout(within, self.under_way.wait()).await.is_err() {
+            tracing::warn!(
+                "An action of the console was under way when the process ended; the audit trail tells whether it was done"
+            );
+        }
+    }
+
+    /// Does it, and says what became of it, or that it goes on.
+    async fn run(&self, request: Request, next: Next) -> Response {
+        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+            let why = "too many actions are under way at once";
+            return console::page::failure(StatusCode::SERVICE_UNAVAILABLE, why);
+        };
+        let action = self.under_way.spawn(async move {
+            let response = next.run(request).await;
+            drop(slot);
+            response
+        });
+        match tokio::time::timeout(ACTION_PATIENCE, action).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(_)) => {
+                let why = "the program failed; the log tells whether it was done";
+                console::page::failure(StatusCode::INTERNAL_SERVER_ERROR, why)
+            }
+            Err(_) => console::page::goes_on(),
+        }
+    }
+}
+
 /// A router under construction.
 pub(in crate::ops) struct Routes<S> {
     router: Router<S>,
     gate: Option<Arc<Gate>>,
+    actions: Actions,
     list: Vec<Route>,
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// No routes yet. Without a gate there is nothing that needs one: its routes are left out.
-    pub(in crate::ops) fn new(gate: Option<Arc<Gate>>) -> Self {
-        Self { router: Router::new(), gate, list: Vec::new() }
+    pub(in crate::ops) fn new(gate: Option<Arc<Gate>>, actions: Actions) -> Self {
+        Self { router: Router::new(), gate, actions, list: Vec::new() }
     }
 
     /// Whether anybody can be let in.
@@ -95,7 +174,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             (Access::Anyone, _) => handler,
             (Access::From(_), None) => return self,
             (Access::From(role), Some(gate)) => {
-                let guard = Guard { gate: Arc::clone(gate), role };
+                let guard = Guard { gate: Arc::clone(gate), role, actions: self.actions.clone() };
                 handler.route_layer(middleware::from_fn_with_state(guard, admit))
             }
         };
@@ -114,6 +193,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 struct Guard {
     gate: Arc<Gate>,
     role: Role,
+    actions: Actions,
 }
 
 /// Lets in who may, and forms that are ours.
@@ -123,15 +203,16 @@ async fn admit(State(guard): State<Guard>, request: Request, next: Next) -> Resp
         return unknown(&parts);
     };
     if visitor.role < guard.role {
-        return refused(&parts, "your login is for reading only");
+        return refused(&parts, StatusCode::FORBIDDEN, "your login is for reading only");
     }
     if parts.method == Method::POST {
         let Some(fields) = fields(&parts, body).await else {
-            return refused(&parts, "this is no form of this page");
+            return refused(&parts, StatusCode::BAD_REQUEST, "this is no form of this page");
         };
         if !gate::is_ours(&parts.headers) || !gate::is_same(fields.get("csrf"), &visitor.csrf) {
             return refused(
                 &parts,
+                StatusCode::FORBIDDEN,
                 "this form was not sent by a page of this console, or is of an earlier login",
             );
         }
@@ -140,17 +221,22 @@ async fn admit(State(guard): State<Guard>, request: Request, next: Next) -> Resp
     }
     let was_told = visitor.told.is_some() && parts.method == Method::GET;
     parts.extensions.insert(visitor);
-    let mut response = next.run(Request::from_parts(parts, body)).await;
+    let acts = parts.method == Method::POST && guard.role == Role::Operator;
+    let request = Request::from_parts(parts, body);
+    let mut response =
+        if acts { guard.actions.run(request, next).await } else { next.run(request).await };
     if was_told && let Ok(cookie) = HeaderValue::try_from(Gate::was_told()) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response
 }
 
-/// The fields of a form.
+/// The fields of a form, if it is one, and all of it is text.
 pub(in crate::ops) async fn fields(parts: &Parts, body: Body) -> Option<Fields> {
     let request = Request::from_parts(parts.clone(), body);
-    Form::from_request(request, &()).await.ok().map(|Form(fields)| Fields(fields))
+    let Form(fields): Form<BTreeMap<String, String>> =
+        Form::from_request(request, &()).await.ok()?;
+    (!fields.values().any(|value| has_nul(value))).then_some(Fields(fields))
 }
 
 fn is_api(parts: &Parts) -> bool {
@@ -168,10 +254,6 @@ fn unknown(parts: &Parts) -> Response {
     response
 }
 
-fn refused(parts: &Parts, why: &'static str) -> Response {
-    if is_api(parts) {
-        super::failure(StatusCode::FORBIDDEN, why)
-    } else {
-        console::page::failure(StatusCode::FORBIDDEN, why)
-    }
+fn refused(parts: &Parts, code: StatusCode, why: &'static str) -> Response {
+    if is_api(parts) { super::failure(code, why) } else { console::page::failure(code, why) }
 }

@@ -28,7 +28,7 @@ fn desk(tokens: Option<Tokens>) -> Desk {
 
 /// What is served, and where.
 async fn serving(tokens: Option<Tokens>) -> (SocketAddr, Vec<Route>) {
-    let (router, routes) = open(desk(tokens));
+    let (router, routes) = open(desk(tokens), Actions::default());
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, guarded(router)).await });
@@ -130,6 +130,83 @@ async fn a_request_that_hangs_is_given_up() {
     assert_eq!(get_from(address, "/hang", None).await.0, 503);
 }
 
+/// What takes long goes on, whether the person waits or has gone, and the page says so.
+#[tokio::test(start_paused = true)]
+async fn an_action_that_takes_long_runs_to_its_end() {
+    let (begun, done) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let (begins, ends) = (Arc::clone(&begun), Arc::clone(&done));
+    let action = move || async move {
+        begins.add_permits(1);
+        tokio::time::sleep(REQUEST_TIMEOUT * 6).await;
+        ends.add_permits(1);
+        "done"
+    };
+    let actions = Actions::default();
+    let routes = Routes::new(Some(Arc::new(Gate::new(tokens()))), actions.clone());
+    let (router, _) = routes.post(Access::From(Role::Operator), "/slow", action).done(());
+    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, guarded(router)).await });
+    let (credential, csrf) = credentials(Role::Operator).remove(0);
+    let form = format!("csrf={csrf}");
+    let (code, answer) =
+        send(address, "POST", "/slow", std::slice::from_ref(&credential), &form).await;
+    assert_eq!(code, 202, "{answer}");
+    assert!(answer.contains("It was not broken off"), "{answer}");
+    begun.acquire().await.unwrap().forget();
+    let leaves =
+        tokio::spawn(async move { send(address, "POST", "/slow", &[credential], &form).await });
+    begun.acquire().await.unwrap().forget();
+    leaves.abort();
+    actions.end(REQUEST_TIMEOUT * 7).await;
+    assert_eq!(done.available_permits(), 2);
+}
+
+#[tokio::test]
+async fn what_no_page_knows_is_told_so_and_is_never_taken_for_all() {
+    let (address, _) = serving(Some(tokens())).await;
+    let token = format!("Bearer {TOKEN}");
+    for path in [
+        "/?watch=1&wach=1",
+        "/dead-letters?target=mautik",
+        "/dead-letters?entity=runner",
+        "/dead-letters?reason=refused",
+        "/dead-letters?traget=mautic",
+        "/dead-letters?after=x",
+        "/dead-letters?error=%00",
+        "/conflicts?target=mautik",
+        "/conflicts?targets=mautic",
+        "/api/v1/dead-letters?target=mautik",
+        "/api/v1/dead-letters?entity=runner",
+        "/api/v1/dead-letters?reason=refused",
+        "/api/v1/dead-letters?error=a%00b",
+        "/api/v1/dead-letters?limit=1",
+        "/api/v1/conflicts?target=mautik",
+        "/api/v1/conflicts?id=7&entity=runner",
+        "/api/v1/conflicts?closed=true",
+    ] {
+        let (code, answer) = get_from(address, path, Some(&token)).await;
+        assert_eq!(code, 400, "{path}: {answer}");
+    }
+    for path in [
+        "/dead-letters?target=&entity=&reason=&error=",
+        "/dead-letters?target=mautic&entity=person&reason=rejected&error=a&after=3",
+        "/conflicts?target=chatwoot",
+        "/api/v1/dead-letters?target=mautic&reason=undecodable",
+        "/api/v1/conflicts?target=chatwoot&entity=person&id=7",
+    ] {
+        let (code, answer) = get_from(address, path, Some(&token)).await;
+        assert_eq!(code, 503, "{path} is understood, and the database is not there: {answer}");
+    }
+    let (credential, csrf) = credentials(Role::Operator).remove(0);
+    for form in ["what=a%00%40b.c", "what=mautic%3A%00"] {
+        let form = format!("csrf={csrf}&{form}");
+        let (code, answer) =
+            send(address, "POST", "/search", std::slice::from_ref(&credential), &form).await;
+        assert_eq!(code, 400, "{form}: {answer}");
+    }
+}
+
 /// An address of a route.
 fn path_of(route: &Route) -> String {
     let names =
@@ -157,7 +234,7 @@ fn credentials(role: Role) -> Vec<(String, String)> {
 
 #[test]
 fn only_these_routes_are_open_to_everybody_and_only_operators_change_anything() {
-    let (_, routes) = open(desk(Some(tokens())));
+    let (_, routes) = open(desk(Some(tokens())), Actions::default());
     let open: Vec<_> = routes.iter().filter(|route| route.access == Access::Anyone).collect();
     let open: Vec<_> =
         open.iter().map(|route| format!("{} {}", route.method, route.path)).collect();
@@ -257,6 +334,33 @@ async fn a_token_gets_a_login_and_nothing_else_does() {
     let cookie = cookie.lines().next().unwrap();
     assert!(cookie.contains("; httponly; samesite=strict"), "{cookie}");
     assert!(!answer.contains(READ_TOKEN), "the token does not come back");
+    assert!(cookie.contains("; max-age=57600;") && !cookie.contains("secure"), "{cookie}");
+    // Where a proxy says that the browser came by HTTPS, the cookie goes back by nothing else.
+    let proxied = ["X-Forwarded-Proto: https".to_owned()];
+    let (_, answer) = send(address, "POST", "/login", &proxied, &right).await;
+    let answer = answer.to_lowercase();
+    let cookie = answer.lines().find(|line| line.starts_with("set-cookie: ")).unwrap();
+    assert!(cookie.ends_with("; secure"), "{cookie}");
+}
+
+#[tokio::test]
+async fn a_login_leads_on_to_the_page_that_was_asked_for() {
+    let (address, _) = serving(Some(tokens())).await;
+    let asked = "/dead-letters?target=mautic&error=a%20b";
+    let (code, page) = send(address, "GET", asked, &[], "").await;
+    assert_eq!(code, 401);
+    let (_, next) = page.split_once("name=\"next\" value=\"").unwrap();
+    let next = next.split('"').next().unwrap().replace("&amp;", "&");
+    assert_eq!(next, asked);
+    let form = format!("token={TOKEN}&next={}", next.replace('%', "%25").replace('&', "%26"));
+    // A wrong token first: the page is not forgotten.
+    let wrong = form.replace(TOKEN, "wrong");
+    let (_, page) = send(address, "POST", "/login", &[], &wrong).await;
+    assert!(page.contains("value=\"/dead-letters?target=mautic&amp;error=a%20b\""), "{page}");
+    let (code, answer) = send(address, "POST", "/login", &[], &form).await;
+    assert_eq!(code, 303, "{answer}");
+    let location = format!("location: {asked}\r\n");
+    assert!(answer.to_lowercase().contains(&location), "{answer}");
 }
 
 #[tokio::test]

@@ -215,3 +215,12 @@ fn an_error_of_the_past_is_no_detail_of_a_target_that_works() {
     let open = TargetState { breaker: BreakerState::Open, ..closed };
     assert_eq!(detail(&open).as_deref(), Some("HTTP 503"));
 }
+
+#[test]
+fn empty_queues_are_told_from_unknown_ones() {
+    let unknown = Queues { reason: Some("broker_unreachable"), ..Queues::default() };
+    assert_eq!(unknown.words(), "broker unreachable");
+    assert_eq!(Queues { outbound: Some(0), ..Queues::default() }.words(), "empty");
+    let filled = Queues { outbound: Some(2), retry: Some(1), dead: Some(0), ..Queues::default() };
+    assert_eq!(filled.words(), "outbound 2, retry 1");
+}

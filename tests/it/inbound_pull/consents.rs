@@ -205,10 +205,15 @@ async fn a_burst_of_restrictions_is_kept_for_a_person_and_taken_when_approved() 
     let walked = bench.swept().await.streams[0];
     assert_eq!((walked.consents_taken, walked.consents_held), (0, 35));
     assert_eq!((bench.rig.count(OUT).await, bench.rig.count(HELD).await), (5, 35));
+    let look = ["target", "approve", "chatwoot", "--dry-run", "--json"];
+    let looked: serde_json::Value = serde_json::from_str(&bench.rig.run(&look).await.1).unwrap();
     // With every walk the same is shown, and is there once; who joins meanwhile waits with them.
     assert_eq!(consents(&bench, burst).await, 0);
     assert_eq!(consents(&bench, vec![unsubscribed(1, "SMS", None)]).await, 0);
     assert_eq!(bench.rig.count(HELD).await, 36);
+    let seen = looked["seen"].as_str().unwrap();
+    let (code, _) = bench.rig.run(&["target", "approve", "chatwoot", "--seen", seen]).await;
+    assert_eq!((code, bench.rig.count(HELD).await), (1, 36), "who joined was not seen");
     let (_, status) = bench.rig.run(&["status", "--json"]).await;
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();
     assert!(status["needs_person"].to_string().contains("inbound_held"), "{status}");

@@ -7,7 +7,7 @@ use ems_sync::deliver::record::{Claim, Finish};
 use ems_sync::delivery::Cause;
 use ems_sync::entity::EntityRef;
 use ems_sync::route::Owing;
-use ems_sync::store::{DeleteVerdict, Weighed};
+use ems_sync::store::{DeleteVerdict, HoldDecision, Weighed};
 use ems_sync::target::Target;
 use uuid::Uuid;
 
@@ -294,12 +294,9 @@ impl<'a> Driver<'a> {
         let (approves, kept) = (self.random.percent(50), self.random.percent(50));
         self.log.push(format!("decide: approves {approves}, kept too {kept}"));
         let before = self.clock().await;
-        let decided = self
-            .bench
-            .store
-            .decide_deletes(Target::TagServer, approves, kept, "a person")
-            .await
-            .unwrap();
+        let by = "a person";
+        let decision = HoldDecision { target: Target::TagServer, approves, kept, by, seen: None };
+        let decided = self.bench.store.decide_held(&decision).await.unwrap().unwrap().records;
         let now = self.since(before).await;
         let expected = self.model.decide_deletes(now, approves, kept);
         let what = if approves { "deletes approved" } else { "deletes rejected" };

@@ -14,9 +14,9 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// The secret of its forms.
-    fn csrf(&self) -> Option<&str> {
-        let (_, rest) = self.body.split_once("name=\"csrf\" value=\"")?;
+    /// The first hidden field of this name: what its forms send besides.
+    pub(crate) fn hidden(&self, name: &str) -> Option<&str> {
+        let (_, rest) = self.body.split_once(&format!("name=\"{name}\" value=\""))?;
         rest.split('"').next()
     }
 
@@ -52,12 +52,22 @@ impl Browser {
     /// Sends a form of a page, as it stands there, with these fields besides; the page that it leads to.
     pub(crate) async fn submit(&mut self, on: &str, path: &str, fields: &[(&str, &str)]) -> Page {
         let page = self.get(on).await;
+        self.submit_as_seen(&page, path, fields).await
+    }
+
+    /// The same, of a page that was looked at before.
+    pub(crate) async fn submit_as_seen(
+        &mut self,
+        page: &Page,
+        path: &str,
+        fields: &[(&str, &str)],
+    ) -> Page {
         assert!(
             page.body.contains(&format!("action=\"{path}\"")),
-            "{on} has no form for {path}: {page:?}"
+            "there is no form for {path}: {page:?}"
         );
-        let csrf = page.csrf().expect("a secret").to_owned();
-        let fields: Vec<_> = fields.iter().copied().chain([("csrf", csrf.as_str())]).collect();
+        let hidden = ["csrf", "seen"].map(|name| page.hidden(name).map(|value| (name, value)));
+        let fields: Vec<_> = fields.iter().copied().chain(hidden.into_iter().flatten()).collect();
         let answer = self.send("POST", path, &fields).await;
         let way =
             answer.header("location").next().map(|way| way.split('#').next().unwrap().to_owned());

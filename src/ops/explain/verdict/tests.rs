@@ -1,7 +1,10 @@
 //! Every combination of evidence, against the rules restated.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::entity::EntityType;
+use crate::ops::explain::Situation;
 use crate::ops::status::state::tests::{every_target_state, open_target};
 use crate::target::Target;
 
@@ -53,6 +56,7 @@ fn evidence<'a>(state: &'a TargetState, record: Option<&'a RecordRow>) -> Eviden
         state,
         is_enabled: true,
         version: version(),
+        consents: None,
         record,
         in_outbox: false,
     }
@@ -66,7 +70,7 @@ fn verdict(record: Option<&RecordRow>) -> Verdict {
 #[test]
 fn every_combination_has_the_one_state_that_the_rules_say() {
     let mut cases = 0;
-    let mut seen = std::collections::BTreeSet::new();
+    let (mut seen, mut situations) = (BTreeSet::new(), BTreeSet::new());
     for target_state in every_target_state() {
         for bits in 0..64_u8 {
             let bit = |n: u8| bits & (1 << n) != 0;
@@ -85,6 +89,10 @@ fn every_combination_has_the_one_state_that_the_rules_say() {
                 };
                 let verdict = judge(&evidence);
                 assert_eq!(verdict.state, by_the_rules(&evidence), "{evidence:?}");
+                let situation = Situation::of(&evidence, &verdict);
+                assert!(Situation::NAMES.contains(&situation.name()), "{situation:?}");
+                assert!(!situation.words().is_empty(), "{situation:?}");
+                situations.insert(situation.name());
                 assert!(verdict.next.ends_with('.'), "{verdict:?}");
                 assert!(!verdict.reason.is_empty(), "{verdict:?}");
                 let is_snake = |c: char| c.is_ascii_lowercase() || c == '_';
@@ -96,6 +104,8 @@ fn every_combination_has_the_one_state_that_the_rules_say() {
     }
     assert_eq!(cases, 192 * 64 * 11);
     assert_eq!(seen.len(), Shown::ALL.len(), "every state is shown for something: {seen:?}");
+    // The other two have a reason of their own: `what_is_skipped_says_…`, `who_has_no_consent_left_…`.
+    assert_eq!(situations.len(), Situation::NAMES.len() - 2, "{situations:?}");
 }
 
 fn by_the_rules(e: &Evidence<'_>) -> Shown {
@@ -275,9 +285,29 @@ fn what_is_skipped_says_until_when_and_whose_a_shared_address_is() {
     assert!(shared.next.contains("tag 3"), "{shared:?}");
     assert!(shared.advice.unwrap().contains("`ems-sync explain tag 3`"));
     assert_eq!(skipped("shared_email", None).advice, None);
-    let told: std::collections::BTreeSet<_> =
-        ["shared_email", "carried", "out_of_scope", "nothing"]
-            .map(|r| skipped(r, None).next)
-            .into();
+    let told: BTreeSet<_> = ["shared_email", "carried", "out_of_scope", "nothing"]
+        .map(|r| skipped(r, None).next)
+        .into();
     assert_eq!(told.len(), 4, "{told:?}");
+    let state = open_target();
+    let situation = |owner_id| {
+        let reason = Some("shared_email".to_owned());
+        let record = RecordRow { reason, owner_id, remote_id: None, ..record("skipped") };
+        let evidence = evidence(&state, Some(&record));
+        Situation::of(&evidence, &judge(&evidence)).words()
+    };
+    assert_eq!(situation(Some(3)), "shared e-mail: owner tag 3");
+    assert_eq!(situation(Some(ENTITY.id)), "shared e-mail: owner another entity");
+}
+
+#[test]
+fn who_has_no_consent_left_is_told_from_who_has_one() {
+    let (state, record) = (open_target(), record("synced"));
+    let situation = |consents: Option<&[String]>| {
+        let evidence = Evidence { consents, ..evidence(&state, Some(&record)) };
+        Situation::of(&evidence, &judge(&evidence)).name()
+    };
+    assert_eq!(situation(None), "in_sync");
+    assert_eq!(situation(Some(&["email".to_owned()])), "in_sync");
+    assert_eq!(situation(Some(&[])), "consent");
 }

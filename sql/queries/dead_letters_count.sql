@@ -1,4 +1,5 @@
--- How many open dead letters were put back and have not failed since; $1 to $7 as in dead_letters_list.sql.
+-- How many open dead letters there are, $1 to $7 as in dead_letters_list.sql: those that were put back and have not failed since ($8),
+-- or the others.
 select count(*)
 from sync.dead_letter d
 where ($1::text is null or d.target = $1)
@@ -9,4 +10,4 @@ where ($1::text is null or d.target = $1)
   and ($6::text is null or position(lower($6) in lower(d.error)) > 0)
   and ($7::float8 is null or d.last_failed_on < clock_timestamp() - $7 * interval '1 second')
   and d.closed_on is null
-  and d.replayed_on is not null
+  and (d.replayed_on is not null) = $8

@@ -1,0 +1,104 @@
+//! What stands still is noticed within two minutes, and its work is done by others. Beside this: a channel that the broker closed
+//! (`broker_faults`), a listener that hears nothing (`postgres_faults`, `wake`).
+
+use std::time::Duration;
+
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
+use lapin::{Connection, ConnectionProperties};
+
+use ems_sync::broker::Queue;
+use ems_sync::target::Target;
+
+use crate::support::binary::{free_port, get};
+use crate::support::parity::assert_in_sync;
+use crate::support::process::signal;
+use crate::support::rig::{PATIENCE, Rig};
+
+/// What the issue allows.
+const NOTICED_WITHIN: Duration = Duration::from_secs(120);
+
+/// How many consumers the broker believes that a queue has.
+async fn consumers(rig: &Rig) -> u32 {
+    let broker =
+        Connection::connect(&rig.services.amqp_url, ConnectionProperties::default()).await.unwrap();
+    let channel = broker.create_channel().await.unwrap();
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let queue = Queue::outbound(Target::TagServer).name(&rig.prefix);
+    let found = channel.queue_declare(queue.into(), options, FieldTable::default()).await.unwrap();
+    broker.close(200, "done".into()).await.unwrap();
+    found.consumer_count()
+}
+
+async fn until_consumers(rig: &Rig, n: u32) {
+    let until = async {
+        while consumers(rig).await != n {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(NOTICED_WITHIN, until)
+        .await
+        .unwrap_or_else(|_| panic!("not {n} consumers"));
+}
+
+/// What a probe sees of a process, as patient as that of Kubernetes.
+async fn probe(port: u16) -> Option<u16> {
+    let answer = tokio::time::timeout(Duration::from_secs(5), get(port, "/readyz", None));
+    answer.await.ok().flatten().map(|(status, _)| status)
+}
+
+async fn until_ready(port: u16) {
+    let ready = async {
+        while probe(port).await != Some(200) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ready).await.expect("becomes ready");
+}
+
+/// A process that is ready, and the port of its endpoints.
+async fn started(rig: &mut Rig, roles: &str) -> (tokio::process::Child, u16) {
+    let port = free_port().await;
+    rig.set("OPS__LISTEN", &format!("127.0.0.1:{port}"));
+    let process = rig.spawn(&["run", "--roles", roles]);
+    until_ready(port).await;
+    (process, port)
+}
+
+/// A stopped process keeps its sockets, its leases and what it has fetched. Its probe gets no answer, the broker misses its
+/// heartbeats, and what it held is done by the other one; when it goes on it spoils nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_consumer_is_noticed_and_its_work_is_done_by_others() {
+    let mut rig = Rig::new().await;
+    let (mut relay, _) = started(&mut rig, "relay,sweep,ops").await;
+    let (mut stopped, port) = started(&mut rig, "consume,ops").await;
+    rig.exec("insert into ems.person (first_name, last_name) values ('The', 'First')").await;
+    rig.settled().await;
+    // It has claimed and fetched, and its request is under way.
+    rig.sim.set_latency(Duration::from_secs(4));
+    rig.exec("insert into ems.person (first_name, last_name) select 'P', n::text from generate_series(1, 300) n").await;
+    let at_work = rig.sim.wait_until(|progress, _| progress.started > progress.finished);
+    tokio::time::timeout(PATIENCE, at_work).await.expect("at work");
+    signal(&stopped, "STOP").await;
+    let began = tokio::time::Instant::now();
+    rig.sim.set_latency(Duration::ZERO);
+    let (mut heir, heir_port) = started(&mut rig, "consume,ops").await;
+    assert_eq!(probe(port).await, None, "it answers nobody");
+    until_consumers(&rig, 1).await;
+    eprintln!("the broker has let go of it after {:?}", began.elapsed());
+    rig.settled().await;
+    eprintln!("its work is done after {:?}", began.elapsed());
+    assert!(began.elapsed() < NOTICED_WITHIN, "{:?}", began.elapsed());
+    assert_eq!(probe(heir_port).await, Some(200), "the other one is well");
+    assert_in_sync(&rig).await;
+
+    signal(&stopped, "CONT").await;
+    until_ready(port).await;
+    until_consumers(&rig, 2).await;
+    rig.exec("update ems.person set last_name = last_name || '!'").await;
+    rig.settled().await;
+    assert_in_sync(&rig).await;
+    for process in [&mut relay, &mut stopped, &mut heir] {
+        process.kill().await.unwrap();
+    }
+}
