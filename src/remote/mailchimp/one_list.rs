@@ -99,14 +99,28 @@ impl OneList<'_> {
                 }
                 Step::Create | Step::Fields | Step::Restore | Step::Leave => member,
             };
-            if self.calls.is_ours(&member)
-                && let Some(before) = there.replace(member)
-            {
-                // Of two they keep the one of their address.
-                self.lapse(before).await?;
+            if !self.calls.is_ours(&member) {
+                continue;
             }
+            there = Some(match there.take() {
+                None => member,
+                Some(before) => self.one_of(before, member).await?,
+            });
         }
         Ok(there)
+    }
+
+    /// Of two they keep the one of their address, unless they had said more with the other: it is by the one that is kept that they stay
+    /// out.
+    async fn one_of(&self, before: Member, here: Member) -> Result<Member, Ended> {
+        let said = |member: &Member| {
+            let handed_on = member.out().said(self.calls.person);
+            member.said().and(handed_on.unwrap_or(Said::Nothing))
+        };
+        let says_more = said(&before).and(said(&here)) != said(&here);
+        let (kept, other) = if says_more { (before, here) } else { (here, before) };
+        self.lapse(other).await?;
+        Ok(kept)
     }
 
     /// How the writes ended that make a member theirs, who was somebody else's or nobody's.

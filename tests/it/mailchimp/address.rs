@@ -5,7 +5,7 @@ use ems_sync_remotes::mailchimp::{Act, Status};
 use ems_sync_remotes::{Fault, Operation, Rule};
 use serde_json::{Value, json};
 
-use super::bench::{Bench, EMAIL, NEWS, in_list, reader, row, word};
+use super::bench::{Bench, EMAIL, NEWS, in_list, reader, remote_id, row, word};
 
 const NEW: &str = "nkosi@club.org";
 
@@ -96,6 +96,40 @@ async fn an_opt_out_with_a_new_address_unsubscribes_the_old_one() {
     bench.updated(&id, &moved("SUBSCRIBED", 3)).await;
     assert_eq!(bench.status(NEWS, NEW), Some(Status::Subscribed));
     assert_eq!(bench.sim.rows(NEWS).len(), 1);
+    bench.assert_clean();
+}
+
+/// They left, and moved; the next one at that address had their member, and is out of the list by now; they come back to it, and move
+/// again.
+#[tokio::test]
+async fn who_left_stays_out_when_their_address_is_theirs_again() {
+    let bench = Bench::new().await;
+    let id = bench.brought(&reader("SUBSCRIBED", 1)).await;
+    bench.act(NEWS, EMAIL, &Act::Unsubscribe);
+    let id = bench.updated(&id, &moved("SUBSCRIBED", 2)).await;
+    let next = remote_id(&bench.one(bench.create(50, &reader("SUBSCRIBED", 3))).await);
+    assert_eq!(bench.member(NEWS, EMAIL).ems_id.as_deref(), Some("50"));
+    bench.one(bench.update(50, &next, &row(EMAIL, json!({})))).await;
+    let id = bench.updated(&id, &reader("SUBSCRIBED", 4)).await;
+    bench.one(bench.update(42, &id, &moved("SUBSCRIBED", 5))).await;
+    assert_eq!(bench.status(NEWS, NEW), None);
+    assert_ne!(bench.status(NEWS, EMAIL), Some(Status::Subscribed));
+    bench.assert_clean();
+}
+
+/// They left with one member; the other, which we took out, is that of their address when they opt out, and then in.
+#[tokio::test]
+async fn who_left_with_one_of_two_stays_out_with_the_other() {
+    let bench = Bench::new().await;
+    let id = bench.brought(&reader("SUBSCRIBED", 1)).await;
+    bench.sim.plant(NEWS, &json!({"email_address": NEW})).unwrap();
+    let id = bench.updated(&id, &moved("SUBSCRIBED", 1)).await;
+    assert_eq!(bench.status(NEWS, EMAIL), Some(Status::Archived));
+    bench.act(NEWS, NEW, &Act::Unsubscribe);
+    let id = bench.updated(&id, &reader("UNSUBSCRIBED", 2)).await;
+    bench.one(bench.update(42, &id, &reader("SUBSCRIBED", 3))).await;
+    assert_eq!(bench.status(NEWS, EMAIL), Some(Status::Archived));
+    assert_eq!(bench.status(NEWS, NEW), Some(Status::Unsubscribed));
     bench.assert_clean();
 }
 

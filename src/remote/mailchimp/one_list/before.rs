@@ -20,10 +20,15 @@ impl OneList<'_> {
         contact: &mut Option<String>,
     ) -> Result<Before, Ended> {
         let lost = self.lost(here, contact.as_deref()).await?;
-        let known = contact.as_deref();
-        let mut before = match known.filter(|id| here.is_none_or(|here| here.contact_id != *id)) {
-            Some(known) => self.known(known).await?,
-            None => Before::Nobody,
+        let same = here.filter(|here| contact.as_deref() == Some(here.contact_id.as_str()));
+        let mut before = match (contact.as_deref(), same) {
+            (None, _) => Before::Nobody,
+            // The address is theirs again, and its member still another's.
+            (Some(_), Some(here)) if here.person().is_some() && !self.calls.is_ours(here) => {
+                Before::Former(here.out().said(self.calls.person))
+            }
+            (Some(_), Some(_)) => Before::Nobody,
+            (Some(known), None) => self.known(known).await?,
         };
         for id in lost {
             let Known::Ours(member) = self.calls.get_ours(self.list, &id).await? else { continue };
