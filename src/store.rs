@@ -146,11 +146,11 @@ impl StoreError {
         matches!(self, Self::Database { code, .. } if of_values(code))
     }
 
-    /// Whether a value that was given is none that the database takes (SQLSTATE class 22), for example a character that its encoding
-    /// has not.
+    /// Whether a text that was given is none that the database takes: a character that its encoding has not (SQLSTATE 22021), or that
+    /// JSON can't hold (22P05).
     #[must_use]
     pub fn is_of_given_value(&self) -> bool {
-        matches!(self, Self::Database { code, .. } if code.starts_with("22"))
+        matches!(self, Self::Database { code, .. } if code == "22021" || code == "22P05")
     }
 
     /// Whether the server is away, starting, stopping or a standby, so that the same may succeed later without

@@ -15,8 +15,3 @@ union all
 select o.happened_on, o.target, o.event, concat_ws(' ', '#' || o.number, o.entity_type, o.entity_id), o.by
 from sync.operator_event o;
 comment on view sync.audit is 'Orders and decisions of people, and what the breaker and the guard did by themselves.';
-
--- Each trail is read from its newest end.
-create index if not exists target_event_happened on sync.target_event (happened_on);
-create index if not exists binding_event_happened on sync.binding_event (happened_on);
-create index if not exists guard_decision_decided on sync.guard_decision (decided_on);

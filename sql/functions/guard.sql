@@ -231,7 +231,7 @@ create or replace function sync.guard_decide(
     p_approves boolean,
     p_kept     boolean,
     p_by       text,
-    p_seen     text
+    p_seen     text default null
 ) returns table (entity_type text, entity_id bigint, gone boolean)
 language plpgsql
 set search_path = pg_catalog, pg_temp

@@ -154,7 +154,7 @@ comment on view sync.held_consent is 'Consents taken back at a remote that are h
 -- was rejected earlier. p_seen: as in sync.guard_decide. `decided`: how many it concerned.
 drop function if exists sync.decide_consents(text, boolean, boolean, text);
 create or replace function sync.decide_consents(
-    p_target text, p_approves boolean, p_kept boolean, p_by text, p_seen text, out decided bigint, out changed bigint, out refused jsonb
+    p_target text, p_approves boolean, p_kept boolean, p_by text, p_seen text default null, out decided bigint, out changed bigint, out refused jsonb
 )
 language plpgsql
 set search_path = pg_catalog, pg_temp

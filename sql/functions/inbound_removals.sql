@@ -87,7 +87,7 @@ comment on view sync.held_removal is 'Removals at a remote that are held, and th
 -- the record changes there. p_kept: an approval takes in what was rejected earlier. p_seen: as in sync.guard_decide. Returns how many
 -- it concerned.
 drop function if exists sync.decide_removals(text, boolean, boolean, text);
-create or replace function sync.decide_removals(p_target text, p_approves boolean, p_kept boolean, p_by text, p_seen text) returns bigint
+create or replace function sync.decide_removals(p_target text, p_approves boolean, p_kept boolean, p_by text, p_seen text default null) returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $body$
