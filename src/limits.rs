@@ -395,7 +395,7 @@ pub const ON_ITS_WAY_FOR: Duration = Duration::from_millis(100);
 pub const ON_ITS_WAY_MAX: Duration = Duration::from_millis(300);
 /// How long nothing is published to a target's queues after a consumer of it has said that it leaves.
 pub const PUBLISHING_PAUSED_FOR: Duration = Duration::from_millis(500);
-/// How long a stop may take: nothing new is taken, what is in flight is finished or handed back.
+/// How long a stop may take: nothing new is taken, what is in flight is finished or left to the others.
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(25);
 /// How long a process that has ended waits for its last spans to be sent.
 pub const TRACES_FLUSHED_WITHIN: Duration = Duration::from_secs(3);

@@ -1,6 +1,6 @@
 //! One process: the roles that it plays, started together and stopped in order.
 //!
-//! Stopping: nothing new is taken, what is in flight is finished or handed back, and after a deadline what is left
+//! Stopping: nothing new is taken, what is in flight is finished or left to the others, and after a deadline what is left
 //! is left to its leases.
 
 use std::str::FromStr;
