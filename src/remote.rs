@@ -306,6 +306,9 @@ pub struct Push {
     /// Of an entity that may have several records at its target, whether one may be there besides those that its remote id
     /// names: the answer to its create was lost. Says nothing of a [`Action::Create`], which has a look of its own.
     pub besides: Look,
+    /// The remote id that it had before, where it has none or another one now. A target that knows by it what people have said there
+    /// heeds that; the others need not look at it.
+    pub former: Option<String>,
     /// It failed before: it must not share a request with others, which it could take along.
     pub by_itself: bool,
     /// No request may be sent after this: the lease would end before the request's deadline, or we are stopping.

@@ -21,6 +21,7 @@ create function sync.claim(
     cause         text,
     traceparent   text,
     remote_id     text,
+    former_remote_id text,
     data_hash     bytea,
     remote_hash   bytea,
     rejected_hash bytea,
@@ -67,7 +68,7 @@ begin
     from before b
     where r.target = p_target and r.entity_type = b.entity_type and r.entity_id = b.entity_id
     returning r.entity_type, r.entity_id, r.fence, b.owed_gen, b.owed_on, b.cause, b.traceparent, b.remote_id,
-              b.data_hash, b.remote_hash, b.rejected_hash, b.in_doubt, b.intent_on, b.lease_owner is not null,
+              b.former_remote_id, b.data_hash, b.remote_hash, b.rejected_hash, b.in_doubt, b.intent_on, b.lease_owner is not null,
               b.lease_until, b.doubts, b.attempts, b.failures, b.tombstoned_on is not null, b.holds, b.consents;
 end
 $body$;

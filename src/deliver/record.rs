@@ -26,6 +26,8 @@ pub struct Claim {
     pub traceparent: Option<String>,
     /// The id at the remote, if known.
     pub remote_id: Option<String>,
+    /// The id that it had there before it lost it, or had another one.
+    pub former_remote_id: Option<String>,
     /// What was pushed last.
     pub data_hash: Option<ContentHash>,
     /// What the remote said last that it holds.

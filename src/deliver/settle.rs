@@ -649,6 +649,7 @@ mod tests {
             cause: Cause::Change,
             traceparent: None,
             remote_id: None,
+            former_remote_id: None,
             data_hash: None,
             remote_hash: None,
             rejected_hash: None,

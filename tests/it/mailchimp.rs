@@ -8,6 +8,7 @@ mod address;
 mod consent;
 mod create;
 mod faults;
+mod former;
 mod lapse;
 mod list;
 mod orders;

@@ -217,6 +217,7 @@ fn push_of(turn: &Turn, send_before: &SendBefore, times: Times) -> Option<Push> 
                 Look::First { absence_is_proof: settle::intent_is_settled(intent_on, times) }
             }
         },
+        former: turn.claim.former_remote_id.clone(),
         by_itself: turn.claim.attempts > 0 || turn.claim.taken_over,
         send_before: send_before.traced(turn.span.place()),
     })

@@ -158,6 +158,11 @@ impl Member {
         matches!(self.status, Status::Subscribed | Status::Pending | Status::Transactional)
     }
 
+    /// Whoever has it wants mail by it: they are beyond being asked.
+    const fn is_confirmed(&self) -> bool {
+        matches!(self.status, Status::Subscribed | Status::Transactional)
+    }
+
     /// `EMSOUT`.
     pub(super) fn out(&self) -> Out {
         Out::read(&self.out)
@@ -177,7 +182,7 @@ impl Member {
     /// What whoever has it has said of mail with it, or said before they got it.
     pub(super) fn said(&self) -> Said {
         let before = self.person().and_then(|person| self.out().said(person));
-        match before.filter(|_| !self.is_active()) {
+        match before.filter(|_| !self.is_confirmed()) {
             Some(before) => before.and(self.said_by_status()),
             None => self.said_by_status(),
         }
@@ -187,14 +192,9 @@ impl Member {
         match self.status {
             Status::Subscribed | Status::Pending | Status::Transactional => Said::Nothing,
             Status::Cleaned => Said::Bounced,
-            Status::Unsubscribed | Status::Archived => match self.our_mark() {
-                Some(Mark { did: Did::ArchiveLeft, .. }) | None => Said::Left,
-                Some(Mark { opt_out: Some(opt_out), .. }) => Said::OptedOut(opt_out),
-                Some(Mark { did: Did::Archive, opt_out: None, .. }) => Said::Nothing,
-                Some(Mark {
-                    did: Did::Unsubscribe | Did::UnsubscribeMoved, opt_out: None, ..
-                }) => Said::Left,
-            },
+            Status::Unsubscribed | Status::Archived => {
+                self.our_mark().map_or(Said::Left, |mark| mark.said())
+            }
         }
     }
 
@@ -207,19 +207,22 @@ impl Member {
     /// `EMSOUT` for a write that takes their EMS id off, or leaves the member as it stands: what they have said is kept, and so is our
     /// mark, at the moment of this write, so that the write itself does not look like somebody else's.
     pub(super) fn out_handed_on(&self, written: Timestamp) -> Out {
+        // Whom we took out, and who is there again, may be the next one at that address.
+        let taken_out = self.out().mark.filter(|_| self.is_active()).map(Mark::said);
+        let said = self.said().and(taken_out.unwrap_or(Said::Nothing));
         let mark = self.our_mark().map(|mark| Mark { written, ..mark });
         let out = self.out().marked(mark);
         match self.person() {
-            Some(person) => out.with(person, self.said()),
+            Some(person) => out.with(person, said),
             None => out,
         }
     }
 
     /// `EMSOUT` for a write by which this person has the member, or keeps it. What they had said when they had it before is over
-    /// once they are there.
+    /// once they are there, and not only asked.
     pub(super) fn out_kept(&self, person: i64, mark: Option<Mark>) -> Out {
         let out = self.out().marked(mark);
-        let is_there = self.is_active() && self.person() == Some(person);
+        let is_there = self.is_confirmed() && self.person() == Some(person);
         if is_there { out.without(person) } else { out }
     }
 
@@ -390,9 +393,21 @@ mod tests {
                         _ => Said::Left,
                     };
                     assert_eq!(member.said(), said, "{status:?} {mark:?} {is_fresh}");
-                    // Whoever gets the member finds it written down, and a lapse forgets no leaving.
+                    // Whoever gets the member finds it written down, also where somebody has subscribed since, and a lapse forgets
+                    // no leaving.
+                    let is_there = matches!(
+                        status,
+                        Status::Subscribed | Status::Pending | Status::Transactional
+                    );
+                    let before = mark.filter(|_| is_there).map_or(Said::Nothing, |mark| match mark
+                        .opt_out
+                    {
+                        Some(opt_out) => Said::OptedOut(opt_out),
+                        None if mark.did == Did::Archive => Said::Nothing,
+                        None => Said::Left,
+                    });
                     let handed = member.out_handed_on(written);
-                    assert_eq!(handed.said(42), Some(said));
+                    assert_eq!(handed.said(42), Some(said.and(before)));
                     let lapsed = member.lapse_mark(written);
                     let never = lapsed.did == Did::ArchiveLeft;
                     assert_eq!(
@@ -402,6 +417,20 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    /// Who is asked has not said yes: what they said before they had it, or had it again, still holds.
+    #[test]
+    fn a_word_of_before_is_over_once_they_are_there_and_not_only_asked() {
+        for status in Status::ALL {
+            let mut row = row();
+            row["status"] = json!(status.word());
+            row["merge_fields"]["EMSOUT"] = json!("former 42:left");
+            let member = Member::read(&row).unwrap();
+            let is_over = matches!(status, Status::Subscribed | Status::Transactional);
+            assert_eq!(member.said() == Said::Nothing, is_over, "{status:?}");
+            assert_eq!(member.out_kept(42, None).said(42).is_none(), is_over, "{status:?}");
         }
     }
 

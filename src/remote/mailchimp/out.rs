@@ -56,6 +56,17 @@ pub(super) struct Mark {
 }
 
 impl Mark {
+    /// What whoever has the member had said when we did it.
+    pub(super) const fn said(self) -> Said {
+        match (self.did, self.opt_out) {
+            (Did::Archive, None) => Said::Nothing,
+            (Did::Unsubscribe | Did::UnsubscribeMoved | Did::Archive, Some(opt_out)) => {
+                Said::OptedOut(opt_out)
+            }
+            (Did::ArchiveLeft, _) | (Did::Unsubscribe | Did::UnsubscribeMoved, None) => Said::Left,
+        }
+    }
+
     fn text(&self) -> String {
         let opt_out = self.opt_out.map_or_else(|| "-".to_owned(), |moment| moment.to_string());
         format!("{} {} {opt_out}", self.written, self.did.word())

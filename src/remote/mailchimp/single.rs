@@ -42,9 +42,12 @@ impl MailChimp {
         let calls = Calls::new(self, entity.id, &push.send_before);
         let person = Person { client: self, calls: &calls };
         let result = match push.action {
-            Action::Create { wire, look } => person.bring(&wire, None, look).await,
+            Action::Create { wire, look } => {
+                let were = push.former.as_deref().and_then(contacts);
+                person.bring(&wire, were.map(Known::Formerly), look).await
+            }
             Action::Update { remote_id, wire } => match contacts(&remote_id) {
-                Some(known) => person.bring(&wire, Some(known), push.besides).await,
+                Some(known) => person.bring(&wire, Some(Known::Now(known)), push.besides).await,
                 None => PushResult::Failed(not_an_id()),
             },
             Action::Delete { remote_id } => match contacts(&remote_id) {
@@ -61,6 +64,21 @@ fn not_an_id() -> Failure {
     Failure::new(FailureClass::StaleMapping, "The remote id is not an object of contact ids")
 }
 
+/// The members that somebody is known to have, or to have had before they had none for a while: who left with one of these does not
+/// come back by another.
+enum Known {
+    Now(Contacts),
+    Formerly(Contacts),
+}
+
+impl Known {
+    fn contacts(self) -> Contacts {
+        match self {
+            Self::Now(contacts) | Self::Formerly(contacts) => contacts,
+        }
+    }
+}
+
 /// The work for one person.
 struct Person<'a> {
     client: &'a MailChimp,
@@ -73,13 +91,13 @@ impl Person<'_> {
     }
 
     /// Brings a person to where the EMS wants them. A list that fails does not hold up the others.
-    async fn bring(&self, wire: &Wire, known: Option<Contacts>, look: Look) -> PushResult {
+    async fn bring(&self, wire: &Wire, known: Option<Known>, look: Look) -> PushResult {
         // Before the first create was sent nobody is there by us.
         let was_there = known.is_some() || look != Look::IfRefused;
         let contents = wire::contents(wire);
         let address = contents.values().next().map(|content| content.email.clone());
-        let is_known = known.is_some();
-        let mut contacts = known.unwrap_or_default();
+        let is_known = matches!(known, Some(Known::Now(_)));
+        let mut contacts = known.map(Known::contacts).unwrap_or_default();
         let mut held: BTreeMap<&str, Content> = BTreeMap::new();
         let mut worst = None;
         // Where somebody was lost, first those where they are wanted: whom these find tells of the others.

@@ -148,6 +148,7 @@ pub(super) fn push(id: i64, action: Action) -> Push {
         entity: person(id),
         action,
         besides: Look::IfRefused,
+        former: None,
         by_itself: false,
         send_before: in_time(),
         expected: None,

@@ -220,6 +220,7 @@ pub(super) fn push<K: Kit>(id: i64, action: Action) -> Push {
         entity: entity::<K>(id),
         action,
         besides: Look::IfRefused,
+        former: None,
         by_itself: true,
         send_before,
         expected: None,

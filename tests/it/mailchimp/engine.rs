@@ -308,3 +308,43 @@ async fn an_archival_of_ours_of_who_had_left_reverts_no_newer_opt_in() {
     assert_eq!(system.sim.violations(), []);
     system.end().await;
 }
+
+/// Who has no address for a while has no record there: that they left before, or leave meanwhile, is not forgotten, nor is it where the
+/// person was deleted and put back.
+#[tokio::test]
+async fn who_left_stays_out_under_the_address_that_they_have_after_a_while_without_any() {
+    let system = System::start().await;
+    system
+        .exec(
+            "insert into ems.person (id, first_name, last_name, email)
+             select n, 'P', n::text, 'p' || n || '@club.org' from generate_series(1, 4) n;
+             insert into ems.list_membership (person_id, list_code, status) select id, 'news', 'SUBSCRIBED' from ems.person",
+        )
+        .await;
+    system.settled().await;
+    // The sweep after the start is over: nothing of what people do there is taken in from now on.
+    system.run(&["sweep", "inbound", "--target", "mailchimp"]).await;
+    let leaves = |n: i64| {
+        system.sim.act(NEWS, &format!("p{n}@club.org"), &Act::Unsubscribe).unwrap();
+    };
+    leaves(1);
+    system.exec("update ems.person set email = null where id <= 3").await;
+    system.exec("delete from ems.person where id = 4").await;
+    system.settled().await;
+    system.sim.configure(|settings| settings.clock_offset_seconds = 3_600);
+    leaves(2);
+    leaves(4);
+    system
+        .exec(
+            "update ems.person set email = 'new' || id || '@club.org' where id <= 3;
+             insert into ems.person (id, first_name, last_name, email) values (4, 'P', '4', 'new4@club.org');
+             insert into ems.list_membership (person_id, list_code, status) values (4, 'news', 'SUBSCRIBED')",
+        )
+        .await;
+    system.settled().await;
+    let status =
+        |n: i64| system.sim.member(NEWS, &format!("new{n}@club.org")).map(|member| member.status);
+    assert_eq!([1, 2, 3, 4].map(status), [None, None, Some(Status::Subscribed), None]);
+    assert_eq!(system.sim.violations(), []);
+    system.end().await;
+}

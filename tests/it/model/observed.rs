@@ -89,6 +89,7 @@ fn record(row: &Row) -> Record {
     assert!(!row.get::<_, bool>("touched"), "a rule wrote a column that is not its own");
     Record {
         remote_id: row.get("remote_id"),
+        former_remote_id: row.get("former_remote_id"),
         data_hash: hash("data_hash"),
         remote_hash: hash("remote_hash"),
         rejected_hash: hash("rejected_hash"),
@@ -186,7 +187,7 @@ fn fields(expected: &Record, found: &Record) -> impl Iterator<Item = String> {
     }
     .into_iter()
     .chain(values! {
-        remote_id data_hash remote_hash rejected_hash owed_gen done_gen cause lane traceparent state state_reason
+        remote_id former_remote_id data_hash remote_hash rejected_hash owed_gen done_gen cause lane traceparent state state_reason
         last_error attempts failures read_back_step lease_owner in_doubt doubts parents waiting_on
         gone delete_verdict
     })

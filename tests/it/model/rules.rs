@@ -68,6 +68,7 @@ impl Between {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Record {
     pub(crate) remote_id: Option<String>,
+    pub(crate) former_remote_id: Option<String>,
     pub(crate) data_hash: Option<ContentHash>,
     pub(crate) remote_hash: Option<ContentHash>,
     pub(crate) rejected_hash: Option<ContentHash>,
@@ -108,6 +109,7 @@ impl Record {
     fn new(now: Between, changed_on: Between, cause: Cause) -> Self {
         Self {
             remote_id: None,
+            former_remote_id: None,
             data_hash: None,
             remote_hash: None,
             rejected_hash: None,
@@ -395,6 +397,9 @@ impl Model {
         let keeps_its_turn = finish.state == State::Retrying;
         record.lease_owner = None;
         record.lease_until = None;
+        if finish.remote_id.is_none() && (finish.state != State::Skipped || finish.remote_changed) {
+            record.former_remote_id = record.remote_id.take().or(record.former_remote_id.take());
+        }
         record.remote_id.clone_from(&finish.remote_id);
         // Without a remote record nothing is held there.
         let hash = |new: Option<ContentHash>, old| finish.remote_id.as_ref().and(new.or(old));
@@ -654,6 +659,7 @@ pub(crate) fn claim_of(entity: EntityRef, fence: i64, before: Record) -> Claim {
         cause: Cause::from_name(before.cause),
         traceparent: before.traceparent,
         remote_id: before.remote_id,
+        former_remote_id: before.former_remote_id,
         data_hash: before.data_hash,
         remote_hash: before.remote_hash,
         rejected_hash: before.rejected_hash,

@@ -244,6 +244,7 @@ pub(super) fn push(entity: EntityRef, action: Action) -> Push {
         entity,
         action,
         besides: Look::IfRefused,
+        former: None,
         by_itself: false,
         send_before: in_time(),
         expected: None,

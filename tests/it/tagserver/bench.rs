@@ -175,6 +175,7 @@ pub(crate) fn push(id: i64, action: Action) -> Push {
         entity: organisation(id),
         action,
         besides: Look::IfRefused,
+        former: None,
         by_itself: false,
         send_before: in_time(),
         expected: None,

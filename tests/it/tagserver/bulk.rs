@@ -223,6 +223,7 @@ async fn types_are_not_mixed_in_a_call() {
             entity,
             action,
             besides: Look::IfRefused,
+            former: None,
             by_itself: false,
             send_before: in_time(),
             expected: None,

@@ -23,9 +23,10 @@ impl OneList<'_> {
             match self.calls.get_ours(self.list, &id).await? {
                 Known::Ours(member) => {
                     found = Some(member.email.clone());
-                    // Who is pending or bounces is left as nobody's.
-                    let is_left = matches!(member.status, Status::Pending | Status::Cleaned);
-                    kept = (!is_left).then_some(id);
+                    // Who is pending is left as nobody's; who bounces as well, and does not come back by another address.
+                    let is_nobody =
+                        member.status == Status::Pending && member.said() == Said::Nothing;
+                    kept = (!is_nobody).then_some(id);
                     self.lapse(*member).await?;
                 }
                 Known::SomebodyElses(member) => {
