@@ -153,6 +153,11 @@ begin
             remote_id          = case when o.state = 'skipped' and not o.remote_changed then r.remote_id else o.remote_id end,
             former_remote_id   = case when o.state = 'skipped' and not o.remote_changed or o.remote_id is not null then r.former_remote_id
                                       else coalesce(r.remote_id, r.former_remote_id) end,
+            -- Left to the owner of its key, who adopts it; or taken away for good.
+            gave_up_key        = case when o.remote_id is not null then null
+                                      when o.reason = 'shared_email' and not o.pushed and r.remote_id is not null then r.match_key
+                                      when o.tombstone and o.pushed then null
+                                      else r.gave_up_key end,
             -- What a read has found out was not written by us.
             sent_on            = case when o.sent and o.reason is distinct from 'changed_there' then clock_timestamp() else r.sent_on end,
             -- As long as something may still land, it is known for ours when it is seen.
@@ -271,7 +276,9 @@ begin
     where x."drop"
       and x.entity_type || ':' || x.entity_id = any (v_finished)
       and r.target = p_target and r.entity_type = x.entity_type and r.entity_id = x.entity_id
-      and r.owed_gen = x.gen and r.remote_id is null and r.intent_on is null;
+      and r.owed_gen = x.gen and r.remote_id is null and r.intent_on is null
+      -- What it left to another may have to be taken away yet.
+      and r.gave_up_key is null;
 
     -- What succeeded, or is gone, needs nobody any more.
     update sync.dead_letter d set closed_on = clock_timestamp(), closed_by = 'ems-sync', outcome = 'resolved'

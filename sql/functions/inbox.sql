@@ -340,6 +340,7 @@ begin
             remote_id          = excluded.remote_id,
             former_remote_id   = case when r.remote_id is distinct from excluded.remote_id then coalesce(r.remote_id, r.former_remote_id)
                                       else r.former_remote_id end,
+            gave_up_key        = case when excluded.remote_id is null then r.gave_up_key end,
             remote_hash        = excluded.remote_hash,
             remote_synced_on   = greatest(r.remote_synced_on, excluded.remote_synced_on),
             data_hash          = case when v_ending is not null then null

@@ -6,12 +6,16 @@
 --   wanted before and is not known to be held may have been pushed without an answer: it counts (`may_hold`) until a finish
 --   is in no doubt.
 --
+-- * Whoever gave a record up to the owner, and has none since, may have left their id on it (`gave_up_key`). As long as anybody
+--   wants that key it is theirs to take over; else whoever gave it up takes it away, if they are gone.
+--
 -- Two batches that want one key are serialised by a lock on it, so that one of them sees the other. Whoever stops wanting
--- a key owes all others that want it: one of them owns it now. A lease is needed: p_owner is its owner.
+-- a key owes all others that want it: one of them owns it now; and those who gave it up. A lease is needed: p_owner is its owner.
 --
 -- Returns ('key', type, id, owner, holder, whether the holder waits for this one), ('given_up', type, id of an owner, null,
--- another one that wants its key and surely has no record), ('holds_another', type, id) where its record holds another key
--- than it wants, or none, and ('owed', type, id) for others.
+-- another one that wants its key, or gave it up, and surely has no record), ('holds_another', type, id) where its record holds
+-- another key than it wants, or none, ('left_behind', type, id) where it may have left a record under a key that nobody wants any
+-- more, and ('owed', type, id) for others.
 create or replace function sync.match_keys(
     p_target text,
     p_owner  uuid,
@@ -38,6 +42,11 @@ begin
         from unnest(p_types, p_ids) as w (entity_type, entity_id)
         join sync.record r on r.target = p_target and r.entity_type = w.entity_type and r.entity_id = w.entity_id
         where r.wanted_key is not null
+        union
+        select hashtext(p_target || encode(r.gave_up_key, 'hex'))
+        from unnest(p_types, p_ids) as w (entity_type, entity_id)
+        join sync.record r on r.target = p_target and r.entity_type = w.entity_type and r.entity_id = w.entity_id
+        where r.gave_up_key is not null
         order by 1
     ) k;
 
@@ -62,7 +71,7 @@ begin
         for v_type, v_ids in
             select r.entity_type, array_agg(r.entity_id order by r.entity_id)
             from sync.record r
-            where r.target = p_target and r.wanted_key = any (v_left)
+            where r.target = p_target and (r.wanted_key = any (v_left) or r.gave_up_key = any (v_left))
             group by r.entity_type
         loop
             return query
@@ -86,7 +95,7 @@ begin
             select r.entity_id as id, mine.remote_id is not null and r.wanted_key = mine.match_key as waits
             from sync.record r
             where r.target = p_target and r.entity_type = w.entity_type and r.entity_id <> w.entity_id
-              and (r.match_key = decode(w.key, 'hex') or r.wanted_key = decode(w.key, 'hex')
+              and (r.match_key = decode(w.key, 'hex') or r.wanted_key = decode(w.key, 'hex') or r.gave_up_key = decode(w.key, 'hex')
                    or r.may_hold <> '{}' and r.may_hold @> array[decode(w.key, 'hex')])
               and (r.remote_id is not null or r.intent_on is not null)
               and not (mine.remote_id is not null and mine.match_key is not distinct from decode(w.key, 'hex'))
@@ -105,13 +114,24 @@ begin
         select 'given_up', w.entity_type, w.entity_id, null::bigint, r.entity_id, false
         from unnest(p_types, p_ids, p_keys) as w (entity_type, entity_id, key)
         join sync.record r
-          on r.target = p_target and r.entity_type = w.entity_type and r.wanted_key = decode(w.key, 'hex') and not r.gone
+          on r.target = p_target and r.entity_type = w.entity_type
+         and (r.wanted_key = decode(w.key, 'hex') and not r.gone and r.entity_id > w.entity_id
+              or r.gave_up_key = decode(w.key, 'hex') and r.entity_id <> w.entity_id)
         where w.key is not null
-          and r.entity_id > w.entity_id and r.remote_id is null and r.intent_on is null
+          and r.remote_id is null and r.intent_on is null
           and not exists (
               select 1 from sync.record o
               where o.target = p_target and o.entity_type = w.entity_type and o.wanted_key = decode(w.key, 'hex') and not o.gone
-                and o.entity_id < w.entity_id);
+                and o.entity_id < w.entity_id)
+        union all
+        select 'left_behind', w.entity_type, w.entity_id, null::bigint, null::bigint, false
+        from unnest(p_types, p_ids) as w (entity_type, entity_id)
+        join sync.record r on r.target = p_target and r.entity_type = w.entity_type and r.entity_id = w.entity_id
+        where r.gave_up_key is not null
+          and not exists (
+              select 1 from sync.record o
+              where o.target = p_target and o.entity_type = w.entity_type and o.wanted_key = r.gave_up_key and not o.gone
+                and o.entity_id <> w.entity_id);
 end
 $body$;
 comment on function sync.match_keys is 'Writes which match keys a batch wants; tells the owner and the holder of each.';

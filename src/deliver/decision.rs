@@ -61,6 +61,8 @@ pub struct Known {
     pub has_intent: bool,
     /// That create, if any, is older than the target's settle time: not found means not there.
     pub intent_is_settled: bool,
+    /// It gave its record up to the owner of its match key, which nobody wants any more: the record may be there still, with its id.
+    pub left_behind: bool,
     /// A write may have happened that no answer confirmed.
     pub in_doubt: bool,
     /// What was pushed last.
@@ -193,7 +195,7 @@ pub fn decide(ems: Ems, known: Known) -> Decision {
 }
 
 const fn gone(child: Option<EntityRef>, known: Known) -> Decision {
-    if !known.has_remote_id && !known.has_intent {
+    if !known.has_remote_id && !known.has_intent && !known.left_behind {
         return Decision::Skip(SkipReason::Nothing);
     }
     match child {
@@ -242,13 +244,13 @@ mod tests {
     const CHILD: EntityRef = EntityRef::new(EntityType::Tag, 9);
     const OLDER: EntityRef = EntityRef::new(EntityType::Tag, 1);
 
-    /// Every record that can exist, against every view of the EMS: 2^5 × 9 × 12 cases against the table as it is
+    /// Every record that can exist, against every view of the EMS: 2^6 × 9 × 12 cases against the table as it is
     /// written in the design, restated here line by line.
     #[test]
     fn the_decision_is_the_tables_for_every_combination() {
         let hashes = [None, Some(hash(1)), Some(hash(2))];
         let mut cases = 0;
-        for bits in 0..32_u32 {
+        for bits in 0..64_u32 {
             let bit = |n: u32| bits & (1 << n) != 0;
             for data_hash in hashes {
                 for rejected_hash in hashes {
@@ -258,6 +260,7 @@ mod tests {
                         intent_is_settled: bit(2),
                         in_doubt: bit(3),
                         insisted: bit(4),
+                        left_behind: bit(5),
                         data_hash,
                         rejected_hash,
                     };
@@ -285,7 +288,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(cases, 32 * 9 * 12);
+        assert_eq!(cases, 64 * 9 * 12);
     }
 
     /// The table of the design, one line per `if`, in its order and its words.
@@ -302,7 +305,7 @@ mod tests {
             | Ems::Shared { .. }
             | Ems::KeyHeld { .. } => (None, None),
         };
-        if is_gone && !known.has_remote_id && !known.has_intent {
+        if is_gone && !known.has_remote_id && !known.has_intent && !known.left_behind {
             return Decision::Skip(SkipReason::Nothing);
         }
         if let Some(child) = child {
@@ -363,6 +366,7 @@ mod tests {
         has_remote_id: true,
         has_intent: false,
         intent_is_settled: false,
+        left_behind: false,
         in_doubt: false,
         data_hash: None,
         rejected_hash: None,

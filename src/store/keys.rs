@@ -22,8 +22,10 @@ pub struct MatchKey {
     pub holder_waits_for_us: bool,
     /// The entity's own record holds another key than it wants.
     pub holds_another: bool,
-    /// If the entity is the owner: the others that want it, and surely have no record.
+    /// If the entity is the owner: the others that want it or gave it up, and surely have no record.
     pub given_up_by: Vec<EntityRef>,
+    /// The entity gave a record up, which nobody may have taken over, and nobody wants its key any more.
+    pub left_behind: bool,
 }
 
 /// What came of writing a batch's keys down.
@@ -70,6 +72,7 @@ impl Store {
             match row.try_get("kind")? {
                 "owed" => found.due.push(of),
                 "holds_another" => found.found.entry(of).or_default().holds_another = true,
+                "left_behind" => found.found.entry(of).or_default().left_behind = true,
                 "given_up" => {
                     found.found.entry(of).or_default().given_up_by.extend(other("holder_id")?);
                 }

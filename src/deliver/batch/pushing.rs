@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::deciding::Decided;
 use super::{Leases, Round, Slot, Turn, Worker};
 use crate::deliver::decision::Decision;
+use crate::deliver::record::Claim;
 use crate::deliver::settle::{self, Settled, Times};
 use crate::deliver::unacked::Unacked;
 use crate::entity::EntityRef;
@@ -37,7 +38,8 @@ impl<R: Remote> Worker<R> {
         let times = self.times(decided.now(), decided.now);
         for turn in std::mem::take(&mut decided.turns) {
             let done = settle::without_request(&turn.claim, turn.decision, &turn.seen, times);
-            if let Some(done) = done {
+            if let Some(mut done) = done {
+                done.finish.drop &= !self.remembers(&turn.claim);
                 ready.push((turn, done));
             } else {
                 pushes.extend(push_of(&turn, &leases.send_before, times));
@@ -91,6 +93,12 @@ impl<R: Remote> Worker<R> {
         };
         let follow_up = self.follow(follow, unacked);
         tokio::join!(push, write_down, follow_up).1
+    }
+
+    /// A record that had a remote id is kept though nothing is there any more: a target that is not read back is told by it what people
+    /// have said there ([`Push::former`]). Where changes come back, one who comes back there is taken for new.
+    fn remembers(&self, claim: &Claim) -> bool {
+        !self.remote.target().is_bidirectional() && claim.former_remote_id.is_some()
     }
 
     /// Where changes also come back, what is about to be sent is noted, so that it is known for ours even if no answer comes.

@@ -4,7 +4,7 @@
 use ems_sync_remotes::{Fault, Operation, Rule};
 use serde_json::{Value, json};
 
-use super::rig::Rig;
+use super::rig::{Rig, Running};
 use crate::support::campaign::scaled;
 use crate::support::ems;
 use crate::support::readings::chatwoot;
@@ -144,6 +144,70 @@ async fn a_contact_goes_round() -> Rig {
     assert_eq!(rig.sim.contact("20"), None);
     assert_in_sync(&rig).await;
     running.stop().await;
+    rig
+}
+
+/// Somebody gives their contact up to the owner of its address, and is shown no more before the owner has come: the owner takes it over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_given_up_by_somebody_who_is_gone_since_goes_to_the_owner() {
+    let rig = given_up_and_gone().await;
+    let running = rig.start();
+    rig.settled().await;
+    assert_eq!(
+        rig.sim.contact("10").map(|row| row.body["email"].clone()),
+        Some(json!("family@ems.example"))
+    );
+    assert_eq!((rig.sim.contact("20"), rig.sim.contact_count()), (None, 1));
+    assert_in_sync(&rig).await;
+    running.stop().await;
+}
+
+/// The same, and the owner wants another address by then: whoever gave it up takes their id away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_given_up_and_nobody_wants_any_more_does_not_stay_with_the_id() {
+    let rig = given_up_and_gone().await;
+    rig.exec("update ems.person set email = 'sipho@ems.example' where id = 10").await;
+    let running = comes(&rig).await;
+    assert_eq!(rig.sim.contact("20"), None);
+    assert!(rig.sim.contact("10").is_some());
+    assert_in_sync(&rig).await;
+    running.stop().await;
+}
+
+/// Person 10 comes, whatever became of their tries so far.
+async fn comes(rig: &Rig) -> Running {
+    let running = rig.start();
+    let (code, _) = rig.run(&["dead-letters", "replay", "--target", "chatwoot"]).await;
+    assert_eq!(code, 0);
+    rig.settled().await;
+    running
+}
+
+/// Person 20 had a contact, gave it up to person 10, and has no address any more; person 10 has not been there yet.
+async fn given_up_and_gone() -> Rig {
+    let rig = Rig::new().await;
+    let running = rig.start();
+    rig.exec(
+        "insert into ems.person (id, first_name, last_name, email) overriding system value values
+         (20, 'Zanele', 'Nkosi', 'family@ems.example')",
+    )
+    .await;
+    rig.settled().await;
+    let fails = Rule::new(Fault::status(503)).resource("contacts");
+    let rule = rig.sim.faults().push(fails.unlimited());
+    rig.exec(
+        "insert into ems.person (id, first_name, last_name, email) overriding system value values
+         (10, 'Sipho', 'Nkosi', 'family@ems.example')",
+    )
+    .await;
+    rig.until("select count(*) from sync.record where entity_id = 20 and remote_id is not null")
+        .await;
+    rig.exec("update ems.person set email = null where id = 20").await;
+    rig.until("select count(*) from sync.record where entity_id = 20 and owed_gen > done_gen")
+        .await;
+    running.stop().await;
+    assert!(rig.sim.contact("20").is_some() && rig.sim.contact("10").is_none());
+    rig.sim.faults().remove(rule);
     rig
 }
 
