@@ -52,6 +52,16 @@ impl Target {
         }
     }
 
+    /// Whether what people have said there is known by the remote id that their record had before ([`crate::remote::Push::former`]):
+    /// such a record is kept when they are gone.
+    #[must_use]
+    pub const fn heeds_former_ids(self) -> bool {
+        match self {
+            Self::MailChimp => true,
+            Self::TagServer | Self::Mautic | Self::RunSignup | Self::Chatwoot => false,
+        }
+    }
+
     /// The entity types that are pushed to this target, parents before children.
     #[must_use]
     pub const fn outbound_types(self) -> &'static [EntityType] {

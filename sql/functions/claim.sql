@@ -21,7 +21,6 @@ create function sync.claim(
     cause         text,
     traceparent   text,
     remote_id     text,
-    former_remote_id text,
     data_hash     bytea,
     remote_hash   bytea,
     rejected_hash bytea,
@@ -34,7 +33,9 @@ create function sync.claim(
     failures      integer,
     tombstoned    boolean,
     holds         text[],
-    consents      text[]
+    consents      text[],
+    former_remote_id text,
+    gave_up       boolean
 )
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -68,8 +69,9 @@ begin
     from before b
     where r.target = p_target and r.entity_type = b.entity_type and r.entity_id = b.entity_id
     returning r.entity_type, r.entity_id, r.fence, b.owed_gen, b.owed_on, b.cause, b.traceparent, b.remote_id,
-              b.former_remote_id, b.data_hash, b.remote_hash, b.rejected_hash, b.in_doubt, b.intent_on, b.lease_owner is not null,
-              b.lease_until, b.doubts, b.attempts, b.failures, b.tombstoned_on is not null, b.holds, b.consents;
+              b.data_hash, b.remote_hash, b.rejected_hash, b.in_doubt, b.intent_on, b.lease_owner is not null,
+              b.lease_until, b.doubts, b.attempts, b.failures, b.tombstoned_on is not null, b.holds, b.consents,
+              b.former_remote_id, b.gave_up_key is not null;
 end
 $body$;
 comment on function sync.claim is 'Claim the leases of a batch; marks in doubt and writes the intent before anything is sent.';

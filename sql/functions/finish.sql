@@ -37,6 +37,7 @@ declare
     v_woken     text[];
     v_inbox     text[];
     v_keys      bytea[];
+    v_taken     bytea[];
     v_freed     text[];
     v_type      text;
     v_ids       bigint[];
@@ -75,6 +76,12 @@ begin
         select unnest(r.may_hold) where not x.in_doubt
     ) as k;
 
+    -- Keys that are surely held by those of ours: whoever gave up a record with one of them has nothing there any more.
+    select coalesce(array_agg(decode(x.match_key, 'hex')), '{}')
+    into v_taken
+    from jsonb_to_recordset(p_rows) as x (remote_id text, confirmed boolean, match_key text)
+    where x.confirmed and x.remote_id is not null and x.match_key is not null;
+
     -- Remote records that are written, or were: others may have left something to them.
     select coalesce(array_agg(distinct x.entity_type || ':' || f.remote_id) filter (where f.remote_id is not null), '{}')
     into v_freed
@@ -102,7 +109,9 @@ begin
         union
         select c.entity_type, c.entity_id from sync.record c where c.target = p_target and c.parents && v_changed
         union
-        select o.entity_type, o.entity_id from sync.record o where o.target = p_target and o.wanted_key = any (v_keys)
+        select o.entity_type, o.entity_id
+        from sync.record o
+        where o.target = p_target and (o.wanted_key = any (v_keys) or o.gave_up_key = any (v_keys || v_taken))
         union
         -- Who left something to ours, and whom ours leave something to.
         select l.entity_type, l.entity_id
@@ -155,8 +164,8 @@ begin
                                       else coalesce(r.remote_id, r.former_remote_id) end,
             -- Left to the owner of its key, who adopts it; or taken away for good.
             gave_up_key        = case when o.remote_id is not null then null
-                                      when o.reason = 'shared_email' and not o.pushed and r.remote_id is not null then r.match_key
-                                      when o.tombstone and o.pushed then null
+                                      when o.pushed then null
+                                      when o.reason = 'shared_email' and r.remote_id is not null then r.match_key
                                       else r.gave_up_key end,
             -- What a read has found out was not written by us.
             sent_on            = case when o.sent and o.reason is distinct from 'changed_there' then clock_timestamp() else r.sent_on end,
@@ -227,6 +236,18 @@ begin
     select coalesce(array_agg(key), '{}'), coalesce(array_agg(key) filter (where again), '{}')
     into v_finished, v_again
     from written;
+
+    if cardinality(v_taken) > 0 then
+        update sync.record r set gave_up_key = null
+        where r.target = p_target and r.gave_up_key = any (v_taken) and r.remote_id is null and r.intent_on is null
+          and exists (
+              select
+              from jsonb_to_recordset(p_rows) as x
+                   (entity_type text, entity_id bigint, remote_id text, confirmed boolean, match_key text)
+              where x.confirmed and x.remote_id is not null
+                and x.entity_type = r.entity_type and decode(x.match_key, 'hex') = r.gave_up_key
+                and x.entity_type || ':' || x.entity_id = any (v_finished));
+    end if;
 
     -- A dead letter is opened, or fails once more: the first time the next sweep tries again, then after 5 minutes, 10,
     -- 20, up to a day. What is rejected waits for a change or a person.
@@ -400,7 +421,7 @@ begin
         for v_type, v_ids in
             select r.entity_type, array_agg(r.entity_id order by r.entity_id)
             from sync.record r
-            where r.target = p_target and r.wanted_key = any (v_keys)
+            where r.target = p_target and (r.wanted_key = any (v_keys) or r.gave_up_key = any (v_keys))
               -- Not itself, unless somebody else was in its way.
               and (r.entity_type || ':' || r.entity_id <> all (v_finished)
                    or r.state_reason in ('shared_email', 'waiting_for_holder'))

@@ -15,6 +15,7 @@ with chunk as (
         doubts       = r.doubts + 1,
         gone         = not c.is_shown,
         remote_id    = case when $5 or not c.is_shown then r.remote_id end,
+        former_remote_id = case when $5 or not c.is_shown then r.former_remote_id else coalesce(r.remote_id, r.former_remote_id) end,
         data_hash    = case when $5 or not c.is_shown then r.data_hash end,
         remote_hash  = case when $5 or not c.is_shown then r.remote_hash end,
         intent_on    = case when $5 then r.intent_on else coalesce(r.intent_on, clock_timestamp() - interval '1 day') end,

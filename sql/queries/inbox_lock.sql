@@ -6,7 +6,7 @@ select i.*,
         order by r.tombstoned_on nulls first, r.entity_id limit 1) as known_id,
        (select r.entity_id from sync.record r
         where r.target = i.target and r.entity_type = i.entity_type and r.former_remote_id = i.remote_id
-          and r.tombstoned_on is not null
+          and r.tombstoned_on is not null and r.gave_up_key is null
         order by r.entity_id limit 1) as forgotten_id,
        (select r.entity_id from sync.record r
         where r.target = i.target and r.entity_type = i.entity_type and r.former_remote_id = i.remote_id

@@ -1,4 +1,5 @@
--- Drops records of target $1 whose entity has been gone for $2 days and about which nothing is left to be done, $3 at once.
+-- Drops records of target $1 whose entity has been gone for $2 days and about which nothing is left to be done, $3 at once. $4: those
+-- that had a remote id stay, since what people have said there is known by it.
 with old as (
     select r.entity_type, r.entity_id
     from sync.record r
@@ -6,6 +7,8 @@ with old as (
       and r.tombstoned_on <= clock_timestamp() - $2 * interval '1 day'
       and r.owed_gen = r.done_gen
       and r.remote_id is null
+      and r.gave_up_key is null
+      and not ($4 and r.former_remote_id is not null)
       and r.intent_on is null
       and r.read_back_on is null
       and r.lease_owner is null

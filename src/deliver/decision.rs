@@ -61,7 +61,9 @@ pub struct Known {
     pub has_intent: bool,
     /// That create, if any, is older than the target's settle time: not found means not there.
     pub intent_is_settled: bool,
-    /// It gave its record up to the owner of its match key, which nobody wants any more: the record may be there still, with its id.
+    /// It gave its record up to the owner of its match key, who may not have taken it over: it may be there still, with its id.
+    pub gave_up: bool,
+    /// And nobody wants that key any more.
     pub left_behind: bool,
     /// A write may have happened that no answer confirmed.
     pub in_doubt: bool,
@@ -78,7 +80,7 @@ pub struct Known {
 pub enum Decision {
     /// Bring it into being, or adopt what is there.
     Create {
-        /// A create may have been sent before: look first.
+        /// A create may have been sent before, or a record of before may have been left: look first.
         look_first: bool,
         /// If that look finds nothing, nothing is there.
         absence_is_proof: bool,
@@ -181,7 +183,7 @@ pub fn decide(ems: Ems, known: Known) -> Decision {
             Decision::Delete { id_is_known: true }
         }
         // A create of ours may have been applied, with whatever address it had then.
-        Ems::Shared { .. } if known.has_intent && !known.has_remote_id => {
+        Ems::Shared { .. } if (known.has_intent || known.left_behind) && !known.has_remote_id => {
             Decision::Delete { id_is_known: false }
         }
         Ems::OutOfScope { parent: Some(parent) } if known.has_remote_id => {
@@ -215,7 +217,7 @@ fn present(hash: ContentHash, older: Option<EntityRef>, known: Known) -> Decisio
             return Decision::Wait(WaitFor::Sibling(older));
         }
         return Decision::Create {
-            look_first: known.has_intent,
+            look_first: known.has_intent || known.gave_up,
             absence_is_proof: known.intent_is_settled,
         };
     }
@@ -244,13 +246,13 @@ mod tests {
     const CHILD: EntityRef = EntityRef::new(EntityType::Tag, 9);
     const OLDER: EntityRef = EntityRef::new(EntityType::Tag, 1);
 
-    /// Every record that can exist, against every view of the EMS: 2^6 × 9 × 12 cases against the table as it is
+    /// Every record that can exist, against every view of the EMS: 2^7 × 9 × 12 cases against the table as it is
     /// written in the design, restated here line by line.
     #[test]
     fn the_decision_is_the_tables_for_every_combination() {
         let hashes = [None, Some(hash(1)), Some(hash(2))];
         let mut cases = 0;
-        for bits in 0..64_u32 {
+        for bits in 0..128_u32 {
             let bit = |n: u32| bits & (1 << n) != 0;
             for data_hash in hashes {
                 for rejected_hash in hashes {
@@ -260,7 +262,8 @@ mod tests {
                         intent_is_settled: bit(2),
                         in_doubt: bit(3),
                         insisted: bit(4),
-                        left_behind: bit(5),
+                        gave_up: bit(5),
+                        left_behind: bit(6),
                         data_hash,
                         rejected_hash,
                     };
@@ -288,7 +291,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(cases, 64 * 9 * 12);
+        assert_eq!(cases, 128 * 9 * 12);
     }
 
     /// The table of the design, one line per `if`, in its order and its words.
@@ -335,7 +338,7 @@ mod tests {
             return Decision::Delete { id_is_known: true };
         }
         if let Ems::Shared { .. } = ems {
-            if known.has_intent && !known.has_remote_id {
+            if (known.has_intent || known.left_behind) && !known.has_remote_id {
                 return Decision::Delete { id_is_known: false };
             }
             return Decision::Skip(SkipReason::SharedEmail);
@@ -349,7 +352,7 @@ mod tests {
                 return Decision::Wait(WaitFor::Sibling(older));
             }
             return Decision::Create {
-                look_first: known.has_intent,
+                look_first: known.has_intent || known.gave_up,
                 absence_is_proof: known.intent_is_settled,
             };
         }
@@ -366,6 +369,7 @@ mod tests {
         has_remote_id: true,
         has_intent: false,
         intent_is_settled: false,
+        gave_up: false,
         left_behind: false,
         in_doubt: false,
         data_hash: None,

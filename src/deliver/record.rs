@@ -28,6 +28,8 @@ pub struct Claim {
     pub remote_id: Option<String>,
     /// The id that it had there before it lost it, or had another one.
     pub former_remote_id: Option<String>,
+    /// It gave its record up to the owner of its match key, who may not have taken it over yet.
+    pub gave_up: bool,
     /// What was pushed last.
     pub data_hash: Option<ContentHash>,
     /// What the remote said last that it holds.

@@ -650,6 +650,7 @@ mod tests {
             traceparent: None,
             remote_id: None,
             former_remote_id: None,
+            gave_up: false,
             data_hash: None,
             remote_hash: None,
             rejected_hash: None,

@@ -189,6 +189,7 @@ impl Store {
             client.prepare_cached(include_str!("../../sql/queries/tombstones_purge.sql")).await?;
         let (days, rows) =
             (f64::from(limits::TOMBSTONES_KEPT_DAYS), limits::TOMBSTONES_PURGED_AT_ONCE);
-        client.execute(&query, &[&target.name(), &days, &rows]).await
+        let keeps_former = target.heeds_former_ids();
+        client.execute(&query, &[&target.name(), &days, &rows, &keeps_former]).await
     }
 }

@@ -389,6 +389,7 @@ fn claimed(row: &tokio_postgres::Row) -> Result<Claim, StoreError> {
         traceparent: row.try_get("traceparent")?,
         remote_id: row.try_get("remote_id")?,
         former_remote_id: row.try_get("former_remote_id")?,
+        gave_up: row.try_get("gave_up")?,
         data_hash: hash("data_hash")?,
         remote_hash: hash("remote_hash")?,
         rejected_hash: hash("rejected_hash")?,

@@ -408,3 +408,19 @@ async fn tombstones_are_kept_for_ninety_days_and_as_long_as_something_is_open() 
     rig.until("select count(*) from sync.record where entity_id = 5", "purged").await;
     running.stop().await;
 }
+
+/// Who left MailChimp is known by the member that they had; what was given up may have to be taken away yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tombstone_that_tells_something_yet_is_kept() {
+    let rig = Rig::new().await;
+    rig.exec(
+        "insert into sync.record (target, entity_type, entity_id, former_remote_id, gave_up_key, tombstoned_on, state, owed_gen, done_gen)
+         select t.name, 'person', n, case when n > 1 then n::text end, case when n = 3 then '\\x01'::bytea end,
+                clock_timestamp() - interval '91 days', 'synced', 1, 1
+         from unnest('{mailchimp,chatwoot}'::text[]) as t (name), generate_series(1, 3) n",
+    )
+    .await;
+    for (target, purged) in [(Target::MailChimp, 1), (Target::Chatwoot, 2)] {
+        assert_eq!(rig.store.purge_tombstones(target).await.unwrap(), purged, "{target}");
+    }
+}

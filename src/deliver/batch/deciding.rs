@@ -184,6 +184,7 @@ impl<R: Remote> Worker<R> {
             has_remote_id: claim.remote_id.is_some(),
             has_intent: claim.intent_on.is_some(),
             intent_is_settled: settle::intent_is_settled(claim.intent_on, self.times(now, now)),
+            gave_up: claim.gave_up,
             left_behind: related.key.left_behind,
             in_doubt: claim.in_doubt,
             data_hash: claim.data_hash,

@@ -95,10 +95,9 @@ impl<R: Remote> Worker<R> {
         tokio::join!(push, write_down, follow_up).1
     }
 
-    /// A record that had a remote id is kept though nothing is there any more: a target that is not read back is told by it what people
-    /// have said there ([`Push::former`]). Where changes come back, one who comes back there is taken for new.
+    /// The record is kept though nothing is there any more.
     fn remembers(&self, claim: &Claim) -> bool {
-        !self.remote.target().is_bidirectional() && claim.former_remote_id.is_some()
+        self.remote.target().heeds_former_ids() && claim.former_remote_id.is_some()
     }
 
     /// Where changes also come back, what is about to be sent is noted, so that it is known for ours even if no answer comes.

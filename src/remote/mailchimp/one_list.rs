@@ -28,6 +28,8 @@ pub(super) struct OneList<'a> {
     pub(super) look: Look,
     /// Who has given up the address to them ([`crate::remote::Wire::given_up_by`]).
     pub(super) given_up_by: &'a [EntityRef],
+    /// The contact id that is known is that of before they had none for a while, perhaps of another account.
+    pub(super) is_former: bool,
     /// The contact id of whoever is theirs there, as soon as that is known.
     pub(super) found: Mutex<Option<String>>,
 }

@@ -87,7 +87,8 @@ struct Person<'a> {
 
 impl Person<'_> {
     fn list<'a>(&'a self, code: &'a str, list: &'a str, look: Look) -> OneList<'a> {
-        OneList { calls: self.calls, code, list, look, given_up_by: &[], found: Mutex::default() }
+        let (given_up_by, found) = (&[][..], Mutex::default());
+        OneList { calls: self.calls, code, list, look, given_up_by, is_former: false, found }
     }
 
     /// Brings a person to where the EMS wants them. A list that fails does not hold up the others.
@@ -97,6 +98,7 @@ impl Person<'_> {
         let contents = wire::contents(wire);
         let address = contents.values().next().map(|content| content.email.clone());
         let is_known = matches!(known, Some(Known::Now(_)));
+        let is_former = matches!(known, Some(Known::Formerly(_)));
         let mut contacts = known.map(Known::contacts).unwrap_or_default();
         let mut held: BTreeMap<&str, Content> = BTreeMap::new();
         let mut worst = None;
@@ -106,7 +108,8 @@ impl Person<'_> {
             self.client.lists.iter().partition(|(code, _)| is_first(code));
         for (code, list) in there.into_iter().chain(elsewhere) {
             let mut contact = contacts.remove(code);
-            let list = OneList { given_up_by: &wire.given_up_by, ..self.list(code, list, look) };
+            let given_up_by = &wire.given_up_by;
+            let list = OneList { given_up_by, is_former, ..self.list(code, list, look) };
             let end: Result<Option<Member>, Ended> = match contents.get(code) {
                 Some(content) => list.bring(content, &mut contact).await,
                 // What others left under the address goes, too.

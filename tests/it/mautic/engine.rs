@@ -116,6 +116,37 @@ async fn shared_addresses_have_one_contact_whoever_comes_and_goes() {
     running.stop().await;
 }
 
+/// Somebody gave their contact up to the owner of its address, who is gone before they came: it goes along to the address that the one
+/// who gave it up has by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_given_up_and_not_taken_goes_along_to_the_next_address() {
+    let rig = Rig::new().await;
+    let running = rig.start();
+    let person = |id: i64| {
+        format!(
+            "insert into ems.person (id, first_name, last_name, email) overriding system value
+                 values ({id}, 'P', '{id}', 'f@ems.example');"
+        )
+    };
+    rig.exec(&person(20)).await;
+    rig.settled().await;
+    let contact = rig.sim.contact_of("20").unwrap().id;
+    let fails = Rule::new(Fault::status(503)).resource("contacts");
+    let rule = rig.sim.faults().push(fails.unlimited());
+    rig.exec(&person(10)).await;
+    rig.until("select count(*) from sync.record where entity_id = 20 and remote_id is not null")
+        .await;
+    running.stop().await;
+    rig.sim.faults().remove(rule);
+    rig.exec("delete from ems.person where id = 10; update ems.person set email = 'other@ems.example' where id = 20").await;
+    let running = rig.start();
+    rig.settled().await;
+    assert_same(&rig, "the owner is gone").await;
+    assert_eq!(rig.sim.contact_of("20").map(|row| row.id), Some(contact));
+    assert_eq!(rig.sim.contact_count(), 1);
+    running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_answers_leave_no_second_contact() {
     let rig = Rig::new().await;

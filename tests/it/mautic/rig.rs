@@ -91,6 +91,11 @@ impl Rig {
         let left = "select (select count(*) from sync.outbox)
             + (select count(*) from sync.mautic_record
                where owed_gen > done_gen and due_on < 'infinity' or in_doubt)";
+        self.until(left).await;
+    }
+
+    /// Waits until a count is zero.
+    pub(super) async fn until(&self, left: &str) {
         let mut pace = tokio::time::interval(std::time::Duration::from_millis(20));
         let settled = async {
             while self.count(left).await > 0 {

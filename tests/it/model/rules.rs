@@ -660,6 +660,7 @@ pub(crate) fn claim_of(entity: EntityRef, fence: i64, before: Record) -> Claim {
         traceparent: before.traceparent,
         remote_id: before.remote_id,
         former_remote_id: before.former_remote_id,
+        gave_up: false,
         data_hash: before.data_hash,
         remote_hash: before.remote_hash,
         rejected_hash: before.rejected_hash,

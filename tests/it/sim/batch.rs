@@ -279,6 +279,7 @@ impl Batch {
                 && !(row.is_none() && world.bug == Some(Bug::ForgetsTheOpenCreate)),
             intent_is_settled: settle::intent_is_settled(claim.intent_on, times)
                 || world.bug == Some(Bug::AbsenceIsProofAtOnce),
+            gave_up: false,
             left_behind: false,
             in_doubt: claim.in_doubt && world.bug != Some(Bug::TrustsHashInDoubt),
             data_hash: claim.data_hash,

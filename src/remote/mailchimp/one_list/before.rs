@@ -46,6 +46,7 @@ impl OneList<'_> {
         Ok(match self.calls.get_ours(self.list, contact).await? {
             Known::Ours(member) => Before::Member(member),
             Known::SomebodyElses(member) => Before::Former(member.out().said(self.calls.person)),
+            Known::Forgotten if self.is_former => Before::Nobody,
             Known::Forgotten => Before::Forgotten,
         })
     }
