@@ -10,6 +10,8 @@ use crate::support::browser::{Browser, Page};
 use crate::support::parity::assert_in_sync;
 use crate::support::rig::{PATIENCE, Rig, Running};
 
+mod slow;
+
 pub(crate) const TOKEN: &str = "token-of-the-operators";
 const READ_TOKEN: &str = "token-of-the-readers";
 /// What a remote, or whoever writes to its fields, may say.
