@@ -120,14 +120,13 @@ pub async fn explain(
 ) -> Result<Option<Explanation>, StoreError> {
     let states = store.target_states().await?;
     let in_outbox = store.is_in_outbox(entity).await?;
-    let rows =
-        Target::ALL.map(|target| {
-            let is_enabled = enabled.contains(&target);
-            let states = &states;
-            async move {
-                at_target(store, state_of(states, target)?, is_enabled, entity, in_outbox).await
-            }
-        });
+    let rows = Target::ALL.map(|target| {
+        let is_enabled = enabled.contains(&target);
+        let states = &states;
+        Box::pin(async move {
+            at_target(store, state_of(states, target)?, is_enabled, entity, in_outbox).await
+        })
+    });
     let rows: Vec<_> =
         stream::iter(rows).buffered(limits::EXPLAIN_TARGETS_AT_ONCE).try_collect().await?;
     let is_known = rows.iter().any(|(is_known, _)| *is_known);
