@@ -68,7 +68,9 @@ pub fn main() -> ExitCode {
         }
     };
     let filter = cli.global.log_level.clone().unwrap_or_default();
-    if let Err(error) = telemetry::start(cli.global.log_format, &filter) {
+    if let Err(error) =
+        telemetry::start(cli.global.log_format, &filter, || bar::Around(std::io::stderr()))
+    {
         return report::failed(&error.into(), cli.global.log_format).into();
     }
     let format = cli.global.log_format;

@@ -399,6 +399,20 @@ pub const PUBLISHING_PAUSED_FOR: Duration = Duration::from_millis(500);
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(25);
 /// How long a process that has ended waits for its last spans to be sent.
 pub const TRACES_FLUSHED_WITHIN: Duration = Duration::from_secs(3);
+/// Actions of the console that are under way at once. Each holds a connection of the pool, which `/readyz` and the other roles need.
+pub const CONSOLE_ACTIONS_AT_ONCE: usize = 2;
+/// So long a process that stops waits for the actions that are under way, after the last answers to open requests …
+pub const CONSOLE_ACTIONS_END_WITHIN: Duration = Duration::from_secs(20);
+/// … which have this long.
+pub const OPEN_REQUESTS_END_WITHIN: Duration = Duration::from_secs(3);
+/// Searches and explanations that are under way at once, of the console and the API.
+pub const QUESTIONS_AT_ONCE: usize = 2;
+/// So long the next one waits before it is told to come later.
+pub const QUESTION_WAITS: Duration = Duration::from_secs(2);
+/// What is told to come later is told to do so after this.
+pub const COME_LATER: Duration = Duration::from_secs(5);
+/// Targets that an explanation looks at side by side; each look holds a connection of the pool.
+pub const EXPLAIN_TARGETS_AT_ONCE: usize = 2;
 /// What the guard holds, of each type or kind, that a person is shown at once.
 pub const HELD_SHOWN: i64 = 200;
 /// Lines of the audit trail that a person is shown at once.
@@ -425,6 +439,15 @@ const _: () = {
     assert!(ON_ITS_WAY_FOR.as_millis() < ON_ITS_WAY_MAX.as_millis());
     assert!(ON_ITS_WAY_MAX.as_millis() < PUBLISHING_PAUSED_FOR.as_millis());
     assert!(LEAVE_AFTER.as_secs() < SHUTDOWN_DEADLINE.as_secs());
+    assert!(
+        OPEN_REQUESTS_END_WITHIN.as_secs() + CONSOLE_ACTIONS_END_WITHIN.as_secs()
+            < SHUTDOWN_DEADLINE.as_secs()
+    );
+    // Whatever people do and ask, a connection is left for `/readyz`, and one for the rest.
+    assert!(
+        CONSOLE_ACTIONS_AT_ONCE + QUESTIONS_AT_ONCE * EXPLAIN_TARGETS_AT_ONCE + 2
+            <= POOL_CONNECTIONS
+    );
     assert!(BATCH_DELIVERIES * (BATCHES_IN_FLIGHT + 1) <= usize_of(PREFETCH));
     assert!(LEASE_MIN.as_secs() >= 30);
     assert!(IDLE_IN_TRANSACTION_TIMEOUT.as_secs() > BROKER_CALL_TIMEOUT.as_secs());

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::FilterFn;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
@@ -47,23 +48,26 @@ impl FromStr for LogFilter {
     }
 }
 
-/// Begins logging to standard error.
+/// Begins logging: each event is written to a `writer` of its own, at once.
 ///
 /// # Errors
 /// When logging was begun before.
-pub fn start(format: LogFormat, filter: &LogFilter) -> Result<(), TryInitError> {
+pub fn start<W>(format: LogFormat, filter: &LogFilter, writer: W) -> Result<(), TryInitError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let layers = tracing_subscriber::registry()
         .with(EnvFilter::builder().parse_lossy(&filter.0))
         .with(FilterFn::new(may_be_shown));
     match format {
         LogFormat::Text => {
             let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+            let layer = tracing_subscriber::fmt::layer().with_writer(writer);
             layers.with(layer.with_ansi(is_terminal)).try_init()
         }
         LogFormat::Json => {
             let layer = tracing_subscriber::fmt::layer().json().flatten_event(true);
-            layers.with(layer.with_writer(std::io::stderr)).try_init()
+            layers.with(layer.with_writer(writer)).try_init()
         }
     }
 }

@@ -12,6 +12,6 @@ select d.decided_on, d.target, 'guard_' || d.decision,
        d.decided_by
 from sync.guard_decision d
 union all
-select o.happened_on, o.target, o.event, concat_ws(' ', '#' || o.number, o.entity_type, o.entity_id), o.by
+select o.happened_on, o.target, o.event, concat_ws(' ', '#' || o.number, o.entity_type, o.entity_id, o.detail), o.by
 from sync.operator_event o;
 comment on view sync.audit is 'Orders and decisions of people, and what the breaker and the guard did by themselves.';

@@ -6,7 +6,8 @@
 -- in key order.
 
 -- Weighs the deletes that a batch wants to send (p_gens: the owed_gen of each claim; p_gone: whether the entity is gone, else
--- something is taken away from its record). Writes that down, begins a new window if the last one is over, ends a trip that holds nothing any more, and counts:
+-- something is taken away from its record: p_loses, an array of names each; null: a process of before does not say). Writes that
+-- down, forgets what was decided about less than that, begins a new window if the last one is over, ends a trip that holds nothing any more, and counts:
 -- open         of the batch, deletes without a verdict; with none there is nothing to decide, and nothing is locked
 -- tripped      deletes are being held
 -- let_through  in this window so far
@@ -17,7 +18,7 @@
 --
 -- A create that is only just being claimed has an intent too: a leased record without a remote id is counted by its own
 -- batch alone.
-drop function if exists sync.guard_weigh(text, text[], bigint[], bigint[], interval, bigint);
+drop function if exists sync.guard_weigh(text, text[], bigint[], bigint[], boolean[], interval, bigint);
 create or replace function sync.guard_weigh(
     p_target text,
     p_types  text[],
@@ -25,7 +26,8 @@ create or replace function sync.guard_weigh(
     p_gens   bigint[],
     p_gone   boolean[],
     p_window interval,
-    p_enough bigint
+    p_enough bigint,
+    p_loses  jsonb[] default null
 ) returns table (open bigint, tripped boolean, let_through bigint, waiting bigint, records bigint)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -41,9 +43,11 @@ declare
 begin
     select count(*) into open
     from sync.record r
-    join unnest(p_types, p_ids) as w (entity_type, entity_id)
+    join unnest(p_types, p_ids, p_gens, p_gone, p_loses) as w (entity_type, entity_id, gen, gone, loses)
       on w.entity_type = r.entity_type and w.entity_id = r.entity_id
-    where r.target = p_target and r.delete_verdict is null;
+    where r.target = p_target
+      and (r.delete_verdict is null
+           or r.delete_verdict <> 'rejected' and r.owed_gen = w.gen and not sync.is_decided(r.gone, r.loses, w.gone, w.loses));
     if open = 0 then
         return query select 0::bigint, false, 0::bigint, 0::bigint, 0::bigint;
         return;
@@ -64,10 +68,16 @@ begin
     order by r.entity_type, r.entity_id
     for update of r;
     -- What moved since the claim was looked at by a later owing, which knows better.
-    update sync.record r set gone = w.gone, lessens = not w.gone
-    from unnest(p_types, p_ids, p_gens, p_gone) as w (entity_type, entity_id, gen, gone)
-    where r.target = p_target and r.entity_type = w.entity_type and r.entity_id = w.entity_id
-      and r.owed_gen = w.gen and (r.gone, r.lessens) <> (w.gone, not w.gone);
+    update sync.record r set
+        gone           = w.gone,
+        lessens        = not w.gone,
+        loses          = case when w.loses is null then r.loses
+                              else array(select l.name collate "C" from jsonb_array_elements_text(w.loses) as l (name) order by 1) end,
+        delete_verdict = case when r.delete_verdict = 'rejected' or sync.is_decided(r.gone, r.loses, w.gone, w.loses)
+                              then r.delete_verdict end
+    from unnest(p_types, p_ids, p_gens, p_gone, p_loses) as w (entity_type, entity_id, gen, gone, loses)
+    where r.target = p_target and r.entity_type = w.entity_type and r.entity_id = w.entity_id and r.owed_gen = w.gen
+      and ((r.gone, r.lessens) <> (w.gone, not w.gone) or to_jsonb(r.loses) is distinct from coalesce(w.loses, to_jsonb(r.loses)));
 
     -- Is anything held, or about to be, besides this batch?
     if v_guard.tripped_on is not null and not exists (
@@ -132,13 +142,17 @@ $body$;
 comment on function sync.guard_weigh is 'Counts what is at stake before deletes are sent, under the lock of the guard.';
 
 -- Lets a batch's open deletes through, or trips and holds them; p_allows is null where none is open. Returns what each
--- delete of the batch may do now: 'delete', 'held' (for a person) or 'rejected' (by one).
+-- delete of the batch may do now: 'delete', 'held' (for a person) or 'rejected' (by one). A verdict about less than what the batch
+-- would take away (p_gone, p_loses) lets nothing through.
+drop function if exists sync.guard_settle(text, text[], bigint[], boolean, bigint);
 create or replace function sync.guard_settle(
     p_target  text,
     p_types   text[],
     p_ids     bigint[],
     p_allows  boolean,
-    p_waiting bigint
+    p_waiting bigint,
+    p_gone    boolean[] default null,
+    p_loses   jsonb[]   default null
 ) returns table (entity_type text, entity_id bigint, verdict text)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -170,22 +184,22 @@ begin
     end if;
     return query
         select r.entity_type, r.entity_id,
-               case when r.delete_verdict in ('let_through', 'approved') then 'delete'
-                    when r.delete_verdict = 'rejected' then 'rejected'
+               case when r.delete_verdict = 'rejected' then 'rejected'
+                    when r.delete_verdict in ('let_through', 'approved')
+                         and sync.is_decided(r.gone, r.loses, coalesce(w.gone, r.gone), w.loses) then 'delete'
                     else 'held' end
         from sync.record r
-        join unnest(p_types, p_ids) as w (entity_type, entity_id)
+        join unnest(p_types, p_ids, p_gone, p_loses) as w (entity_type, entity_id, gone, loses)
           on w.entity_type = r.entity_type and w.entity_id = r.entity_id
         where r.target = p_target;
 end
 $body$;
 comment on function sync.guard_settle is 'Lets deletes through or holds them, as the rule decided about what guard_weigh counted.';
 
--- What is held, or on its way to be, as a person is shown it, and as their decision takes it: all that belongs to the same burst, so
--- also parents that wait for their children's deletes. `key`: another one whenever something else is owed.
+-- What is held, or on its way to be: all that belongs to the same burst, so also parents that wait for their children's deletes.
 create or replace view sync.held_record as
 select r.target, r.entity_type, r.entity_id, r.gone, r.delete_verdict is not null as kept, r.remote_id, r.owed_on, r.consents, r.holds,
-       concat_ws(':', r.entity_type, r.entity_id, r.gone, r.delete_verdict, r.owed_gen) as key
+       r.loses
 from sync.record r
 join sync.guard g on g.target = r.target
 where (r.gone or r.lessens) and r.owed_gen > r.done_gen
@@ -194,6 +208,47 @@ where (r.gone or r.lessens) and r.owed_gen > r.done_gen
           and (r.state = 'held' and r.state_reason = 'guard'
                or g.tripped_on is not null and (r.remote_id is not null or r.intent_on is not null and r.lease_owner is null)));
 comment on view sync.held_record is 'Records that the guard holds, or is about to, and those whose loss a person rejected (kept).';
+
+-- The same as a person is shown it, and as their decision takes it: with what each would lose (loses) as the projections are now.
+-- `key`: another one whenever that is more or less, and the same however often the entity was edited.
+create or replace function sync.held_now(p_target text) returns table (
+    entity_type text, entity_id bigint, gone boolean, kept boolean, remote_id text, owed_on timestamptz, loses text[], key text
+)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $body$
+#variable_conflict use_column
+declare
+    v_type  text;
+    v_loses jsonb;
+begin
+    for v_type in select distinct h.entity_type from sync.held_record h where h.target = p_target loop
+        begin
+            execute format($sql$
+                select coalesce(jsonb_object_agg(h.entity_id, sync.loses(h.holds, h.consents, to_jsonb(p))), '{}')
+                from sync.held_record h
+                left join sync.%I p on p.id = h.entity_id
+                where h.target = $1 and h.entity_type = $2 and not h.gone
+            $sql$, p_target || '_' || v_type) into v_loses using p_target, v_type;
+        exception when others then
+            -- Of a projection that can't be read it is what was seen last.
+            v_loses := '{}';
+        end;
+        return query
+            select h.entity_type, h.entity_id, h.gone, h.kept, h.remote_id, h.owed_on, l.loses,
+                   jsonb_build_array(h.entity_type, h.entity_id, h.gone, h.kept, l.loses)::text
+            from sync.held_record h
+            cross join lateral (
+                select case when h.gone then '{}'
+                            when v_loses ? h.entity_id::text
+                                then array(select n.name from jsonb_array_elements_text(v_loses -> h.entity_id::text) as n (name))
+                            else coalesce(h.loses, '{}') end as loses
+            ) l
+            where h.target = p_target and h.entity_type = v_type;
+    end loop;
+end
+$body$;
+comment on function sync.held_now is 'What is held, with what it would lose as the projections are now.';
 
 -- The digest of what is held: a person decides about exactly this, or about nothing.
 create or replace function sync.digest_of_held(p_keys text[]) returns text
@@ -221,45 +276,57 @@ comment on function sync.check_seen is 'Ends the transaction where what is held 
 
 -- A person decides about the deletes that are held now (p_approves: they may be sent; else the remote records stay), with
 -- all that belong to the same burst (sync.held_record). Nothing that comes later, and nothing at all if that is not what they saw
--- (p_seen, the digest; null: they take it as it is). p_kept: an approval takes in what was rejected earlier. Returns whom it
--- concerned.
+-- (p_seen, the digest; null: they take it as it is). p_kept: an approval takes in what was rejected earlier, of which p_seen_kept is
+-- the digest; it says nothing to any other decision. Returns whom it concerned.
 --
+-- What is decided is what is lost now (loses): sync.owe and sync.guard_weigh forget it when that becomes more.
 -- owed_gen is raised, so that a batch that decides about one of them at this moment decides again.
 drop function if exists sync.guard_decide(text, boolean, boolean, text);
+drop function if exists sync.guard_decide(text, boolean, boolean, text, text);
 create or replace function sync.guard_decide(
     p_target   text,
     p_approves boolean,
     p_kept     boolean,
     p_by       text,
-    p_seen     text default null
+    p_seen     text default null,
+    p_seen_kept text default null
 ) returns table (entity_type text, entity_id bigint, gone boolean)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $body$
 #variable_conflict use_column
 declare
-    v_keys    text[];
     v_types   text[];
     v_ids     bigint[];
+    v_open    text[];
+    v_kept    text[];
+    v_held    jsonb;
     v_decided text[];
 begin
     perform 1 from sync.guard g where g.target = p_target for update;
-    select coalesce(array_agg(h.key), '{}'),
-           coalesce(array_agg(h.entity_type) filter (where not h.kept or p_approves and p_kept), '{}'),
-           coalesce(array_agg(h.entity_id) filter (where not h.kept or p_approves and p_kept), '{}')
-    into v_keys, v_types, v_ids
+    select coalesce(array_agg(h.entity_type), '{}'), coalesce(array_agg(h.entity_id), '{}') into v_types, v_ids
     from (
-        select h.key, h.entity_type, h.entity_id, h.kept
+        select h.entity_type, h.entity_id
         from sync.held_record h
         where h.target = p_target
         order by h.entity_type, h.entity_id
         for update
     ) h;
-    perform sync.check_seen(v_keys, p_seen);
+    select coalesce(array_agg(h.key) filter (where not h.kept), '{}'),
+           coalesce(array_agg(h.key) filter (where h.kept), '{}'),
+           coalesce(jsonb_agg(to_jsonb(h)) filter (where not h.kept or p_approves and p_kept), '[]')
+    into v_open, v_kept, v_held
+    from sync.held_now(p_target) h
+    join unnest(v_types, v_ids) as l (entity_type, entity_id) on l.entity_type = h.entity_type and l.entity_id = h.entity_id;
+    perform sync.check_seen(v_open, p_seen);
+    if p_approves and p_kept then
+        perform sync.check_seen(v_kept, p_seen_kept);
+    end if;
 
     with decided as (
         update sync.record r set
             delete_verdict = case when p_approves then 'approved' else 'rejected' end,
+            loses          = c.loses,
             owed_gen       = r.owed_gen + 1,
             last_owed_on   = clock_timestamp(),
             attempts       = 0,
@@ -270,7 +337,7 @@ begin
                                   when not p_approves then 'delete_rejected' end,
             due_on         = case when r.state = 'leased' or p_approves and r.state <> 'held' then r.due_on
                                   when p_approves then clock_timestamp() else 'infinity' end
-        from unnest(v_types, v_ids) as c (entity_type, entity_id)
+        from jsonb_to_recordset(v_held) as c (entity_type text, entity_id bigint, loses text[])
         where r.target = p_target and r.entity_type = c.entity_type and r.entity_id = c.entity_id
         returning r.entity_type || ':' || r.entity_id || ':' || r.gone as key
     )

@@ -142,7 +142,7 @@ end
 $body$;
 comment on function sync.settle_consents is 'Has the EMS take the restrictions of a page, or keeps them for a person.';
 
--- The restrictions that are held, and those that a person rejected (kept); `key` as in sync.held_record.
+-- The restrictions that are held, and those that a person rejected (kept); `key` as in sync.held_now.
 create or replace view sync.held_consent as
 select h.target, h.person_id, h.subject, h.record, h.state, h.said_on, h.held_on, h.rejected_on is not null as kept,
        concat_ws(':', h.person_id, h.subject, h.record, h.state, extract(epoch from h.said_on), h.rejected_on is not null) as key
@@ -151,25 +151,28 @@ comment on view sync.held_consent is 'Consents taken back at a remote that are h
 
 -- A person decides about the restrictions that are held now: the EMS takes them (p_approves), as far as it was not told otherwise
 -- since they were said, or they stay where they are and are not taken unless they change there. p_kept: an approval takes in what
--- was rejected earlier. p_seen: as in sync.guard_decide. `decided`: how many it concerned.
+-- was rejected earlier. p_seen, p_seen_kept: as in sync.guard_decide. `decided`: how many it concerned.
 drop function if exists sync.decide_consents(text, boolean, boolean, text);
+drop function if exists sync.decide_consents(text, boolean, boolean, text, text);
 create or replace function sync.decide_consents(
-    p_target text, p_approves boolean, p_kept boolean, p_by text, p_seen text default null, out decided bigint, out changed bigint, out refused jsonb
+    p_target text, p_approves boolean, p_kept boolean, p_by text, p_seen text default null, p_seen_kept text default null,
+    out decided bigint, out changed bigint, out refused jsonb
 )
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $body$
 declare
-    v_keys  text[];
+    v_open  text[];
+    v_kept  text[];
     v_given jsonb;
 begin
     -- Under this lock none is added; what is lifted there meanwhile is locked row by row.
     perform 1 from sync.inbound_guard g where g.target = p_target and g.what = 'consents' for update;
-    select coalesce(array_agg(h.key), '{}'),
+    select coalesce(array_agg(h.key) filter (where not h.kept), '{}'), coalesce(array_agg(h.key) filter (where h.kept), '{}'),
            coalesce(jsonb_agg(jsonb_build_object(
                'person', h.person_id, 'subject', h.subject::jsonb, 'state', h.state, 'said_on', h.said_on))
                filter (where not h.kept or p_approves and p_kept), '[]')
-    into v_keys, v_given
+    into v_open, v_kept, v_given
     from (
         select h.key, h.person_id, h.subject, h.state, h.said_on, h.kept
         from sync.held_consent h
@@ -177,7 +180,10 @@ begin
         order by h.person_id, h.subject, h.record
         for update
     ) h;
-    perform sync.check_seen(v_keys, p_seen);
+    perform sync.check_seen(v_open, p_seen);
+    if p_approves and p_kept then
+        perform sync.check_seen(v_kept, p_seen_kept);
+    end if;
     decided := jsonb_array_length(v_given);
     changed := 0;
     refused := '[]';

@@ -75,35 +75,42 @@ end
 $body$;
 comment on function sync.settle_removals is 'Lets removals of a remote be decided about, or keeps them for a person.';
 
--- The removals that are held, and those that a person rejected (kept); `key` as in sync.held_record.
+-- The removals that are held, and those that a person rejected (kept); `key` as in sync.held_now.
 create or replace view sync.held_removal as
 select i.target, i.inbox_id, i.entity_type, i.entity_id, i.remote_id, i.state_reason = 'guard_rejected' as kept, i.created_on,
-       concat_ws(':', i.inbox_id, i.seen_gen, i.state_reason) as key
+       concat_ws(':', i.inbox_id, i.entity_id, i.state_reason) as key
 from sync.inbox i
 where i.state = 'held' and i.shape = 'removed' and i.state_reason in ('guard', 'guard_rejected');
 comment on view sync.held_removal is 'Removals at a remote that are held, and those that a person rejected (kept).';
 
 -- A person decides about the removals that are held now: they are decided about as any other (p_approves), or stay as they are unless
--- the record changes there. p_kept: an approval takes in what was rejected earlier. p_seen: as in sync.guard_decide. Returns how many
--- it concerned.
+-- the record changes there. p_kept: an approval takes in what was rejected earlier. p_seen, p_seen_kept: as in sync.guard_decide. Returns
+-- how many it concerned.
 drop function if exists sync.decide_removals(text, boolean, boolean, text);
-create or replace function sync.decide_removals(p_target text, p_approves boolean, p_kept boolean, p_by text, p_seen text default null) returns bigint
+drop function if exists sync.decide_removals(text, boolean, boolean, text, text);
+create or replace function sync.decide_removals(
+    p_target text, p_approves boolean, p_kept boolean, p_by text, p_seen text default null, p_seen_kept text default null
+) returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $body$
 declare
-    v_keys text[];
+    v_open text[];
+    v_kept text[];
     v_ids  bigint[];
     v_rows bigint;
 begin
     perform 1 from sync.inbound_guard g where g.target = p_target and g.what = 'removals' for update;
-    select coalesce(array_agg(h.key), '{}'),
+    select coalesce(array_agg(h.key) filter (where not h.kept), '{}'), coalesce(array_agg(h.key) filter (where h.kept), '{}'),
            coalesce(array_agg(h.inbox_id) filter (where not h.kept or p_approves and p_kept), '{}')
-    into v_keys, v_ids
+    into v_open, v_kept, v_ids
     from (
         select h.key, h.inbox_id, h.kept from sync.held_removal h where h.target = p_target order by h.inbox_id for update
     ) h;
-    perform sync.check_seen(v_keys, p_seen);
+    perform sync.check_seen(v_open, p_seen);
+    if p_approves and p_kept then
+        perform sync.check_seen(v_kept, p_seen_kept);
+    end if;
     update sync.inbox i set
         verdict      = case when p_approves then 'approved' end,
         state        = case when p_approves then 'pending' else i.state end,

@@ -5,6 +5,7 @@
 //! only, while the old one is told when the alarm is over.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::StreamExt as _;
@@ -43,7 +44,7 @@ pub struct Publisher {
 }
 
 struct Live {
-    connection: Connection,
+    connection: Arc<Connection>,
     channel: Channel,
 }
 
@@ -51,22 +52,22 @@ impl Live {
     fn is_usable(&self) -> bool {
         self.connection.status().connected() && self.channel.status().connected()
     }
+}
 
-    /// What `call` brings, or that an alarm blocks the connection: then nothing more is sent or answered.
-    async fn unless_blocked<T>(
-        &self,
-        call: impl Future<Output = Result<T, BrokerError>>,
-    ) -> Result<T, BrokerError> {
-        let blocked = async {
-            while !self.connection.status().blocked() {
-                tokio::time::sleep(limits::BROKER_BLOCKED_NOTICED).await;
-            }
-        };
-        tokio::select! {
-            biased;
-            () = blocked => Err(BrokerError::Blocked),
-            result = call => result,
+/// What `call` brings, or that an alarm blocks the connection: then nothing more is sent or answered.
+async fn unless_blocked<T>(
+    connection: &Connection,
+    call: impl Future<Output = Result<T, BrokerError>>,
+) -> Result<T, BrokerError> {
+    let blocked = async {
+        while !connection.status().blocked() {
+            tokio::time::sleep(limits::BROKER_BLOCKED_NOTICED).await;
         }
+    };
+    tokio::select! {
+        biased;
+        () = blocked => Err(BrokerError::Blocked),
+        result = call => result,
     }
 }
 
@@ -118,7 +119,8 @@ impl Publisher {
         }
         let mut slot = self.live.lock().await;
         let live = self.connected(&mut slot).await?;
-        let result = live.unless_blocked(self.publish_on(&live.channel, messages)).await;
+        let result =
+            unless_blocked(&live.connection, self.publish_on(&live.channel, messages)).await;
         keep_or_abandon(&mut slot, result)
     }
 
@@ -129,7 +131,7 @@ impl Publisher {
     pub async fn prove(&self) -> Result<(), BrokerError> {
         let mut slot = self.live.lock().await;
         let live = self.connected(&mut slot).await?;
-        let result = live.unless_blocked(self.round_trip(&live.channel)).await;
+        let result = unless_blocked(&live.connection, self.round_trip(&live.channel)).await;
         keep_or_abandon(&mut slot, result)
     }
 
@@ -197,20 +199,29 @@ impl Publisher {
     /// # Errors
     /// [`BrokerError`].
     pub async fn queue_lengths(&self, queues: &[Queue]) -> Result<Vec<u32>, BrokerError> {
-        let mut known = self.lengths.lock().await;
         let lengths = self.ask_lengths(queues).await?;
+        let mut known = self.lengths.lock().await;
         let now = Instant::now();
         let told = queues.iter().zip(&lengths);
         known.extend(told.map(|(queue, length)| (*queue, (now, *length))));
         Ok(lengths)
     }
 
+    /// Over a channel of its own, while others publish: an answer that is slow holds up nobody else, and says nothing about the
+    /// connection.
     async fn ask_lengths(&self, queues: &[Queue]) -> Result<Vec<u32>, BrokerError> {
-        let mut slot = self.live.lock().await;
-        let live = self.connected(&mut slot).await?;
+        let connection = {
+            let mut slot = self.live.lock().await;
+            Arc::clone(&self.connected(&mut slot).await?.connection)
+        };
         let names = queues.iter().map(|queue| queue.name(self.broker.prefix())).collect();
-        let result = live.unless_blocked(passive_lengths(&live.connection, names)).await;
-        keep_or_abandon(&mut slot, result)
+        let result = unless_blocked(&connection, passive_lengths(&connection, names)).await;
+        if matches!(result, Ok(_) | Err(BrokerError::Timeout(_))) {
+            return result;
+        }
+        let mut slot = self.live.lock().await;
+        let is_same = slot.as_ref().is_some_and(|live| Arc::ptr_eq(&live.connection, &connection));
+        if is_same { keep_or_abandon(&mut slot, result) } else { result }
     }
 
     /// Connects now, declares every queue, and so proves the configuration.
@@ -238,7 +249,7 @@ impl Publisher {
             let channel = bounded("opening a channel", connection.create_channel()).await?;
             let options = ConfirmSelectOptions { nowait: false };
             bounded("asking for confirms", channel.confirm_select(options)).await?;
-            *slot = Some(Live { connection, channel });
+            *slot = Some(Live { connection: Arc::new(connection), channel });
         }
         slot.as_ref().ok_or(BrokerError::Timeout("connecting"))
     }

@@ -94,10 +94,21 @@ fn listed(held: &Held) -> String {
             decided(row.kept).to_owned(),
         ]);
     }
-    let seen = &held.seen;
-    format!(
-        "{counts}\n\n{rows}\n\nTo approve exactly this: `ems-sync target approve {target} --seen {seen}`"
-    )
+    format!("{counts}\n\n{rows}\n\n{}", how_to_approve(held))
+}
+
+/// The order that approves what is listed. What was rejected earlier is approved only where that is said.
+fn how_to_approve(held: &Held) -> String {
+    let Held { target, seen, undecided, .. } = held;
+    let exactly = format!("`ems-sync target approve {target} --seen {seen}`");
+    let kept = format!("`ems-sync target approve {target} --kept --seen {seen}`");
+    match (*undecided > 0, held.counts.iter().any(|count| count.kept)) {
+        (true, false) => format!("To approve exactly this: {exactly}"),
+        (true, true) => format!(
+            "To approve exactly what is open: {exactly}\nWith what was rejected earlier: {kept}"
+        ),
+        (false, _) => format!("All of it was rejected earlier. To approve it after all: {kept}"),
+    }
 }
 
 const fn decided(kept: bool) -> &'static str {
@@ -132,5 +143,25 @@ mod tests {
         );
         assert!(!text.contains('\u{1b}'), "{text}");
         assert!(text.contains("target approve mautic --seen 4f1c-0-0"), "{text}");
+        assert!(!text.contains("--kept"), "{text}");
+    }
+
+    #[test]
+    fn what_was_rejected_earlier_is_approved_by_another_order() {
+        let (kind, entity) = (HeldKind::Delete, EntityType::Tag);
+        let of = |kept, n| HeldCount { kind, entity, kept, n };
+        let held = |counts: Vec<HeldCount>, undecided| Held {
+            target: Target::TagServer,
+            undecided,
+            seen: "a-b".to_owned(),
+            counts,
+            rows: Vec::new(),
+        };
+        let exactly = "target approve tagserver --seen a-b";
+        let after_all = "target approve tagserver --kept --seen a-b";
+        let kept = listed(&held(vec![of(true, 3)], 0));
+        assert!(kept.contains(after_all) && !kept.contains(exactly), "{kept}");
+        let both = listed(&held(vec![of(false, 2), of(true, 3)], 2));
+        assert!(both.contains(after_all) && both.contains(exactly), "{both}");
     }
 }

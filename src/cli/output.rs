@@ -4,6 +4,8 @@ use std::io::{self, Write as _};
 
 use serde::Serialize;
 
+use super::bar;
+
 /// Whoever read our output has gone; there is nothing left to do.
 #[derive(Debug, thiserror::Error)]
 #[error("Standard output is closed")]
@@ -11,6 +13,7 @@ pub(super) struct OutputClosed;
 
 /// Writes text to standard output, with a line end if it has none.
 pub(super) fn text(text: &str) -> anyhow::Result<()> {
+    bar::clear();
     let mut out = io::stdout().lock();
     let end = if text.ends_with('\n') { "" } else { "\n" };
     match write!(out, "{text}{end}").and_then(|()| out.flush()) {

@@ -12,6 +12,8 @@ use crate::store::StoreError;
 
 /// How long the broker is asked: whoever checks has time, and must not be told of a broker that is only busy.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The same of a watched one, which is shown again soon: a dead broker is told of, and keeps nobody from the rest.
+const PATIENCE_WATCHED: Duration = Duration::from_secs(5);
 /// How often a watched status is shown again.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 /// Clears a terminal and puts the cursor in its corner.
@@ -20,7 +22,8 @@ const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 pub(super) async fn status(config: &Config, args: StatusArgs) -> anyhow::Result<Exit> {
     let (store, publisher) = adapters(config, "status")?;
     let enabled = config.targets.enabled();
-    let read = || status::document(&store, &publisher, &enabled, PATIENCE);
+    let patience = if args.watch { PATIENCE_WATCHED } else { PATIENCE };
+    let read = || status::document(&store, &publisher, &enabled, patience);
     if args.watch {
         return tokio::select! {
             result = watch(read, args.json) => result,

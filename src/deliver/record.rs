@@ -69,7 +69,14 @@ impl Holds {
     /// Whether something that this holds is not in `next`: a field blanked, a consent withdrawn.
     #[must_use]
     pub fn is_lessened_by(&self, next: &Self) -> bool {
-        !self.columns.is_subset(&next.columns) || !self.consents.is_subset(&next.consents)
+        self.lost_in(next).next().is_some()
+    }
+
+    /// What this holds and `next` does not, by name, as `sync.loses` names it: a consent is no field of the same name.
+    pub fn lost_in<'a>(&'a self, next: &'a Self) -> impl Iterator<Item = String> + 'a {
+        let consents = self.consents.difference(&next.consents);
+        let columns = self.columns.difference(&next.columns).cloned();
+        consents.map(|name| format!("consent {name}")).chain(columns)
     }
 }
 

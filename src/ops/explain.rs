@@ -1,13 +1,13 @@
 //! The explanation of an entity: its state at every target, why, and what happens next.
 //!
-//! Reads Postgres only, the targets side by side, of each the outbox first, then the projection, then the record: whatever the relay and the
+//! Reads Postgres only, some targets side by side, of each the outbox first, then the projection, then the record: whatever the relay and the
 //! consumers do meanwhile, a change that is not pushed is never shown as synced. Holds no personal data: entities
 //! are named by type and id.
 
 mod situation;
 mod verdict;
 
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -120,15 +120,15 @@ pub async fn explain(
 ) -> Result<Option<Explanation>, StoreError> {
     let states = store.target_states().await?;
     let in_outbox = store.is_in_outbox(entity).await?;
-    let rows =
-        Target::ALL.map(|target| {
-            let is_enabled = enabled.contains(&target);
-            let states = &states;
-            async move {
-                at_target(store, state_of(states, target)?, is_enabled, entity, in_outbox).await
-            }
-        });
-    let rows = try_join_all(rows).await?;
+    let rows = Target::ALL.map(|target| {
+        let is_enabled = enabled.contains(&target);
+        let states = &states;
+        Box::pin(async move {
+            at_target(store, state_of(states, target)?, is_enabled, entity, in_outbox).await
+        })
+    });
+    let rows: Vec<_> =
+        stream::iter(rows).buffered(limits::EXPLAIN_TARGETS_AT_ONCE).try_collect().await?;
     let is_known = rows.iter().any(|(is_known, _)| *is_known);
     let targets = rows.into_iter().map(|(_, row)| row).collect();
     Ok(is_known.then_some(Explanation { targets }))
@@ -145,10 +145,8 @@ async fn at_target(
     let target = state.target;
     let projected = projected(store, target, entity).await?;
     let record = store.record(target, entity).await?;
-    let (attempts, inbound) = tokio::try_join!(
-        store.attempts(target, entity, limits::EXPLAIN_ATTEMPTS),
-        store.inbound_of(target, entity)
-    )?;
+    let attempts = store.attempts(target, entity, limits::EXPLAIN_ATTEMPTS).await?;
+    let inbound = store.inbound_of(target, entity).await?;
     let is_known = projected.is_some() || record.is_some();
     let evidence = Evidence {
         entity,

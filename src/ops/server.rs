@@ -23,12 +23,13 @@ use axum::{Json, Router};
 use secrecy::SecretString;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::Publisher;
 use crate::deliver::breaker::rule::Patience;
 use crate::error_chain::chain;
+use crate::limits;
 use crate::ops::metrics::Metrics;
 use crate::ops::progress::Progress;
 use crate::ops::status::{self, Reading};
@@ -51,8 +52,6 @@ const LOGIN_TIMEOUT: Duration = Duration::from_secs(2);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest body of a request. None of these endpoints reads one; a web hook's has a bound of its own.
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
-/// Open connections may end their request for this long after the stop.
-const GOODBYE: Duration = Duration::from_secs(3);
 
 /// What the endpoints tell about.
 pub struct OpsContext {
@@ -88,6 +87,16 @@ pub(in crate::ops) struct Desk {
     pub(in crate::ops) patience: Patience,
     /// Who is let in; without it nobody is.
     pub(in crate::ops) gate: Option<Arc<Gate>>,
+    /// Places for searches and explanations.
+    pub(in crate::ops) questions: Semaphore,
+}
+
+impl Desk {
+    /// A place for a search or an explanation, which looks into the database several times; `None` when it has to come later.
+    pub(in crate::ops) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        let turn = tokio::time::timeout(limits::QUESTION_WAITS, self.questions.acquire());
+        turn.await.ok()?.ok()
+    }
 }
 
 /// Binds the address.
@@ -98,7 +107,7 @@ pub async fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(listen).await
 }
 
-/// Serves until `stop`, then lets open requests end for a moment.
+/// Serves until `stop`, then lets open requests end for a moment, and actions that are under way for as long as a stop may take.
 ///
 /// # Errors
 /// When the listener fails.
@@ -108,18 +117,18 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     tracing::info!(address = %listener.local_addr()?, api = context.access.is_some(), "The operations endpoints listen");
-    let (told, actions) = (stop.clone(), Actions::default());
+    let (told, actions) = (stop.clone(), Actions::new(context.store.clone()));
     let server = axum::serve(listener, app(Arc::new(context), actions.clone()))
         .with_graceful_shutdown(async move { told.cancelled().await });
     let goodbye = async {
         stop.cancelled().await;
-        tokio::time::sleep(GOODBYE).await;
+        tokio::time::sleep(limits::OPEN_REQUESTS_END_WITHIN).await;
     };
     let served = tokio::select! {
         result = server => result,
         () = goodbye => Ok(()),
     };
-    actions.end(GOODBYE).await;
+    actions.end(limits::CONSOLE_ACTIONS_END_WITHIN).await;
     served
 }
 
@@ -130,6 +139,7 @@ fn app(context: Arc<OpsContext>, actions: Actions) -> Router {
         enabled: context.enabled.clone(),
         patience: context.patience,
         gate: context.access.clone().map(|access| Arc::new(Gate::new(access))),
+        questions: Semaphore::new(limits::QUESTIONS_AT_ONCE),
     };
     let told = Routes::new(None, actions.clone()).get(Access::Anyone, "/readyz", readyz).get(
         Access::Anyone,
@@ -178,7 +188,7 @@ async fn bounded(State(slots): State<Slots>, request: Request, next: Next) -> Re
     let is_login = path == "/login";
     let slots = if is_login { slots.logins } else { slots.all };
     let Ok(_slot) = slots.try_acquire() else {
-        return failure(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once");
+        return later(failure(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once"));
     };
     let within = if is_login { LOGIN_TIMEOUT } else { REQUEST_TIMEOUT };
     match tokio::time::timeout(within, next.run(request)).await {
@@ -234,6 +244,13 @@ async fn metrics(State(context): State<Arc<OpsContext>>) -> Response {
 
 fn not_found() -> Response {
     failure(StatusCode::NOT_FOUND, "there is nothing here")
+}
+
+/// The answer to who is to come later.
+pub(in crate::ops) fn later(mut response: Response) -> Response {
+    let seconds = HeaderValue::from(limits::COME_LATER.as_secs());
+    response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    response
 }
 
 fn failure(code: StatusCode, text: &'static str) -> Response {

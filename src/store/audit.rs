@@ -12,8 +12,8 @@ use crate::target::Target;
 pub struct AuditEvent {
     /// When.
     pub happened_on: Timestamp,
-    /// At which target.
-    pub target: Target,
+    /// At which target; `None` where it concerned several, or nobody knows.
+    pub target: Option<Target>,
     /// What, in `snake_case`.
     pub event: String,
     /// More about it: why, how many, of which entity.
@@ -37,10 +37,11 @@ impl Store {
         let rows = client.query(&query, &[&target.map(Target::name), &rows]).await?;
         rows.iter()
             .map(|row| {
-                let target: &str = row.try_get("target")?;
+                let target: Option<&str> = row.try_get("target")?;
+                let target = target.map(str::parse).transpose();
                 Ok(AuditEvent {
                     happened_on: row.try_get("happened_on")?,
-                    target: target.parse().map_err(|_| {
+                    target: target.map_err(|_| {
                         StoreError::Unexpected("the audit trail has an unknown target")
                     })?,
                     event: row.try_get("event")?,
@@ -49,6 +50,27 @@ impl Store {
                 })
             })
             .collect()
+    }
+
+    /// Notes that what somebody began was not done: refused, or `failed`. `detail` says what it was and why, and nothing personal.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn note_not_done(
+        &self,
+        target: Option<Target>,
+        number: Option<i64>,
+        detail: &str,
+        failed: bool,
+        by: &str,
+    ) -> Result<(), StoreError> {
+        let event = if failed { "action_failed" } else { "action_refused" };
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/action_not_done.sql")).await?;
+        let target = target.map(Target::name);
+        client.execute(&query, &[&target, &event, &number, &detail, &by]).await?;
+        Ok(())
     }
 
     /// Forgets what people did long ago; how many lines.

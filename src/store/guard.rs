@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use serde_json::Value;
+use tokio_postgres::types::ToSql;
+
 use super::held::HoldDecision;
 use super::records::entity;
 use super::session::Transaction;
@@ -31,7 +34,7 @@ pub struct Guarded {
 }
 
 /// A delete, or an update that takes something away, as the guard weighs it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Weighed {
     /// The entity.
     pub entity: EntityRef,
@@ -39,6 +42,8 @@ pub struct Weighed {
     pub owed_gen: i64,
     /// The entity is gone; else something is taken away from its record.
     pub is_gone: bool,
+    /// What is taken away, by name ([`Holds::lost_in`](crate::deliver::record::Holds::lost_in)).
+    pub loses: Vec<String>,
 }
 
 /// A record about which a person decided.
@@ -65,6 +70,7 @@ impl Store {
         let ids: Vec<i64> = deletes.iter().map(|d| d.entity.id).collect();
         let gens: Vec<i64> = deletes.iter().map(|d| d.owed_gen).collect();
         let gone: Vec<bool> = deletes.iter().map(|d| d.is_gone).collect();
+        let loses: Vec<Value> = deletes.iter().map(|d| d.loses.clone().into()).collect();
         let window = limits.window.as_secs_f64();
         let enough = i64::try_from(limits.max_deletes).unwrap_or(i64::MAX);
         super::retrying(|| async {
@@ -76,9 +82,10 @@ impl Store {
             let settle = transaction
                 .prepare_cached(include_str!("../../sql/queries/guard_settle.sql"))
                 .await?;
-            let row = transaction
-                .query_one(&weigh, &[&target.name(), &types, &ids, &gens, &gone, &window, &enough])
-                .await?;
+            let name = target.name();
+            let weighed: [&(dyn ToSql + Sync); 8] =
+                [&name, &types, &ids, &gens, &gone, &window, &enough, &loses];
+            let row = transaction.query_one(&weigh, &weighed).await?;
             let counts = Counts {
                 tripped: row.try_get("tripped")?,
                 let_through: count(&row, "let_through")?,
@@ -88,9 +95,9 @@ impl Store {
             let is_open = count(&row, "open")? > 0;
             let allows = is_open.then(|| guard::allows(counts, limits));
             let waiting: i64 = row.try_get("waiting")?;
-            let rows = transaction
-                .query(&settle, &[&target.name(), &types, &ids, &allows, &waiting])
-                .await?;
+            let settled: [&(dyn ToSql + Sync); 7] =
+                [&name, &types, &ids, &allows, &waiting, &gone, &loses];
+            let rows = transaction.query(&settle, &settled).await?;
             let verdicts = rows.iter().map(verdict).collect::<Result<_, _>>()?;
             transaction.commit().await?;
             Ok(Guarded {

@@ -83,7 +83,8 @@ pub struct HeldNow {
     pub counts: Vec<HeldCount>,
     /// What it is; of each kind and type at most [`limits::HELD_SHOWN`], the undecided first.
     pub rows: Vec<HeldItem>,
-    /// A digest of all of it, also of what is not among the rows: whoever decides says with it what they saw.
+    /// A digest of all of it, also of what is not among the rows: whoever decides says with it what they saw. Of each record its
+    /// entity, whether it is gone, and the names of what it would lose; an edit that changes none of that leaves it as it is.
     pub seen: String,
 }
 
@@ -98,7 +99,8 @@ pub struct HoldDecision<'a> {
     pub kept: bool,
     /// Who.
     pub by: &'a str,
-    /// What they saw ([`HeldNow::seen`]): about anything else nothing is decided. `None`: they take it as it is.
+    /// What they saw ([`HeldNow::seen`]): about anything else nothing is decided. `None`: they take it as it is. What was rejected
+    /// earlier matters to `kept` only.
     pub seen: Option<&'a str>,
 }
 
@@ -127,17 +129,13 @@ impl Store {
         let isolation = "set transaction isolation level repeatable read, read only";
         transaction.batch_execute(isolation).await?;
         let counts = counts(&transaction, target).await?;
-        let is_held = |kinds: [HeldKind; 2], of: Option<EntityType>| {
-            let mut counts = counts.iter();
-            counts.any(|c| kinds.contains(&c.kind) && of.is_none_or(|of| c.entity == of))
-        };
+        let is_held = |kinds: [HeldKind; 2]| counts.iter().any(|c| kinds.contains(&c.kind));
         let mut rows = Vec::new();
-        for of in target.outbound_types() {
-            if is_held([HeldKind::Delete, HeldKind::Lessen], Some(*of)) {
-                rows.extend(records(&transaction, target, *of).await?);
-            }
+        if is_held([HeldKind::Delete, HeldKind::Lessen]) {
+            rows.extend(records(&transaction, target).await?);
+            rows.sort_by_key(|row| row.entity);
         }
-        if is_held([HeldKind::Removal, HeldKind::Consent], None) {
+        if is_held([HeldKind::Removal, HeldKind::Consent]) {
             rows.extend(inbound(&transaction, target).await?);
         }
         rows.sort_by_key(|row| row.kept);
@@ -160,9 +158,10 @@ impl Store {
         let decided = super::retrying(|| async {
             let mut client = self.client().await?;
             let transaction = client.transaction().await?;
-            let records = guard::decide(&transaction, decision).await?;
+            // The records last: consumers wait for the guard's row, and what is written to the EMS may wait for the EMS.
             let removals = removals::decide(&transaction, decision).await?;
             let consents = consents::decide(&transaction, decision).await?;
+            let records = guard::decide(&transaction, decision).await?;
             transaction.commit().await?;
             Ok(HeldDecided { records, removals, consents })
         });
@@ -196,13 +195,10 @@ async fn counts(
 async fn records(
     transaction: &Transaction<'_>,
     target: Target,
-    of: EntityType,
 ) -> Result<Vec<HeldItem>, StoreError> {
-    let sql = include_str!("../../sql/queries/held_records.sql");
-    let sql = super::projections::with_projection(sql, target, of);
-    let query = transaction.prepare_cached(&sql).await?;
-    let rows =
-        transaction.query(&query, &[&target.name(), &of.name(), &limits::HELD_SHOWN]).await?;
+    let query =
+        transaction.prepare_cached(include_str!("../../sql/queries/held_records.sql")).await?;
+    let rows = transaction.query(&query, &[&target.name(), &limits::HELD_SHOWN]).await?;
     rows.iter()
         .map(|row| {
             let is_gone: bool = row.try_get("gone")?;

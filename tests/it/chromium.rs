@@ -21,13 +21,15 @@ const CONTROL: &str = "/control";
 /// What a page that was marked shows.
 const OWNED: &str = "data-owned";
 
-/// Chromium, where it is installed.
+/// Chromium, where it is installed and runs: what some distributions install by its name only says where to get it.
 fn chromium() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let names = ["chromium", "chromium-browser", "google-chrome"];
-    std::env::split_paths(&path)
-        .flat_map(|at| names.map(|name| at.join(name)))
-        .find(|at| at.is_file())
+    std::env::split_paths(&path).flat_map(|at| names.map(|name| at.join(name))).find(|at| {
+        let mut version = std::process::Command::new(at);
+        version.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        at.is_file() && version.status().is_ok_and(|status| status.success())
+    })
 }
 
 /// What stands before the console as a proxy does that has asked who somebody is: it adds their token. And it serves the page

@@ -418,6 +418,28 @@ async fn long_work_shows_how_far_it_is_on_a_terminal_and_nowhere_else() {
     running.stop().await;
 }
 
+/// A broker that takes connections and says nothing keeps nobody from seeing the rest again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watched_status_goes_on_without_a_broker_and_says_so() {
+    let mut rig = Rig::new().await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    rig.set("BROKER__URL", &format!("amqp://x:y@{}", silent.local_addr().unwrap()));
+    let began = tokio::time::Instant::now();
+    let mut watch = binary::of(&rig, &["status", "--watch", "--json"]).spawn().unwrap();
+    let mut lines =
+        tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(watch.stdout.take().unwrap()));
+    for _ in 0..3 {
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("a document");
+        let document: Value = serde_json::from_str(&line.unwrap().unwrap()).unwrap();
+        assert_eq!(row(&document, "tagserver")["queues"]["reason"], "broker_unreachable");
+        let needs = document["needs_person"].as_array().unwrap();
+        assert!(needs.iter().any(|needs| needs["reason"] == "broker_unreachable"), "{document}");
+    }
+    // As patient as a status that is asked for once, it would have taken more than a minute.
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    watch.kill().await.unwrap();
+}
+
 /// A watched status comes again and again, one document per line, until it is ended; then its code says nothing of persons.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watched_status_follows_what_happens_and_a_check_says_whether_a_person_is_needed() {

@@ -15,6 +15,8 @@ use crate::support::ems;
 use crate::support::parity::{assert_in_sync, differences};
 use crate::support::rig::Rig;
 
+mod decided;
+
 const CONSUMING: [Role; 2] = [Role::Relay, Role::Consume];
 
 /// At most this many deletes, whatever the target holds.
@@ -335,7 +337,7 @@ async fn what_no_relay_has_taken_yet_is_weighed_too() {
         let row = "update sync.record set owed_gen = done_gen + 1, delete_verdict = null
                    where entity_type = 'tag' and entity_id = 1 returning owed_gen";
         let owed_gen: i64 = rig.ems.query_one(row, &[]).await.unwrap().get(0);
-        let delete = Weighed { entity, owed_gen, is_gone: true };
+        let delete = Weighed { entity, owed_gen, is_gone: true, loses: Vec::new() };
         let guarded = rig.store.guard_deletes(Target::TagServer, &[delete], limits).await;
         let guarded = guarded.unwrap();
         rig.exec(

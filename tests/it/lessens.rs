@@ -50,7 +50,8 @@ fn fields(row: &Value) -> Fields {
 async fn the_worker_and_the_database_agree_about_what_is_taken_away() {
     let mut random = Random::seeded("lessens");
     let ems = database::connect(&database::create(&Services::get()).await).await;
-    let query = ems.prepare("select sync.lessens($1, $2, $3)").await.unwrap();
+    let query = "select sync.lessens($1, $2, $3), sync.loses($1, $2, $3)";
+    let query = ems.prepare(query).await.unwrap();
     let (values, mut seen) = (values(), [0, 0]);
     for _ in 0..4_000 {
         let before = row(&mut random, &values);
@@ -61,9 +62,11 @@ async fn the_worker_and_the_database_agree_about_what_is_taken_away() {
         let by_worker = held.is_lessened_by(&fields(&after).holds());
         let columns: Vec<&String> = held.columns.iter().collect();
         let consents: Vec<&String> = held.consents.iter().collect();
-        let by_database: bool =
-            ems.query_one(&query, &[&columns, &consents, &after]).await.unwrap().get(0);
-        assert_eq!(by_worker, by_database, "{before} then {after}");
+        let row = ems.query_one(&query, &[&columns, &consents, &after]).await.unwrap();
+        let by_database: (bool, Vec<String>) = (row.get(0), row.get(1));
+        let mut lost: Vec<_> = held.lost_in(&fields(&after).holds()).collect();
+        lost.sort_unstable();
+        assert_eq!((by_worker, lost), by_database, "{before} then {after}");
         seen[usize::from(by_worker)] += 1;
     }
     assert!(seen.iter().all(|n| *n > 500), "{seen:?}");

@@ -59,6 +59,7 @@ mod model;
 mod outages;
 mod postgres_faults;
 mod proxy;
+mod queue_lengths;
 mod resync;
 mod rolling;
 mod runsignup;

@@ -4,6 +4,7 @@
 use super::{Turn, Worker};
 use crate::deliver::decision::{Decision, HoldReason};
 use crate::deliver::guard;
+use crate::deliver::record::Claim;
 use crate::remote::Remote;
 use crate::store::{DeleteVerdict, StoreError, Weighed};
 
@@ -13,10 +14,11 @@ impl<R: Remote> Worker<R> {
         let deletes: Vec<_> = turns
             .iter()
             .filter(|turn| turn.takes_away())
-            .map(|turn| Weighed {
-                entity: turn.claim.entity,
-                owed_gen: turn.claim.owed_gen,
-                is_gone: turn.seen.modified_on.is_none(),
+            .map(|turn| {
+                let is_gone = turn.seen.modified_on.is_none();
+                let Claim { entity, owed_gen, holds, .. } = &turn.claim;
+                let loses = holds.lost_in(&turn.seen.holds).filter(|_| !is_gone).collect();
+                Weighed { entity: *entity, owed_gen: *owed_gen, is_gone, loses }
             })
             .collect();
         if deletes.is_empty() {

@@ -27,7 +27,7 @@ pub(super) async fn list(
                 @for event in &events {
                     tr {
                         (td("When", &when(Some(event.happened_on), now)))
-                        (td("Target", &html! { (event.target) }))
+                        (td("Target", &html! { @if let Some(target) = event.target { (target) } }))
                         (td("What", &html! { (spoken(&event.event)) }))
                         (td("More", &text(event.detail.as_deref())))
                         (td("By", &text(Some(&event.by))))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -153,7 +154,7 @@ pub(super) async fn adopt(
     let candidate = fields.get("candidate").parse().ok();
     let adoption = Adoption { number, candidate, anyway: fields.get("anyway") == "yes" };
     let decided = decide::adopt(&desk.store, &desk.publisher, adoption, &visitor.by()).await?;
-    Ok(page::done(desk.gate.as_deref(), &format!("/conflicts/{number}"), &words(&decided)))
+    Ok(answered(&desk, &visitor, &decided))
 }
 
 pub(super) async fn dismiss(
@@ -162,7 +163,13 @@ pub(super) async fn dismiss(
     Path(number): Path<i64>,
 ) -> Answer {
     let decided = decide::dismiss(&desk.store, number, &visitor.by()).await?;
-    Ok(page::done(desk.gate.as_deref(), &format!("/conflicts/{number}"), &words(&decided)))
+    Ok(answered(&desk, &visitor, &decided))
+}
+
+fn answered(desk: &Desk, visitor: &Visitor, decided: &Decided) -> Response {
+    let way = format!("/conflicts/{}", decided.conflict);
+    let answer = page::done(desk.gate.as_deref(), visitor, &way, &words(decided));
+    page::not_done(answer, decided.reason)
 }
 
 fn words(decided: &Decided) -> String {

@@ -225,7 +225,8 @@ pub(super) async fn replay(
     let Some(numbers) = numbers(&fields) else { return Ok(no_numbers()) };
     let done = change::put_back(&desk.store, &desk.publisher, &numbers, &visitor.by()).await?;
     let words = words(numbers.len(), done.len(), "put back", "put back before, or over");
-    Ok(page::done(desk.gate.as_deref(), "/dead-letters", &words))
+    let answer = page::done(desk.gate.as_deref(), &visitor, "/dead-letters", &words);
+    Ok(page::not_done(answer, done.is_empty().then_some("put back before, or over")))
 }
 
 pub(super) async fn discard(
@@ -236,7 +237,8 @@ pub(super) async fn discard(
     let Some(numbers) = numbers(&fields) else { return Ok(no_numbers()) };
     let done = change::discard(&desk.store, &numbers, &visitor.by()).await?;
     let words = words(numbers.len(), done.len(), "discarded", "tried at this moment, or over");
-    Ok(page::done(desk.gate.as_deref(), "/dead-letters", &words))
+    let answer = page::done(desk.gate.as_deref(), &visitor, "/dead-letters", &words);
+    Ok(page::not_done(answer, done.is_empty().then_some("tried at this moment, or over")))
 }
 
 /// The numbers in a form, each once; at most those of a page.

@@ -18,6 +18,9 @@ use crate::ops::server::gate::Visitor;
 use crate::ops::server::routes::Fields;
 use crate::target::Target;
 
+/// Why a question is not answered now.
+const TOO_MANY: &str = "too many search at once, try again in some seconds";
+
 /// What was searched for comes in a form, not in the address: it may be personal, and addresses are logged.
 pub(super) async fn search(
     State(desk): State<Arc<Desk>>,
@@ -27,9 +30,12 @@ pub(super) async fn search(
     let Some(named) = Named::from_text(fields.get("what")) else {
         return Ok(found(&visitor, &[]));
     };
+    let Some(_turn) = desk.turn().await else { return Ok(page::busy(TOO_MANY)) };
     let entities = explain::find(&desk.store, &named).await?;
     Ok(match entities.as_slice() {
-        [only] => page::done(None, &format!("/explain/{}/{}", only.entity_type, only.id), ""),
+        [only] => {
+            page::done(None, &visitor, &format!("/explain/{}/{}", only.entity_type, only.id), "")
+        }
         several => found(&visitor, several),
     })
 }
@@ -59,6 +65,7 @@ pub(super) async fn show(
     };
     let entity = EntityRef::new(entity_type, id);
     let title = format!("{} {}", spoken(entity.entity_type.name()), entity.id);
+    let Some(_turn) = desk.turn().await else { return Ok(page::busy(TOO_MANY)) };
     let Some(explanation) = explain::explain(&desk.store, &desk.enabled, entity).await? else {
         let body = nothing("The EMS shows it to no target, and no target has a record of it.");
         return Ok(page::page(&visitor, Here::Elsewhere, &title, &body));

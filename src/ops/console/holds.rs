@@ -148,6 +148,7 @@ pub(super) async fn decide(
     let seen = Some(fields.get("seen"));
     let decision = HoldDecision { target, approves, kept, by: &by, seen };
     let decided = holds::decide(&desk.store, &desk.publisher, &desk.enabled, decision).await?;
+    let why = decided.is_none().then_some("what is held is not what was looked at");
     let words = decided.map_or_else(|| holds::not_as_seen(target), |decided| decided.words());
-    Ok(page::done(gate, &way, &words))
+    Ok(page::not_done(page::done(gate, &visitor, &way, &words), why))
 }

@@ -208,5 +208,5 @@ pub(super) async fn order(
     let Desk { store, enabled, patience, gate, .. } = &*desk;
     let by = visitor.by();
     let ordered = orders::order(store, target, order, &by, *patience, enabled).await?;
-    Ok(page::done(gate.as_deref(), "/", &ordered.words()))
+    Ok(page::done(gate.as_deref(), &visitor, "/", &ordered.words()))
 }

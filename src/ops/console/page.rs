@@ -8,6 +8,8 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::parts::form;
 use crate::ops::server::gate::{Gate, Visitor};
+use crate::ops::server::later;
+use crate::ops::server::routes::NotDone;
 
 /// What a page may load and where its forms may go: its own style and icon, and back to us. No script, whatever slips in.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
@@ -95,33 +97,49 @@ pub(super) fn outside(code: StatusCode, title: &str, body: &Markup) -> Response 
 }
 
 /// Why something was not done.
-pub(in crate::ops) fn failure(code: StatusCode, why: &str) -> Response {
+pub(in crate::ops) fn failure(code: StatusCode, why: &'static str) -> Response {
     let body = html! {
         p { "This was not done: " (why) "." }
         p { a href="/" { "Back to the overview" } }
     };
-    outside(code, code.canonical_reason().unwrap_or("Failed"), &body)
+    let mut response = outside(code, code.canonical_reason().unwrap_or("Failed"), &body);
+    response.extensions_mut().insert(NotDone(why));
+    response
+}
+
+/// Too many want the same at once.
+pub(in crate::ops) fn busy(why: &'static str) -> Response {
+    later(failure(StatusCode::SERVICE_UNAVAILABLE, why))
 }
 
 /// What a person began takes longer than they want to wait.
 pub(in crate::ops) fn goes_on() -> Response {
     let body = html! {
         p { "This takes longer. It was not broken off: it goes on, and is done altogether or not at all." }
-        p { "The " a href="/audit" { "log" } " shows it when it is done." }
+        p { "The " a href="/audit" { "log" } " shows it when it is done, or why it was not." }
         p { a href="/" { "Back to the overview" } }
     };
     outside(StatusCode::ACCEPTED, "Under way", &body)
 }
 
 /// The way to the page that shows what became of it.
-pub(super) fn done(gate: Option<&Gate>, path: &str, words: &str) -> Response {
+pub(super) fn done(gate: Option<&Gate>, visitor: &Visitor, path: &str, words: &str) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();
     let headers = response.headers_mut();
     if let Ok(path) = HeaderValue::try_from(path) {
         headers.insert(header::LOCATION, path);
     }
-    if let Some(Ok(cookie)) = gate.map(|gate| HeaderValue::try_from(gate.tell(words))) {
+    let told = gate.map(|gate| HeaderValue::try_from(gate.tell(words, visitor.is_https)));
+    if let Some(Ok(cookie)) = told {
         headers.append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// The same, of something that was not done, and why in short.
+pub(super) fn not_done(mut response: Response, why: Option<&'static str>) -> Response {
+    if let Some(why) = why {
+        response.extensions_mut().insert(NotDone(why));
     }
     response
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::gate::Role;
 use super::routes::{Access, Asked, Routes};
-use super::{Desk, failure};
+use super::{Desk, failure, later};
 use crate::entity::{EntityRef, EntityType};
 use crate::error_chain::chain;
 use crate::limits;
@@ -117,6 +117,10 @@ async fn explained(
 ) -> Response {
     let (Ok(entity_type), Ok(id)) = (entity_type.parse(), id.parse()) else {
         return failure(StatusCode::BAD_REQUEST, "not an entity type and an id");
+    };
+    let Some(_turn) = desk.turn().await else {
+        let why = "too many questions at once";
+        return later(failure(StatusCode::SERVICE_UNAVAILABLE, why));
     };
     match explain::explain(&desk.store, &desk.enabled, EntityRef::new(entity_type, id)).await {
         Ok(Some(explanation)) => Json(explanation).into_response(),

@@ -81,6 +81,8 @@ pub(in crate::ops) struct Visitor {
     pub(in crate::ops) csrf: String,
     /// They came with the console's cookie, so they can log out.
     pub(in crate::ops) has_login: bool,
+    /// Their browser came by HTTPS, so it must send our cookies by nothing else.
+    pub(in crate::ops) is_https: bool,
     /// What became of what they did last, to be said once.
     pub(in crate::ops) told: Option<String>,
 }
@@ -119,24 +121,25 @@ impl Gate {
 
     /// Who sends a request, if they are let in.
     pub(in crate::ops) fn visitor(&self, headers: &HeaderMap, now: Timestamp) -> Option<Visitor> {
+        let (is_https, told) = (is_https(headers), self.told(headers));
         let authorization = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
         if let Some(token) = authorization.and_then(bearer) {
             let role = self.role_of(token)?;
             let user = self.user_header.as_ref().and_then(|name| only(headers, name));
             let name = printable(user.unwrap_or_default());
             let csrf = self.signature(role, "form", &format!("{}.{name}", role.name()))?;
-            return Some(Visitor { role, name, csrf, has_login: false, told: self.told(headers) });
+            return Some(Visitor { role, name, csrf, has_login: false, is_https, told });
         }
         let visitor = cookies(headers, LOGIN).find_map(|login| self.logged_in(login, now))?;
-        Some(Visitor { told: self.told(headers), ..visitor })
+        Some(Visitor { is_https, told, ..visitor })
     }
 
     /// The `Set-Cookie` that has the next page say a thing.
-    pub(in crate::ops) fn tell(&self, text: &str) -> String {
+    pub(in crate::ops) fn tell(&self, text: &str, is_https: bool) -> String {
         let text: String = text.chars().take(TOLD_CHARS_MAX).collect();
         let text = URL_SAFE_NO_PAD.encode(text);
         let signature = self.signature(Role::Operator, TOLD, &text).unwrap_or_default();
-        cookie(TOLD, &format!("{text}.{signature}"), TOLD_LASTS, false)
+        cookie(TOLD, &format!("{text}.{signature}"), TOLD_LASTS, is_https)
     }
 
     /// What the page before had this one say.
@@ -149,8 +152,8 @@ impl Gate {
     }
 
     /// The `Set-Cookie` after it was said.
-    pub(in crate::ops) fn was_told() -> String {
-        cookie(TOLD, "", 0, false)
+    pub(in crate::ops) fn was_told(is_https: bool) -> String {
+        cookie(TOLD, "", 0, is_https)
     }
 
     /// What a token opens.
@@ -202,6 +205,7 @@ impl Gate {
             name: String::from_utf8_lossy(&name).into_owned(),
             csrf,
             has_login: true,
+            is_https: false,
             told: None,
         })
     }

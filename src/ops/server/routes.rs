@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Form, FromRequest as _, FromRequestParts, Query, Request, State};
+use axum::extract::{Form, FromRequest as _, FromRequestParts, MatchedPath, Query, Request, State};
 use axum::handler::Handler;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -15,11 +15,15 @@ use axum::response::Response;
 use axum::routing::{self, MethodRouter};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 
-use super::gate::{self, Gate, Role};
+use super::gate::{self, Gate, Role, Visitor};
+use crate::error_chain::chain;
+use crate::limits;
 use crate::ops::console;
+use crate::store::Store;
+use crate::target::Target;
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,8 +79,6 @@ fn has_nul(text: &str) -> bool {
     text.contains('\0') || text.contains("%00")
 }
 
-/// Actions that are under way at once.
-const ACTIONS_AT_ONCE: usize = 8;
 /// So long a person waits for what became of an action; it goes on all the same.
 const ACTION_PATIENCE: Duration = Duration::from_secs(8);
 
@@ -85,15 +87,20 @@ const ACTION_PATIENCE: Duration = Duration::from_secs(8);
 pub(in crate::ops) struct Actions {
     under_way: TaskTracker,
     slots: Arc<Semaphore>,
+    store: Store,
 }
 
-impl Default for Actions {
-    fn default() -> Self {
-        Self { under_way: TaskTracker::new(), slots: Arc::new(Semaphore::new(ACTIONS_AT_ONCE)) }
-    }
-}
+/// Says of an answer that what was asked for was not done, and why. Nothing personal: it may stand in the audit trail.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::ops) struct NotDone(pub(in crate::ops) &'static str);
 
 impl Actions {
+    /// None is under way. The audit trail of `store` is told of those that nobody waits for any more and that come to nothing.
+    pub(in crate::ops) fn new(store: Store) -> Self {
+        let slots = Arc::new(Semaphore::new(limits::CONSOLE_ACTIONS_AT_ONCE));
+        Self { under_way: TaskTracker::new(), slots, store }
+    }
+
     /// Waits until all are at their end, for so long at most.
     pub(in crate::ops) async fn end(&self, within: Duration) {
         self.under_way.close();
@@ -107,21 +114,66 @@ impl Actions {
     /// Does it, and says what became of it, or that it goes on.
     async fn run(&self, request: Request, next: Next) -> Response {
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
-            let why = "too many actions are under way at once";
-            return console::page::failure(StatusCode::SERVICE_UNAVAILABLE, why);
+            return console::page::busy("too many actions are under way at once");
         };
-        let action = self.under_way.spawn(async move {
-            let response = next.run(request).await;
-            drop(slot);
-            response
-        });
-        match tokio::time::timeout(ACTION_PATIENCE, action).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(_)) => {
+        let action = Attempted::of(&request);
+        let (tell, told) = oneshot::channel();
+        let store = self.store.clone();
+        self.under_way.spawn(async move {
+            let response = tokio::spawn(next.run(request)).await.unwrap_or_else(|_| {
                 let why = "the program failed; the log tells whether it was done";
                 console::page::failure(StatusCode::INTERNAL_SERVER_ERROR, why)
+            });
+            drop(slot);
+            if let Err(response) = tell.send(response) {
+                action.came_to(response, &store).await;
             }
-            Err(_) => console::page::goes_on(),
+        });
+        match tokio::time::timeout(ACTION_PATIENCE, told).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(_)) | Err(_) => console::page::goes_on(),
+        }
+    }
+}
+
+/// What somebody wanted to do, as it may stand in the audit trail.
+struct Attempted {
+    /// The words of the route's path.
+    what: String,
+    target: Option<Target>,
+    number: Option<i64>,
+    by: String,
+}
+
+impl Attempted {
+    fn of(request: &Request) -> Self {
+        let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        let words = route.split('/').filter(|word| !word.is_empty() && !word.starts_with('{'));
+        let mut given = request.uri().path().split('/');
+        Self {
+            what: words.collect::<Vec<_>>().join(" "),
+            target: given.clone().find_map(|word| word.parse().ok()),
+            number: given.find_map(|word| word.parse().ok()),
+            by: request.extensions().get::<Visitor>().map(Visitor::by).unwrap_or_default(),
+        }
+    }
+
+    /// Nobody waits for the answer: if it was not done, the audit trail says so.
+    async fn came_to(self, response: Response, store: &Store) {
+        let failed = response.status().is_server_error();
+        let Some(NotDone(why)) = response.extensions().get::<NotDone>().copied() else { return };
+        let Self { what, target, number, by } = self;
+        tracing::warn!(
+            action = what,
+            number,
+            why,
+            failed,
+            "An action that nobody waits for was not done"
+        );
+        let detail = format!("{what}: {why}");
+        let noted = store.note_not_done(target, number, &detail, failed, &by).await;
+        if let Err(error) = noted {
+            tracing::warn!(error = chain(&error), "That is not in the audit trail");
         }
     }
 }
@@ -220,12 +272,13 @@ async fn admit(State(guard): State<Guard>, request: Request, next: Next) -> Resp
         body = Body::empty();
     }
     let was_told = visitor.told.is_some() && parts.method == Method::GET;
+    let is_https = visitor.is_https;
     parts.extensions.insert(visitor);
     let acts = parts.method == Method::POST && guard.role == Role::Operator;
     let request = Request::from_parts(parts, body);
     let mut response =
         if acts { guard.actions.run(request, next).await } else { next.run(request).await };
-    if was_told && let Ok(cookie) = HeaderValue::try_from(Gate::was_told()) {
+    if was_told && let Ok(cookie) = HeaderValue::try_from(Gate::was_told(is_https)) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response

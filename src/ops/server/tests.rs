@@ -13,22 +13,27 @@ fn tokens() -> Tokens {
     Tokens { operator: TOKEN.into(), reader: Some(READ_TOKEN.into()), user_header: None }
 }
 
+fn nowhere() -> Store {
+    Store::new(&"postgres://nobody@127.0.0.1:1/none".into(), "test").unwrap()
+}
+
 /// Database and broker are not there: whatever needs them fails at once.
 fn desk(tokens: Option<Tokens>) -> Desk {
     rustls::crypto::ring::default_provider().install_default().ok();
     let broker = Broker::new("amqp://127.0.0.1:1".into(), "test".to_owned());
     Desk {
-        store: Store::new(&"postgres://nobody@127.0.0.1:1/none".into(), "test").unwrap(),
+        store: nowhere(),
         publisher: Arc::new(Publisher::new(broker, "test")),
         enabled: vec![Target::TagServer],
         patience: Patience { disable_after: Duration::from_secs(60) },
         gate: tokens.map(|tokens| Arc::new(Gate::new(tokens))),
+        questions: Semaphore::new(1),
     }
 }
 
 /// What is served, and where.
 async fn serving(tokens: Option<Tokens>) -> (SocketAddr, Vec<Route>) {
-    let (router, routes) = open(desk(tokens), Actions::default());
+    let (router, routes) = open(desk(tokens), Actions::new(nowhere()));
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, guarded(router)).await });
@@ -141,7 +146,7 @@ async fn an_action_that_takes_long_runs_to_its_end() {
         ends.add_permits(1);
         "done"
     };
-    let actions = Actions::default();
+    let actions = Actions::new(nowhere());
     let routes = Routes::new(Some(Arc::new(Gate::new(tokens()))), actions.clone());
     let (router, _) = routes.post(Access::From(Role::Operator), "/slow", action).done(());
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -234,7 +239,7 @@ fn credentials(role: Role) -> Vec<(String, String)> {
 
 #[test]
 fn only_these_routes_are_open_to_everybody_and_only_operators_change_anything() {
-    let (_, routes) = open(desk(Some(tokens())), Actions::default());
+    let (_, routes) = open(desk(Some(tokens())), Actions::new(nowhere()));
     let open: Vec<_> = routes.iter().filter(|route| route.access == Access::Anyone).collect();
     let open: Vec<_> =
         open.iter().map(|route| format!("{} {}", route.method, route.path)).collect();

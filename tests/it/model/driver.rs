@@ -277,6 +277,7 @@ impl<'a> Driver<'a> {
                 entity: *entity,
                 owed_gen: *owed_gen,
                 is_gone: true,
+                loses: Vec::new(),
             })
             .collect();
         let found =

@@ -86,7 +86,7 @@ fn a_login_holds_until_it_ends_and_for_nobody_who_changes_it() {
         assert_eq!(gate.visitor(&sent_back(&changed), at(0)), None, "{changed}");
     }
     // What the next page says is no login, though the same key signed it.
-    let told = gate.tell("read-only.9999999999.x.eA").replace(TOLD, LOGIN);
+    let told = gate.tell("read-only.9999999999.x.eA", false).replace(TOLD, LOGIN);
     assert_eq!(gate.visitor(&sent_back(&told), at(0)), None);
 }
 
@@ -121,11 +121,29 @@ fn the_proxy_s_header_names_a_person_beside_a_token_only() {
 fn what_the_next_page_says_is_ours() {
     let gate = gate();
     let mut headers = headers(&[("authorization", &format!("Bearer {READER}"))]);
-    let told = gate.tell("3 put back");
+    let told = gate.tell("3 put back", false);
     headers.insert("cookie", HeaderValue::from_str(told.split(';').next().unwrap()).unwrap());
     assert_eq!(gate.visitor(&headers, at(0)).unwrap().told.as_deref(), Some("3 put back"));
     headers.insert("cookie", HeaderValue::from_static("ems_sync_told=TXkgdGV4dA.AAAA"));
     assert_eq!(gate.visitor(&headers, at(0)).unwrap().told, None);
+}
+
+#[test]
+fn every_cookie_of_a_browser_that_came_by_https_goes_by_nothing_else() {
+    let gate = gate();
+    let login = gate.log_in(Role::Operator, "Thandi", at(0), false);
+    for by in ["https", "http"] {
+        let mut by_login = sent_back(&login);
+        by_login.insert("x-forwarded-proto", HeaderValue::from_static(by));
+        let bearer = format!("Bearer {READER}");
+        let by_token = headers(&[("authorization", &bearer), ("x-forwarded-proto", by)]);
+        for given in [by_login, by_token] {
+            let is_https = gate.visitor(&given, at(0)).unwrap().is_https;
+            for cookie in [gate.tell("3 put back", is_https), Gate::was_told(is_https)] {
+                assert_eq!(cookie.contains("; Secure"), by == "https", "{cookie}");
+            }
+        }
+    }
 }
 
 #[test]
