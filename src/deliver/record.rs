@@ -11,6 +11,7 @@ use crate::inbound::merge::Agreed;
 
 /// A claimed record: its lease is ours, and what stood in it before the claim.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each a column")]
 pub struct Claim {
     /// The entity.
     pub entity: EntityRef,
