@@ -71,7 +71,8 @@ begin
     update sync.record r set
         gone           = w.gone,
         lessens        = not w.gone,
-        loses          = case when w.loses is null then r.loses
+        -- What was rejected is asked about again when it comes to lose more than that.
+        loses          = case when w.loses is null or r.delete_verdict = 'rejected' then r.loses
                               else array(select l.name collate "C" from jsonb_array_elements_text(w.loses) as l (name) order by 1) end,
         delete_verdict = case when r.delete_verdict = 'rejected' or sync.is_decided(r.gone, r.loses, w.gone, w.loses)
                               then r.delete_verdict end
@@ -118,7 +119,11 @@ begin
                 select r.entity_type, r.entity_id
                 from sync.record r
                 left join sync.%2$I p on p.id = r.entity_id
-                where r.target = $1 and r.entity_type = %1$L and r.delete_verdict is null
+                where r.target = $1 and r.entity_type = %1$L
+                  -- Nobody has decided, or about less than what it loses by then.
+                  and (r.delete_verdict is null
+                       or r.delete_verdict <> 'rejected'
+                          and not sync.is_decided(r.gone, r.loses, p.id is null, to_jsonb(sync.loses(r.holds, r.consents, to_jsonb(p)))))
                   and (r.remote_id is not null or r.intent_on is not null and r.lease_owner is null)
                   and (%3$L or r.entity_id in (select o.entity_id from sync.outbox o where o.entity_type = %1$L and o.op <> 'insert'))
                   and (p.id is null or r.remote_id is not null and sync.lessens(r.holds, r.consents, to_jsonb(p)))
@@ -197,7 +202,9 @@ $body$;
 comment on function sync.guard_settle is 'Lets deletes through or holds them, as the rule decided about what guard_weigh counted.';
 
 -- What is held, or on its way to be: all that belongs to the same burst, so also parents that wait for their children's deletes.
-create or replace view sync.held_record as
+-- Dropped first: a version before had other columns.
+drop view if exists sync.held_record;
+create view sync.held_record as
 select r.target, r.entity_type, r.entity_id, r.gone, r.delete_verdict is not null as kept, r.remote_id, r.owed_on, r.consents, r.holds,
        r.loses
 from sync.record r
@@ -300,9 +307,12 @@ declare
     v_ids     bigint[];
     v_open    text[];
     v_kept    text[];
+    v_now     jsonb;
     v_held    jsonb;
     v_decided text[];
 begin
+    -- Read before anything is locked: a projection may be slow, and consumers and the relay wait for these rows.
+    select coalesce(jsonb_agg(to_jsonb(h)), '[]') into v_now from sync.held_now(p_target) h;
     perform 1 from sync.guard g where g.target = p_target for update;
     select coalesce(array_agg(h.entity_type), '{}'), coalesce(array_agg(h.entity_id), '{}') into v_types, v_ids
     from (
@@ -316,8 +326,11 @@ begin
            coalesce(array_agg(h.key) filter (where h.kept), '{}'),
            coalesce(jsonb_agg(to_jsonb(h)) filter (where not h.kept or p_approves and p_kept), '[]')
     into v_open, v_kept, v_held
-    from sync.held_now(p_target) h
-    join unnest(v_types, v_ids) as l (entity_type, entity_id) on l.entity_type = h.entity_type and l.entity_id = h.entity_id;
+    from jsonb_to_recordset(v_now) as h (entity_type text, entity_id bigint, gone boolean, kept boolean, loses text[], key text)
+    join unnest(v_types, v_ids) as l (entity_type, entity_id) on l.entity_type = h.entity_type and l.entity_id = h.entity_id
+    -- What has become something else meanwhile is not what was seen.
+    join sync.held_record n on n.target = p_target and n.entity_type = h.entity_type and n.entity_id = h.entity_id
+                           and (n.gone, n.kept) = (h.gone, h.kept);
     perform sync.check_seen(v_open, p_seen);
     if p_approves and p_kept then
         perform sync.check_seen(v_kept, p_seen_kept);

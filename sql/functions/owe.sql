@@ -108,7 +108,8 @@ begin
             waiting_on   = case when r.state = 'waiting' then null else r.waiting_on end,
             gone         = excluded.gone,
             lessens      = excluded.lessens,
-            loses        = excluded.loses,
+            loses        = case when r.delete_verdict = 'rejected' and r.gone = excluded.gone and r.state <> 'held' then r.loses
+                                else excluded.loses end,
             delete_verdict = case when (excluded.gone or excluded.lessens)
                                        and (sync.is_decided(r.gone, r.loses, excluded.gone, to_jsonb(excluded.loses))
                                             -- Whoever has it holds it in a moment.

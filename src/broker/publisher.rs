@@ -184,13 +184,12 @@ impl Publisher {
     /// # Errors
     /// [`BrokerError`].
     pub async fn queue_length(&self, queue: Queue) -> Result<u32, BrokerError> {
-        let mut lengths = self.lengths.lock().await;
-        let cached = lengths.get(&queue).filter(|c| c.0.elapsed() < limits::QUEUE_LENGTH_CACHED);
-        if let Some((_, length)) = cached {
-            return Ok(*length);
+        let known = self.lengths.lock().await.get(&queue).copied();
+        if let Some((_, length)) = known.filter(|c| c.0.elapsed() < limits::QUEUE_LENGTH_CACHED) {
+            return Ok(length);
         }
         let length = self.ask_lengths(&[queue]).await?.into_iter().sum();
-        lengths.insert(queue, (Instant::now(), length));
+        self.lengths.lock().await.insert(queue, (Instant::now(), length));
         Ok(length)
     }
 
@@ -208,7 +207,7 @@ impl Publisher {
     }
 
     /// Over a channel of its own, while others publish: an answer that is slow holds up nobody else, and says nothing about the
-    /// connection.
+    /// connection, as long as it opens channels.
     async fn ask_lengths(&self, queues: &[Queue]) -> Result<Vec<u32>, BrokerError> {
         let connection = {
             let mut slot = self.live.lock().await;
@@ -216,7 +215,7 @@ impl Publisher {
         };
         let names = queues.iter().map(|queue| queue.name(self.broker.prefix())).collect();
         let result = unless_blocked(&connection, passive_lengths(&connection, names)).await;
-        if matches!(result, Ok(_) | Err(BrokerError::Timeout(_))) {
+        if matches!(result, Ok(_) | Err(BrokerError::Timeout(ASKING))) {
             return result;
         }
         let mut slot = self.live.lock().await;
@@ -266,6 +265,9 @@ where
     Ok(matches!(confirmation, Confirmation::Ack(None)))
 }
 
+/// What a question for a queue's length waits for.
+const ASKING: &str = "asking a queue's length";
+
 /// Asks over a channel of its own, which the broker closes where a queue is not there.
 async fn passive_lengths(
     connection: &Connection,
@@ -276,7 +278,7 @@ async fn passive_lengths(
     let mut lengths = Vec::with_capacity(queues.len());
     for queue in queues {
         let declared = channel.queue_declare(queue.into(), options, FieldTable::default());
-        lengths.push(bounded("asking a queue's length", declared).await?.message_count());
+        lengths.push(bounded(ASKING, declared).await?.message_count());
     }
     bounded("closing a channel", channel.close(200, "done".into())).await?;
     Ok(lengths)

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::republish;
-use crate::broker::{Publisher, Queue};
+use crate::broker::{BrokerError, Publisher, Queue};
 use crate::capture::change::Change;
 use crate::config::WakeMode;
 use crate::error_chain::chain;
@@ -231,7 +231,8 @@ impl Relay {
                     all = false;
                     continue;
                 }
-                Ok(_) => {}
+                // A length that nobody tells is no reason to publish nothing, and publishing tells whether the connection is good.
+                Ok(_) | Err(BrokerError::Timeout(_)) => {}
                 Err(error) => {
                     tracing::warn!(target.name = %owing.target, error = %chain(&error), "Owed, but not published now");
                     return false;

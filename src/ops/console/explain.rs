@@ -18,9 +18,6 @@ use crate::ops::server::gate::Visitor;
 use crate::ops::server::routes::Fields;
 use crate::target::Target;
 
-/// Why a question is not answered now.
-const TOO_MANY: &str = "too many search at once, try again in some seconds";
-
 /// What was searched for comes in a form, not in the address: it may be personal, and addresses are logged.
 pub(super) async fn search(
     State(desk): State<Arc<Desk>>,
@@ -30,7 +27,7 @@ pub(super) async fn search(
     let Some(named) = Named::from_text(fields.get("what")) else {
         return Ok(found(&visitor, &[]));
     };
-    let Some(_turn) = desk.turn().await else { return Ok(page::busy(TOO_MANY)) };
+    let Some(_turn) = desk.turn().await else { return Ok(page::busy(page::TOO_MANY)) };
     let entities = explain::find(&desk.store, &named).await?;
     Ok(match entities.as_slice() {
         [only] => {
@@ -65,7 +62,7 @@ pub(super) async fn show(
     };
     let entity = EntityRef::new(entity_type, id);
     let title = format!("{} {}", spoken(entity.entity_type.name()), entity.id);
-    let Some(_turn) = desk.turn().await else { return Ok(page::busy(TOO_MANY)) };
+    let Some(_turn) = desk.turn().await else { return Ok(page::busy(page::TOO_MANY)) };
     let Some(explanation) = explain::explain(&desk.store, &desk.enabled, entity).await? else {
         let body = nothing("The EMS shows it to no target, and no target has a record of it.");
         return Ok(page::page(&visitor, Here::Elsewhere, &title, &body));

@@ -23,6 +23,7 @@ pub(super) async fn list(
     State(desk): State<Arc<Desk>>,
     Extension(visitor): Extension<Visitor>,
 ) -> Answer {
+    let Some(_turn) = desk.turn().await else { return Ok(page::busy(page::TOO_MANY)) };
     let mut all = Vec::new();
     for target in Target::ALL {
         let held = holds::held(&desk.store, target).await?;

@@ -107,6 +107,9 @@ pub(in crate::ops) fn failure(code: StatusCode, why: &'static str) -> Response {
     response
 }
 
+/// Why somebody is to ask later.
+pub(in crate::ops) const TOO_MANY: &str = "too many ask at once, try again in some seconds";
+
 /// Too many want the same at once.
 pub(in crate::ops) fn busy(why: &'static str) -> Response {
     later(failure(StatusCode::SERVICE_UNAVAILABLE, why))

@@ -105,10 +105,15 @@ async fn held(State(desk): State<Arc<Desk>>, Path(target): Path<String>) -> Resp
     let Ok(target) = target.parse() else {
         return failure(StatusCode::BAD_REQUEST, "not a target");
     };
+    let Some(_turn) = desk.turn().await else { return too_many() };
     match holds::held(&desk.store, target).await {
         Ok(held) => Json(held).into_response(),
         Err(error) => unavailable(&error),
     }
+}
+
+fn too_many() -> Response {
+    later(failure(StatusCode::SERVICE_UNAVAILABLE, "too many questions at once"))
 }
 
 async fn explained(
@@ -118,10 +123,7 @@ async fn explained(
     let (Ok(entity_type), Ok(id)) = (entity_type.parse(), id.parse()) else {
         return failure(StatusCode::BAD_REQUEST, "not an entity type and an id");
     };
-    let Some(_turn) = desk.turn().await else {
-        let why = "too many questions at once";
-        return later(failure(StatusCode::SERVICE_UNAVAILABLE, why));
-    };
+    let Some(_turn) = desk.turn().await else { return too_many() };
     match explain::explain(&desk.store, &desk.enabled, EntityRef::new(entity_type, id)).await {
         Ok(Some(explanation)) => Json(explanation).into_response(),
         Ok(None) => failure(StatusCode::NOT_FOUND, "there is no such entity"),
