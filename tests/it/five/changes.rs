@@ -102,7 +102,7 @@ impl Changes {
         let status = *self.random.pick(&["SUBSCRIBED", "SUBSCRIBED", "PENDING", "UNSUBSCRIBED"]);
         format!(
             "with p as (insert into ems.person (first_name, last_name, email, date_of_birth, gender)
-                        values ('Late', 'Entry {n}', 'late{n}@Club.org', date '1970-01-01' + {n}, 'MALE') returning id),
+                        values ('Late', 'Entry {n}', 'late{n}@Club.org', date '1950-01-01' + {n}, 'MALE') returning id),
                   news as (insert into ems.list_membership (person_id, list_code, status)
                            select id, 'news', '{status}' from p where {news}),
                   club as (insert into ems.list_membership (person_id, list_code, status)
