@@ -314,6 +314,8 @@ pub const INBOUND_ATTEMPTS_MAX: i32 = 8;
 pub const INBOUND_LATER_AFTER: Duration = Duration::from_secs(10);
 /// A row that waits for its parent, or that can't be decided, is looked at ever later, but at least this often.
 pub const INBOUND_WAITS_MAX: Duration = Duration::from_secs(60 * 60);
+/// … and first after this: its parent may have been decided in the same moment, and have seen nobody wait.
+pub const INBOUND_WAITS_MIN: Duration = Duration::from_secs(1);
 /// How often a row is read anew, since a push has ended meanwhile, before it is put aside for a while.
 pub const INBOUND_REREADS_MAX: u32 = 3;
 /// Candidates that are looked for, and kept for a person, of a remote record that nobody knows.

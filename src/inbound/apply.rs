@@ -71,6 +71,8 @@ struct Done {
     outcome: &'static str,
     conflict: Option<&'static str>,
     followed: Followed,
+    /// The row, if it waits for something.
+    waits: Option<i64>,
     /// The record that stands in the place of the one that was taken out.
     successor: Option<(EntityType, String)>,
 }
@@ -106,6 +108,7 @@ impl<R: Remote> Applier<R> {
                 .collect()
                 .await;
             let (mut reads, mut followed, mut failed) = (Vec::new(), Followed::default(), None);
+            let mut waiting = Vec::new();
             for step in steps {
                 match step {
                     Ok(Step::Reread(row, remote_id)) => reads.push(Read {
@@ -113,8 +116,18 @@ impl<R: Remote> Applier<R> {
                         remote_id,
                         for_row: Some(row.inbox_id),
                     }),
-                    Ok(Step::Done(done)) => self.count(done, &mut followed, &mut reads),
+                    Ok(Step::Done(done)) => {
+                        waiting.extend(done.waits);
+                        self.count(done, &mut followed, &mut reads);
+                    }
                     Ok(Step::Nothing | Step::Locked | Step::Alone | Step::Again) => {}
+                    Err(error) => failed = Some(error),
+                }
+            }
+            // What they wait for may have come in the same moment, and have seen nobody wait.
+            if !waiting.is_empty() {
+                match self.store.inbox_wait_is_over(self.target(), &waiting).await {
+                    Ok(over) => followed.inbox.extend(over),
                     Err(error) => failed = Some(error),
                 }
             }

@@ -185,7 +185,7 @@ impl Metrics {
         self.sweep_found.add(count(found), &[of(target), KeyValue::new("leg", leg)]);
     }
 
-    /// A page of a walk: how many records it showed, and how many of them are to be decided about.
+    /// A page of a walk: how many records and consents it showed, and how many of them are to be decided about or changed the EMS.
     pub(crate) fn pulled(&self, target: Target, stream: Stream, seen: u64, taken: u64) {
         for (outcome, n) in [("seen", seen.saturating_sub(taken)), ("taken", taken)] {
             let stream = KeyValue::new("stream", stream.name());

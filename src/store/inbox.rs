@@ -180,6 +180,21 @@ impl Store {
         rows.iter().map(|row| Ok((row.try_get("inbox_id")?, row.try_get("may_be_new")?))).collect()
     }
 
+    /// Makes those of these rows due that wait for what has come by now, and returns them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn inbox_wait_is_over(
+        &self,
+        target: Target,
+        rows: &[i64],
+    ) -> Result<Vec<InboxRef>, StoreError> {
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/inbox_wait_is_over.sql")).await?;
+        client.query(&query, &[&target.name(), &rows]).await?.iter().map(inbox_ref).collect()
+    }
+
     /// Rows that are due, oldest first, to be published again.
     ///
     /// # Errors

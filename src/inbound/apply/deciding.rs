@@ -95,6 +95,7 @@ impl<R: Remote> Applier<R> {
         };
         Ok(Step::Done(Done {
             entity_type: row.entity_type,
+            waits: matches!(outcome.row.state, "pending" | "waiting").then_some(row.inbox_id),
             decision,
             outcome: name,
             conflict: outcome.conflict.map(|conflict| conflict.reason),

@@ -358,7 +358,7 @@ pub(super) fn waits(entity: Option<EntityRef>, reason: Option<&'static str>) -> 
 pub(super) fn waits_for_parent(row: &InboxRow, id: Option<i64>) -> Outcome {
     let mut outcome = Outcome { entity_id: id, ..waits(None, Some("waiting_for_parent")) };
     let age = std::time::Duration::try_from_secs_f64(row.age).unwrap_or_default();
-    let least = limits::WAITING_LOOKS_AGAIN_AFTER;
+    let least = limits::INBOUND_WAITS_MIN;
     outcome.row.due_ms = millis(age.clamp(least, limits::INBOUND_WAITS_MAX));
     outcome
 }

@@ -156,10 +156,10 @@ impl<R: Remote> Puller<R> {
 
     fn count(&self, walked: &mut Walked, pulled: &Pulled, stored: &StoredPage) {
         let (seen, taken) = (count(pulled.snapshots.len()), count(stored.taken.len()));
+        let restricts = |seen: &&ConsentSeen| seen.state != ConsentState::Lifted;
         walked.pages += 1;
         walked.seen += seen;
         walked.taken_in += taken;
-        let restricts = |seen: &&ConsentSeen| seen.state != ConsentState::Lifted;
         walked.consents += count(pulled.consents.iter().filter(restricts).count());
         walked.consents_taken += stored.consents.changed;
         walked.consents_held += stored.consents.held;
@@ -167,6 +167,9 @@ impl<R: Remote> Puller<R> {
         self.note_consents(&stored.consents);
         walked.removals_held += stored.held;
         self.note_removals(stored.tripped);
+        // A consent is taken in where it changes the EMS; what it waits for, or refuses, has counts of its own.
+        let consents = count(pulled.consents.len());
+        let (seen, taken) = (seen + consents, taken + stored.consents.changed);
         self.metrics.pulled(self.remote.target(), walked.stream, seen, taken);
         if let Some(missing) = stored.missing {
             walked.missing = Some(missing.missing);

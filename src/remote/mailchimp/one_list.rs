@@ -334,11 +334,12 @@ impl OneList<'_> {
                 self.note(&member);
                 self.tags(content, *member).await.map(Some)
             }
-            Put::Restricted => Ok(None),
-            Put::ThereAlready => {
+            // Who came, and left again, since we looked: their member is kept in mind, and they are out by it.
+            refused @ (Put::Restricted | Put::ThereAlready) => {
                 let here = self.calls.find_by_address(self.list, &content.email).await?;
                 match here {
                     Some(here) => self.existing(content, here).await,
+                    None if matches!(refused, Put::Restricted) => Ok(None),
                     None => Err(self.calls.failed(Failure::new(
                         FailureClass::Transient,
                         "The list has a member with the address, and does not show it",

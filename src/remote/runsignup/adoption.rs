@@ -28,13 +28,15 @@ impl Talk<'_> {
         let is_ours =
             |row: &Registration| row.entity() == Some(ems.participant) || row.content.who() == who;
         let was_tried = look != Look::IfRefused;
-        // It may have been added under names that were corrected since: then only the id tells.
-        let search = if was_tried && race.marker_question.is_some() {
-            Search::All
-        } else {
-            Search::Names { first_name: &content.first_name, last_name: &content.last_name }
-        };
-        let found = self.all(race, *event, search, |row| may_be_ours(row) && is_ours(row)).await?;
+        let names =
+            Search::Names { first_name: &content.first_name, last_name: &content.last_name };
+        let is_candidate = |row: &Registration| may_be_ours(row) && is_ours(row);
+        let mut found = self.all(race, *event, names, is_candidate).await?;
+        let is_marked = found.iter().any(|row| row.entity() == Some(ems.participant));
+        // It may have been added under names that were corrected since: then only the id tells, and the whole event is read for it.
+        if was_tried && race.marker_question.is_some() && !is_marked {
+            found = self.all(race, *event, Search::All, is_candidate).await?;
+        }
         if let Some(found) = only(found, ems.participant)? {
             let same_email = content.email.is_some() && content.email == found.content.email;
             // What an earlier try of ours may have added, and nothing speaks against it: guests share their names.
