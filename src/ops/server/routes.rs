@@ -87,7 +87,17 @@ const ACTION_PATIENCE: Duration = Duration::from_secs(8);
 pub(in crate::ops) struct Actions {
     under_way: TaskTracker,
     slots: Arc<Semaphore>,
+    order_slots: Arc<Semaphore>,
     store: Store,
+}
+
+/// Whom an action shares the places with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// With all that may take long.
+    Action,
+    /// With other orders to targets.
+    Order,
 }
 
 /// Says of an answer that what was asked for was not done, and why. Nothing personal: it may stand in the audit trail.
@@ -98,7 +108,16 @@ impl Actions {
     /// None is under way. The audit trail of `store` is told of those that nobody waits for any more and that come to nothing.
     pub(in crate::ops) fn new(store: Store) -> Self {
         let slots = Arc::new(Semaphore::new(limits::CONSOLE_ACTIONS_AT_ONCE));
-        Self { under_way: TaskTracker::new(), slots, store }
+        let order_slots = Arc::new(Semaphore::new(limits::CONSOLE_ORDERS_AT_ONCE));
+        Self { under_way: TaskTracker::new(), slots, order_slots, store }
+    }
+
+    /// The places of a kind.
+    pub(super) fn slots(&self, kind: Kind) -> Arc<Semaphore> {
+        Arc::clone(match kind {
+            Kind::Action => &self.slots,
+            Kind::Order => &self.order_slots,
+        })
     }
 
     /// Waits until all are at their end, for so long at most.
@@ -112,8 +131,8 @@ impl Actions {
     }
 
     /// Does it, and says what became of it, or that it goes on.
-    async fn run(&self, request: Request, next: Next) -> Response {
-        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+    async fn run(&self, kind: Kind, request: Request, next: Next) -> Response {
+        let Ok(slot) = self.slots(kind).try_acquire_owned() else {
             return console::page::busy("too many actions are under way at once");
         };
         let action = Attempted::of(&request);
@@ -203,7 +222,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         H: Handler<T, S>,
         T: 'static,
     {
-        self.add(Method::GET, access, path, routing::get(handler))
+        self.add(Method::GET, access, path, Kind::Action, routing::get(handler))
     }
 
     /// A form. It is taken from our own pages only; its fields are in [`Fields`].
@@ -212,7 +231,16 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         H: Handler<T, S>,
         T: 'static,
     {
-        self.add(Method::POST, access, path, routing::post(handler))
+        self.add(Method::POST, access, path, Kind::Action, routing::post(handler))
+    }
+
+    /// The same, of an order to a target: it waits for no other action.
+    pub(in crate::ops) fn order<H, T>(self, access: Access, path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        self.add(Method::POST, access, path, Kind::Order, routing::post(handler))
     }
 
     fn add(
@@ -220,13 +248,15 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         method: Method,
         access: Access,
         path: &'static str,
+        kind: Kind,
         handler: MethodRouter<S>,
     ) -> Self {
         let handler = match (access, &self.gate) {
             (Access::Anyone, _) => handler,
             (Access::From(_), None) => return self,
             (Access::From(role), Some(gate)) => {
-                let guard = Guard { gate: Arc::clone(gate), role, actions: self.actions.clone() };
+                let (gate, actions) = (Arc::clone(gate), self.actions.clone());
+                let guard = Guard { gate, role, kind, actions };
                 handler.route_layer(middleware::from_fn_with_state(guard, admit))
             }
         };
@@ -245,6 +275,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 struct Guard {
     gate: Arc<Gate>,
     role: Role,
+    kind: Kind,
     actions: Actions,
 }
 
@@ -276,8 +307,11 @@ async fn admit(State(guard): State<Guard>, request: Request, next: Next) -> Resp
     parts.extensions.insert(visitor);
     let acts = parts.method == Method::POST && guard.role == Role::Operator;
     let request = Request::from_parts(parts, body);
-    let mut response =
-        if acts { guard.actions.run(request, next).await } else { next.run(request).await };
+    let mut response = if acts {
+        guard.actions.run(guard.kind, request, next).await
+    } else {
+        next.run(request).await
+    };
     if was_told && let Ok(cookie) = HeaderValue::try_from(Gate::was_told(is_https)) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
