@@ -15,7 +15,7 @@ use crate::limits;
 use crate::ops::holds::{self, Held};
 use crate::ops::server::Desk;
 use crate::ops::server::gate::{Role, Visitor};
-use crate::ops::server::routes::Fields;
+use crate::ops::server::routes::{Fields, Outcome};
 use crate::store::{HeldItem, HeldKind, HoldDecision};
 use crate::target::Target;
 
@@ -152,5 +152,7 @@ pub(super) async fn decide(
     let decided = holds::decide(&desk.store, &desk.publisher, &desk.enabled, decision).await?;
     let why = decided.is_none().then_some("what was looked at has changed");
     let words = decided.map_or_else(|| holds::not_as_seen(target), |decided| decided.words());
-    Ok(page::not_done(page::done(gate, &visitor, &way, &words), why))
+    let mut answer = page::done(gate, &visitor, &way, &words);
+    answer.extensions_mut().insert(Outcome(words.replace('\n', "; ")));
+    Ok(page::not_done(answer, why))
 }

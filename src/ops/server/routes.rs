@@ -104,6 +104,10 @@ pub(super) enum Kind {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::ops) struct NotDone(pub(in crate::ops) &'static str);
 
+/// What became of an action, with its target and how much of what: for the log, where nobody waits for the answer. Nothing personal.
+#[derive(Debug, Clone)]
+pub(in crate::ops) struct Outcome(pub(in crate::ops) String);
+
 impl Actions {
     /// None is under way. The audit trail of `store` is told of those that nobody waits for any more and that come to nothing.
     pub(in crate::ops) fn new(store: Store) -> Self {
@@ -177,13 +181,25 @@ impl Attempted {
         }
     }
 
-    /// Nobody waits for the answer: if it was not done, the audit trail says so.
+    /// Nobody waits for the answer: the log says what became of it, and if it was not done, the audit trail says so.
     async fn came_to(self, response: Response, store: &Store) {
         let failed = response.status().is_server_error();
-        let Some(NotDone(why)) = response.extensions().get::<NotDone>().copied() else { return };
         let Self { what, target, number, by } = self;
+        let name = target.map(Target::name);
+        let Some(NotDone(why)) = response.extensions().get::<NotDone>().copied() else {
+            let outcome = response.extensions().get::<Outcome>().map(|Outcome(words)| words);
+            tracing::info!(
+                action = what,
+                target.name = name,
+                number,
+                outcome,
+                "An action that nobody waits for was done"
+            );
+            return;
+        };
         tracing::warn!(
             action = what,
+            target.name = name,
             number,
             why,
             failed,
