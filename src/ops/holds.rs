@@ -103,7 +103,7 @@ pub async fn decide(
 #[must_use]
 pub fn not_as_seen(target: Target) -> String {
     format!(
-        "Nothing was decided: what was looked at at `{target}` has changed, or is not held any more. This is held now."
+        "Nothing was decided: something that was looked at has changed at `{target}`, or is not held any more. This is held now."
     )
 }
 

@@ -137,11 +137,13 @@ impl Store {
         let is_held = |kinds: [HeldKind; 2]| counts.iter().any(|c| kinds.contains(&c.kind));
         let mut rows = Vec::new();
         if is_held([HeldKind::Delete, HeldKind::Lessen]) {
-            rows.extend(records(&transaction, target).await?);
+            let query = include_str!("../../sql/queries/held_records.sql");
+            rows.extend(items(&transaction, query, target).await?);
             rows.sort_by_key(|row| row.entity);
         }
         if is_held([HeldKind::Removal, HeldKind::Consent]) {
-            rows.extend(inbound(&transaction, target).await?);
+            let query = include_str!("../../sql/queries/held_inbound.sql");
+            rows.extend(items(&transaction, query, target).await?);
         }
         rows.sort_by_key(|row| row.kept);
         let query =
@@ -202,41 +204,16 @@ async fn counts(
         .collect()
 }
 
-/// What would be deleted or lessened at the target.
-async fn records(
+/// What is held, as one of the queries lists it.
+async fn items(
     transaction: &Transaction<'_>,
+    query: &str,
     target: Target,
 ) -> Result<Vec<HeldItem>, StoreError> {
-    let query =
-        transaction.prepare_cached(include_str!("../../sql/queries/held_records.sql")).await?;
+    let query = transaction.prepare_cached(query).await?;
     let rows = transaction.query(&query, &[&target.name(), &limits::HELD_SHOWN]).await?;
     rows.iter()
         .map(|row| {
-            let is_gone: bool = row.try_get("gone")?;
-            Ok(HeldItem {
-                kind: if is_gone { HeldKind::Delete } else { HeldKind::Lessen },
-                entity: entity_type(row)?,
-                id: Some(row.try_get("entity_id")?),
-                remote_id: row.try_get("remote_id")?,
-                kept: row.try_get("kept")?,
-                since: row.try_get("owed_on")?,
-                loses: row.try_get("loses")?,
-            })
-        })
-        .collect()
-}
-
-/// What was taken out or taken back at the target.
-async fn inbound(
-    transaction: &Transaction<'_>,
-    target: Target,
-) -> Result<Vec<HeldItem>, StoreError> {
-    let query =
-        transaction.prepare_cached(include_str!("../../sql/queries/held_inbound.sql")).await?;
-    let rows = transaction.query(&query, &[&target.name(), &limits::HELD_SHOWN]).await?;
-    rows.iter()
-        .map(|row| {
-            let loses: Option<String> = row.try_get("loses")?;
             Ok(HeldItem {
                 kind: HeldKind::from_name(row.try_get("kind")?)?,
                 entity: entity_type(row)?,
@@ -244,7 +221,7 @@ async fn inbound(
                 remote_id: row.try_get("remote_id")?,
                 kept: row.try_get("kept")?,
                 since: row.try_get("since")?,
-                loses: loses.into_iter().collect(),
+                loses: row.try_get("loses")?,
             })
         })
         .collect()

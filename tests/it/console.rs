@@ -354,7 +354,7 @@ async fn what_is_held_is_shown_with_what_it_loses_and_decided_as_it_was_seen() {
         let fields = [("order", order), ("sure", "yes")];
         let answer = browser.submit_as_seen(&page, decision, &fields).await;
         assert!(
-            answer.body.contains("what was looked at at `tagserver` has changed"),
+            answer.body.contains("something that was looked at has changed at `tagserver`"),
             "{answer:?}"
         );
         assert!(answer.body.contains("Approve 2"), "the new hold is shown: {answer:?}");

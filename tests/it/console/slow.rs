@@ -90,7 +90,10 @@ async fn an_action_that_goes_on_and_is_refused_then_is_in_the_audit_trail() {
 
     // One that is answered in time says so itself.
     let answer = submitted(&mut browser, &page, "reject").await;
-    assert!(answer.body.contains("what was looked at at `tagserver` has changed"), "{answer:?}");
+    assert!(
+        answer.body.contains("something that was looked at has changed at `tagserver`"),
+        "{answer:?}"
+    );
     assert_eq!(rig.count("select count(*) from sync.operator_event").await, 1);
     running.stop().await;
 }
