@@ -65,8 +65,6 @@ async fn a_broker_killed_and_short_of_memory_again_and_again_at_load_loses_nothi
     own.stop().await;
 }
 
-/// The broker closes a channel that has held a message for too long, and every connection; a consumer is not always
-/// told.
 /// Waits until the metrics of a process say whether the broker takes messages. Nothing else is asked.
 async fn until_reachable(port: u16, reachable: u8) {
     let line = format!("ems_sync_reachable{{service=\"broker\"}} {reachable}");
@@ -96,8 +94,11 @@ async fn the_metrics_of_a_process_that_publishes_nothing_know_of_a_memory_alarm(
     own.ctl(&MEMORY).await;
     until_reachable(port, 1).await;
     running.stop().await;
+    own.stop().await;
 }
 
+/// The broker closes a channel that has held a message for too long, and every connection; a consumer is not always
+/// told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn channels_closed_for_a_late_ack_and_closed_connections_are_made_anew() {
     let (own, mut rig) = own_broker().await;
