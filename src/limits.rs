@@ -256,7 +256,7 @@ pub const RUNSIGNUP_TRANSFERS_MAX: u32 = 8;
 // --- Postgres ----------------------------------------------------------------------------------
 
 /// Connections of one process's pool. With batched statements more of them bring nothing.
-pub const POOL_CONNECTIONS: usize = 8;
+pub const POOL_CONNECTIONS: usize = 9;
 /// Longest wait for a pooled connection.
 pub const POOL_WAIT: Duration = Duration::from_secs(10);
 /// Longest statement of the worker.
@@ -403,6 +403,8 @@ pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(25);
 pub const TRACES_FLUSHED_WITHIN: Duration = Duration::from_secs(3);
 /// Actions of the console that are under way at once. Each holds a connection of the pool, which `/readyz` and the other roles need.
 pub const CONSOLE_ACTIONS_AT_ONCE: usize = 2;
+/// Orders to targets that are under way at once: who pauses one in an emergency waits for no other action.
+pub const CONSOLE_ORDERS_AT_ONCE: usize = 1;
 /// So long a process that stops waits for the actions that are under way, after the last answers to open requests …
 pub const CONSOLE_ACTIONS_END_WITHIN: Duration = Duration::from_secs(20);
 /// … which have this long.
@@ -447,7 +449,10 @@ const _: () = {
     );
     // Whatever people do and ask, a connection is left for `/readyz`, and one for the rest.
     assert!(
-        CONSOLE_ACTIONS_AT_ONCE + QUESTIONS_AT_ONCE * EXPLAIN_TARGETS_AT_ONCE + 2
+        CONSOLE_ACTIONS_AT_ONCE
+            + CONSOLE_ORDERS_AT_ONCE
+            + QUESTIONS_AT_ONCE * EXPLAIN_TARGETS_AT_ONCE
+            + 2
             <= POOL_CONNECTIONS
     );
     assert!(BATCH_DELIVERIES * (BATCHES_IN_FLIGHT + 1) <= usize_of(PREFETCH));

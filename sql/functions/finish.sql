@@ -198,6 +198,9 @@ begin
             attempts           = case when r.owed_gen > o.gen and o.state in ('rejected', 'dead_letter') then 0
                                       else o.attempts end,
             failures           = o.failures,
+            failing_since      = case when o.attempts = 0 then null
+                                      when r.attempts = 0 then clock_timestamp()
+                                      else coalesce(r.failing_since, clock_timestamp()) end,
             dead_lettered_on   = case when o.dead then coalesce(r.dead_lettered_on, clock_timestamp())
                                       when o.settled then null else r.dead_lettered_on end,
             tombstoned_on      = case when o.tombstone then coalesce(r.tombstoned_on, clock_timestamp()) end,
@@ -252,9 +255,10 @@ begin
     -- A dead letter is opened, or fails once more: the first time the next sweep tries again, then after 5 minutes, 10,
     -- 20, up to a day. What is rejected waits for a change or a person.
     insert into sync.dead_letter as d
-        (target, entity_type, entity_id, reason, error, cause, changed_on, traceparent, attempts, next_try_on)
+        (target, entity_type, entity_id, reason, error, cause, changed_on, traceparent, attempts, next_try_on, first_failed_on)
     select p_target, x.entity_type, x.entity_id, coalesce(x.reason, x.state), x.error, r.cause, r.owed_on, r.traceparent,
-           x.cycle_attempts, case when x.state = 'dead_letter' then clock_timestamp() end
+           x.cycle_attempts, case when x.state = 'dead_letter' then clock_timestamp() end,
+           coalesce(r.failing_since, clock_timestamp())
     from jsonb_to_recordset(p_rows) as x
          (entity_type text, entity_id bigint, state text, reason text, error text, cycle_attempts integer, dead boolean)
     join sync.record r on r.target = p_target and r.entity_type = x.entity_type and r.entity_id = x.entity_id

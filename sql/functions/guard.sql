@@ -71,6 +71,7 @@ begin
     update sync.record r set
         gone           = w.gone,
         lessens        = not w.gone,
+        loses_since    = case when (r.gone, r.lessens) = (w.gone, not w.gone) then r.loses_since else clock_timestamp() end,
         -- What was rejected is asked about again when it comes to lose more than that.
         loses          = case when w.loses is null or r.delete_verdict = 'rejected' then r.loses
                               else array(select l.name collate "C" from jsonb_array_elements_text(w.loses) as l (name) order by 1) end,
@@ -89,12 +90,19 @@ begin
         where r.target = p_target and (r.gone or r.lessens) and r.owed_gen > r.done_gen and r.delete_verdict is null and r.state = 'leased'
           and not exists (select 1 from unnest(p_types, p_ids) as w (entity_type, entity_id)
                           where w.entity_type = r.entity_type and w.entity_id = r.entity_id))
+      -- What a decision has left is not the first of another burst.
+      and not exists (
+        select 1
+        from sync.record r
+        join unnest(p_types, p_ids) as w (entity_type, entity_id) on w.entity_type = r.entity_type and w.entity_id = r.entity_id
+        where r.target = p_target and r.delete_verdict is null and r.loses_since <= v_guard.partly_decided_on)
     then
         v_guard.tripped_on := null;
+        v_guard.partly_decided_on := null;
     end if;
     update sync.guard g set
         window_started_on = v_guard.window_started_on, let_through = v_guard.let_through, records = v_guard.records,
-        tripped_on = v_guard.tripped_on
+        tripped_on = v_guard.tripped_on, partly_decided_on = v_guard.partly_decided_on
     where g.target = p_target;
     if v_guard.tripped_on is not null then
         return query select open, true, v_guard.let_through, 0::bigint, 0::bigint;
@@ -206,7 +214,7 @@ comment on function sync.guard_settle is 'Lets deletes through or holds them, as
 drop view if exists sync.held_record;
 create view sync.held_record as
 select r.target, r.entity_type, r.entity_id, r.gone, r.delete_verdict is not null as kept, r.remote_id, r.owed_on, r.consents, r.holds,
-       r.loses
+       r.loses, coalesce(r.loses_since, 'epoch') as since
 from sync.record r
 join sync.guard g on g.target = r.target
 where (r.gone or r.lessens) and r.owed_gen > r.done_gen
@@ -217,9 +225,12 @@ where (r.gone or r.lessens) and r.owed_gen > r.done_gen
 comment on view sync.held_record is 'Records that the guard holds, or is about to, and those whose loss a person rejected (kept).';
 
 -- The same as a person is shown it, and as their decision takes it: with what each would lose (loses) as the projections are now.
--- `key`: another one whenever that is more or less, and the same however often the entity was edited.
-create or replace function sync.held_now(p_target text) returns table (
-    entity_type text, entity_id bigint, gone boolean, kept boolean, remote_id text, owed_on timestamptz, loses text[], key text
+-- `key`: another one whenever that is more or less, and the same however often the entity was edited. `since`: when it joined.
+-- Dropped first: a version before had other columns.
+drop function if exists sync.held_now(text);
+create function sync.held_now(p_target text) returns table (
+    entity_type text, entity_id bigint, gone boolean, kept boolean, remote_id text, owed_on timestamptz, loses text[], key text,
+    since timestamptz
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -243,7 +254,7 @@ begin
         end;
         return query
             select h.entity_type, h.entity_id, h.gone, h.kept, h.remote_id, h.owed_on, l.loses,
-                   jsonb_build_array(h.entity_type, h.entity_id, h.gone, h.kept, l.loses)::text
+                   jsonb_build_array(h.entity_type, h.entity_id, h.gone, h.kept, l.loses)::text, h.since
             from sync.held_record h
             cross join lateral (
                 select case when h.gone then '{}'
@@ -257,7 +268,7 @@ end
 $body$;
 comment on function sync.held_now is 'What is held, with what it would lose as the projections are now.';
 
--- The digest of what is held: a person decides about exactly this, or about nothing.
+-- The digest of what is held.
 create or replace function sync.digest_of_held(p_keys text[]) returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -268,13 +279,38 @@ as $body$
 $body$;
 comment on function sync.digest_of_held is 'The digest of the keys of what is held.';
 
--- Ends the transaction where what is held is not what a person saw (p_seen; null: whatever it is).
+-- What a person saw, as their decision says it again: when the last of it joined, in microseconds since 1970, and its digest; '0' where
+-- there was nothing. p_keys and p_since run parallel.
+create or replace function sync.seen_of(p_keys text[], p_since timestamptz[]) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $body$
+    select case when cardinality(p_keys) = 0 then '0'
+                else (extract(epoch from (select max(s.since) from unnest(p_since) as s (since))) * 1000000)::bigint
+                     || '.' || sync.digest_of_held(p_keys) end
+$body$;
+comment on function sync.seen_of is 'What a person saw of what is held: when the last of it joined, and its digest.';
+
+-- Until when what a person saw had joined: they decide about nothing that came later. Null: whatever is held; so it is also of what is
+-- no word of sync.seen_of, whose digest then has to be that of all.
+create or replace function sync.seen_until(p_seen text) returns timestamptz
+language sql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $body$
+    select case when p_seen = '0' then '-infinity'
+                when p_seen ~ '^[0-9]{1,16}[.][0-9a-f]{16}$'
+                    then timestamptz 'epoch' + split_part(p_seen, '.', 1)::float8 * interval '1 microsecond'
+                else 'infinity' end
+$body$;
+comment on function sync.seen_until is 'Until when what a person saw had joined.';
+
+-- Ends the transaction where what was held by then is not what a person saw (p_seen; null: whatever it is).
 create or replace function sync.check_seen(p_keys text[], p_seen text) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $body$
 begin
-    if p_seen <> sync.digest_of_held(p_keys) then
+    if regexp_replace(p_seen, '^[0-9]+[.]', '') <> sync.digest_of_held(p_keys) then
         raise exception 'What is held is not what was seen' using errcode = 'ES001';
     end if;
 end
@@ -282,9 +318,10 @@ $body$;
 comment on function sync.check_seen is 'Ends the transaction where what is held is not what a person saw.';
 
 -- A person decides about the deletes that are held now (p_approves: they may be sent; else the remote records stay), with
--- all that belong to the same burst (sync.held_record). Nothing that comes later, and nothing at all if that is not what they saw
--- (p_seen, the digest; null: they take it as it is). p_kept: an approval takes in what was rejected earlier, of which p_seen_kept is
--- the digest; it says nothing to any other decision. Returns whom it concerned.
+-- all that belong to the same burst (sync.held_record). Nothing that joined after they looked, and nothing at all if what they saw is
+-- another by now, or not there (p_seen, of sync.seen_of; null: they take it as it is). p_kept: an approval takes in what was rejected
+-- earlier, of which p_seen_kept tells; it says nothing to any other decision. Returns whom it concerned. As long as something is
+-- undecided the guard stays tripped: what joined is not weighed anew as if it were the first.
 --
 -- What is decided is what is lost now (loses): sync.owe and sync.guard_weigh forget it when that becomes more.
 -- owed_gen is raised, so that a batch that decides about one of them at this moment decides again.
@@ -310,6 +347,9 @@ declare
     v_now     jsonb;
     v_held    jsonb;
     v_decided text[];
+    v_is_part boolean;
+    v_until   timestamptz := sync.seen_until(p_seen);
+    v_until_kept timestamptz := case when p_approves and p_kept then sync.seen_until(p_seen_kept) else '-infinity' end;
 begin
     -- Read before anything is locked: a projection may be slow, and consumers and the relay wait for these rows.
     select coalesce(jsonb_agg(to_jsonb(h)), '[]') into v_now from sync.held_now(p_target) h;
@@ -324,13 +364,15 @@ begin
     ) h;
     select coalesce(array_agg(h.key) filter (where not h.kept), '{}'),
            coalesce(array_agg(h.key) filter (where h.kept), '{}'),
-           coalesce(jsonb_agg(to_jsonb(h)) filter (where not h.kept or p_approves and p_kept), '[]')
+           coalesce(jsonb_agg(to_jsonb(h)), '[]')
     into v_open, v_kept, v_held
-    from jsonb_to_recordset(v_now) as h (entity_type text, entity_id bigint, gone boolean, kept boolean, loses text[], key text)
+    from jsonb_to_recordset(v_now) as h (
+        entity_type text, entity_id bigint, gone boolean, kept boolean, loses text[], key text, since timestamptz)
     join unnest(v_types, v_ids) as l (entity_type, entity_id) on l.entity_type = h.entity_type and l.entity_id = h.entity_id
     -- What has become something else meanwhile is not what was seen.
     join sync.held_record n on n.target = p_target and n.entity_type = h.entity_type and n.entity_id = h.entity_id
-                           and (n.gone, n.kept) = (h.gone, h.kept);
+                           and (n.gone, n.kept) = (h.gone, h.kept)
+    where h.since <= case when h.kept then v_until_kept else v_until end;
     perform sync.check_seen(v_open, p_seen);
     if p_approves and p_kept then
         perform sync.check_seen(v_kept, p_seen_kept);
@@ -356,7 +398,11 @@ begin
     )
     select coalesce(array_agg(key), '{}') into v_decided from decided;
 
-    update sync.guard g set tripped_on = null where g.target = p_target and g.tripped_on is not null;
+    v_is_part := exists (select from sync.held_record h where h.target = p_target and not h.kept);
+    update sync.guard g set
+        tripped_on        = case when v_is_part then g.tripped_on end,
+        partly_decided_on = case when v_is_part then clock_timestamp() end
+    where g.target = p_target and g.tripped_on is not null;
     if cardinality(v_decided) > 0 then
         insert into sync.guard_decision (target, decision, decided_by, deletes, by_type)
         select p_target, case when p_approves then 'approved' else 'rejected' end, p_by, sum(t.n), jsonb_object_agg(t.entity_type, t.n)

@@ -165,18 +165,19 @@ declare
     v_open  text[];
     v_kept  text[];
     v_given jsonb;
+    v_until timestamptz := sync.seen_until(p_seen);
+    v_until_kept timestamptz := case when p_approves and p_kept then sync.seen_until(p_seen_kept) else '-infinity' end;
 begin
     -- Under this lock none is added; what is lifted there meanwhile is locked row by row.
     perform 1 from sync.inbound_guard g where g.target = p_target and g.what = 'consents' for update;
     select coalesce(array_agg(h.key) filter (where not h.kept), '{}'), coalesce(array_agg(h.key) filter (where h.kept), '{}'),
            coalesce(jsonb_agg(jsonb_build_object(
-               'person', h.person_id, 'subject', h.subject::jsonb, 'state', h.state, 'said_on', h.said_on))
-               filter (where not h.kept or p_approves and p_kept), '[]')
+               'person', h.person_id, 'subject', h.subject::jsonb, 'state', h.state, 'said_on', h.said_on)), '[]')
     into v_open, v_kept, v_given
     from (
         select h.key, h.person_id, h.subject, h.state, h.said_on, h.kept
         from sync.held_consent h
-        where h.target = p_target
+        where h.target = p_target and h.held_on <= case when h.kept then v_until_kept else v_until end
         order by h.person_id, h.subject, h.record
         for update
     ) h;
@@ -192,9 +193,11 @@ begin
     end if;
     if p_approves then
         select t.changed, t.refused into changed, refused from sync.take_given_consents(p_target, v_given) t;
-        delete from sync.consent_held h where h.target = p_target and (h.rejected_on is null or p_kept);
+        delete from sync.consent_held h
+        where h.target = p_target and h.held_on <= case when h.rejected_on is null then v_until else v_until_kept end;
     else
-        update sync.consent_held h set rejected_on = clock_timestamp() where h.target = p_target and h.rejected_on is null;
+        update sync.consent_held h set rejected_on = clock_timestamp()
+        where h.target = p_target and h.rejected_on is null and h.held_on <= v_until;
     end if;
     insert into sync.guard_decision (target, decision, decided_by, deletes, by_type)
     values (p_target, case when p_approves then 'approved' else 'rejected' end, p_by, decided, jsonb_build_object('consent', decided));

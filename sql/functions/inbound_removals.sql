@@ -75,10 +75,10 @@ end
 $body$;
 comment on function sync.settle_removals is 'Lets removals of a remote be decided about, or keeps them for a person.';
 
--- The removals that are held, and those that a person rejected (kept); `key` as in sync.held_now.
+-- The removals that are held, and those that a person rejected (kept); `key`, `since` as in sync.held_now.
 create or replace view sync.held_removal as
 select i.target, i.inbox_id, i.entity_type, i.entity_id, i.remote_id, i.state_reason = 'guard_rejected' as kept, i.created_on,
-       concat_ws(':', i.inbox_id, i.entity_id, i.state_reason) as key
+       concat_ws(':', i.inbox_id, i.entity_id, i.state_reason) as key, coalesce(i.decided_on, i.created_on) as since
 from sync.inbox i
 where i.state = 'held' and i.shape = 'removed' and i.state_reason in ('guard', 'guard_rejected');
 comment on view sync.held_removal is 'Removals at a remote that are held, and those that a person rejected (kept).';
@@ -99,13 +99,19 @@ declare
     v_kept text[];
     v_ids  bigint[];
     v_rows bigint;
+    v_until timestamptz := sync.seen_until(p_seen);
+    v_until_kept timestamptz := case when p_approves and p_kept then sync.seen_until(p_seen_kept) else '-infinity' end;
 begin
     perform 1 from sync.inbound_guard g where g.target = p_target and g.what = 'removals' for update;
     select coalesce(array_agg(h.key) filter (where not h.kept), '{}'), coalesce(array_agg(h.key) filter (where h.kept), '{}'),
-           coalesce(array_agg(h.inbox_id) filter (where not h.kept or p_approves and p_kept), '{}')
+           coalesce(array_agg(h.inbox_id), '{}')
     into v_open, v_kept, v_ids
     from (
-        select h.key, h.inbox_id, h.kept from sync.held_removal h where h.target = p_target order by h.inbox_id for update
+        select h.key, h.inbox_id, h.kept
+        from sync.held_removal h
+        where h.target = p_target and h.since <= case when h.kept then v_until_kept else v_until end
+        order by h.inbox_id
+        for update
     ) h;
     perform sync.check_seen(v_open, p_seen);
     if p_approves and p_kept then

@@ -85,8 +85,9 @@ begin
         )
         insert into sync.record as r
             (target, entity_type, entity_id, owed_gen, owed_on, last_owed_on, cause, lane, traceparent, in_doubt,
-             parents, gone, lessens, loses)
-        select $1, $2, id, 1, changed_on, changed_on, $6, $7, traceparent, $8, parents, gone, loses <> '{}', loses
+             parents, gone, lessens, loses, loses_since)
+        select $1, $2, id, 1, changed_on, changed_on, $6, $7, traceparent, $8, parents, gone, loses <> '{}', loses,
+               case when gone or loses <> '{}' then clock_timestamp() end
         from ready
         on conflict (target, entity_type, entity_id) do update set
             owed_gen     = r.owed_gen + 1,
@@ -108,6 +109,8 @@ begin
             waiting_on   = case when r.state = 'waiting' then null else r.waiting_on end,
             gone         = excluded.gone,
             lessens      = excluded.lessens,
+            loses_since  = case when r.owed_gen > r.done_gen and (r.gone, r.lessens) = (excluded.gone, excluded.lessens) then r.loses_since
+                                else excluded.loses_since end,
             loses        = case when r.delete_verdict = 'rejected' and r.gone = excluded.gone and r.state <> 'held' then r.loses
                                 else excluded.loses end,
             delete_verdict = case when (excluded.gone or excluded.lessens)

@@ -14,6 +14,8 @@ with chunk as (
         in_doubt     = true,
         doubts       = r.doubts + 1,
         gone         = not c.is_shown,
+        loses_since  = case when r.owed_gen > r.done_gen and r.gone <> c.is_shown then r.loses_since
+                            when not c.is_shown or r.lessens then clock_timestamp() end,
         remote_id    = case when $5 or not c.is_shown then r.remote_id end,
         former_remote_id = case when $5 or not c.is_shown then r.former_remote_id else coalesce(r.remote_id, r.former_remote_id) end,
         data_hash    = case when $5 or not c.is_shown then r.data_hash end,

@@ -1,7 +1,7 @@
--- The open dead letters of target $1, and whether their token must be in the queue by now: it was opened, and
+-- The open dead letters of target $1, and whether their token must be in the queue by now: its cycle had failed, and it was
 -- published if it was, more than $2 seconds ago.
 select d.dead_letter_id,
-       d.first_failed_on < clock_timestamp() - $2 * interval '1 second'
+       d.last_failed_on < clock_timestamp() - $2 * interval '1 second'
        and coalesce(d.token_on < clock_timestamp() - $2 * interval '1 second', true) as is_expected,
        d.token_on is not null as is_marked
 from sync.dead_letter d

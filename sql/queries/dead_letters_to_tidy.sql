@@ -3,6 +3,6 @@
 select (select count(*) from sync.dead_letter d where d.target = $1 and d.closed_on is null) as open,
        exists (select from sync.dead_letter d
                where d.target = $1 and d.closed_on is null and d.token_on is null
-                 and d.first_failed_on < clock_timestamp() - $2 * interval '1 second')
+                 and d.last_failed_on < clock_timestamp() - $2 * interval '1 second')
        or exists (select from sync.dead_letter d
                   where d.target = $1 and d.closed_on is not null and d.token_on is not null) as is_dirty

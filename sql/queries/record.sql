@@ -11,6 +11,11 @@ select r.entity_type, r.entity_id, r.remote_id, r.state, r.state_reason, r.last_
        r.attempts, r.in_doubt, r.data_hash = r.remote_hash as hashes_agree, r.dead_lettered_on,
        case when r.state_reason = 'shared_email' then (
            select min(o.entity_id) from sync.record o
-           where o.target = r.target and o.entity_type = r.entity_type and o.wanted_key = r.wanted_key) end as owner_id
+           where o.target = r.target and o.entity_type = r.entity_type and o.wanted_key = r.wanted_key)
+       when r.gave_up_key is not null then (
+           select min(o.entity_id) from sync.record o
+           where o.target = r.target and o.entity_type = r.entity_type and o.wanted_key = r.gave_up_key
+             and o.entity_id <> r.entity_id and not o.gone) end as owner_id,
+       r.gave_up_key is not null as gave_up
 from sync.record r
 where r.target = $1 and r.entity_type = $2 and r.entity_id = $3

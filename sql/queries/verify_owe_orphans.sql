@@ -8,14 +8,16 @@ with orphans as (
     limit $5
 ), owed as (
     insert into sync.record as r
-        (target, entity_type, entity_id, remote_id, owed_gen, owed_on, last_owed_on, cause, lane, in_doubt, gone)
-    select $2, $3, o.entity_id, o.remote_id, 1, clock_timestamp(), clock_timestamp(), 'resync', 'bulk', true, true
+        (target, entity_type, entity_id, remote_id, owed_gen, owed_on, last_owed_on, cause, lane, in_doubt, gone, loses_since)
+    select $2, $3, o.entity_id, o.remote_id, 1, clock_timestamp(), clock_timestamp(), 'resync', 'bulk', true, true,
+           clock_timestamp()
     from orphans o
     on conflict (target, entity_type, entity_id) do update set
         remote_id    = coalesce(r.remote_id, excluded.remote_id),
         in_doubt     = true,
         doubts       = r.doubts + 1,
         gone         = true,
+        loses_since  = case when r.owed_gen > r.done_gen and r.gone then r.loses_since else excluded.loses_since end,
         owed_gen     = r.owed_gen + 1,
         owed_on      = case when r.owed_gen > r.done_gen then r.owed_on else clock_timestamp() end,
         last_owed_on = clock_timestamp(),

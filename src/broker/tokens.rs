@@ -34,7 +34,7 @@ pub struct Token {
     pub reason: String,
     /// The error, without anything personal.
     pub error: Option<String>,
-    /// When its first cycle had failed.
+    /// When the first attempt of its first cycle had failed.
     pub first_failed_on: Timestamp,
     /// When its last cycle had failed.
     pub last_failed_on: Timestamp,

@@ -399,11 +399,11 @@ pub(super) struct ApproveArgs {
 /// What a decision is about: what is held when it is made, unless it is said what was seen.
 #[derive(Debug, Args)]
 pub(super) struct HeldArgs {
-    /// Show what is held, with its digest, and decide nothing
+    /// Show what is held, with a word for it, and decide nothing
     #[arg(long, conflicts_with = "seen")]
     pub(super) dry_run: bool,
-    /// Decide only if what is held is still what was shown with this digest
-    #[arg(long, value_name = "DIGEST")]
+    /// Decide about what was shown with this word, if all of it is held yet and as it was; what joined since stays held
+    #[arg(long, value_name = "WORD")]
     pub(super) seen: Option<String>,
 }
 

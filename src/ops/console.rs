@@ -39,7 +39,7 @@ pub(super) fn routes(routes: Routes<Arc<Desk>>) -> Routes<Arc<Desk>> {
         .post(Access::Anyone, "/login", login::log_in)
         .post(READER, "/logout", login::log_out)
         .get(READER, "/", overview::show)
-        .post(OPERATOR, "/targets/{target}/orders", overview::order)
+        .order(OPERATOR, "/targets/{target}/orders", overview::order)
         .get(READER, "/dead-letters", dead_letters::list)
         .get(READER, "/dead-letters/{number}", dead_letters::show)
         .post(OPERATOR, "/dead-letters/replay", dead_letters::replay)

@@ -37,7 +37,7 @@ pub struct Row {
     pub attempts: i32,
     /// Failed cycles, or messages of the same content.
     pub cycles: i32,
-    /// When its first cycle had failed.
+    /// When the first attempt of its first cycle had failed.
     pub first_failed_on: Timestamp,
     /// When its last cycle had failed.
     pub last_failed_on: Timestamp,

@@ -56,12 +56,15 @@ pub async fn check(
     watch: &TargetWatch,
     enabled: &[Target],
 ) -> Readiness {
-    let (database, broker) = tokio::join!(
-        within_patience(Box::pin(store.ping())),
-        within_patience(Box::pin(publisher.prove()))
-    );
+    let (database, broker) =
+        tokio::join!(within_patience(Box::pin(store.ping())), takes_messages(publisher));
     let open = |target: &Target| Open { target: *target, takes_deliveries: watch.is_open(*target) };
     readiness(database, broker, progress.silent(), enabled.iter().map(open).collect())
+}
+
+/// Whether the broker takes messages now; if not, why. A connection learns of an alarm of the broker when it publishes.
+pub(super) async fn takes_messages(publisher: &Publisher) -> Result<(), String> {
+    within_patience(Box::pin(publisher.prove())).await
 }
 
 /// Whether it went well in time; if not, why.

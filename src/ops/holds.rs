@@ -23,7 +23,7 @@ pub struct Held {
     pub target: Target,
     /// How much that nobody has decided about.
     pub undecided: i64,
-    /// A digest of all that is held: who decides about exactly this says so with it.
+    /// A word for all that is held: who decides about exactly this says so with it.
     pub seen: String,
     /// How much of which kind and type, the undecided first.
     pub counts: Vec<HeldCount>,
@@ -36,8 +36,7 @@ pub struct Held {
 /// # Errors
 /// [`StoreError`].
 pub async fn held(store: &Store, target: Target) -> Result<Held, StoreError> {
-    let HeldNow { counts, rows, seen } = store.held(target).await?;
-    let undecided = counts.iter().filter(|count| !count.kept).map(|count| count.n).sum();
+    let HeldNow { undecided, counts, rows, seen } = store.held(target).await?;
     Ok(Held { target, undecided, seen, counts, rows })
 }
 
@@ -60,6 +59,8 @@ pub struct Decided {
     pub consents: u64,
     /// How many rows of the EMS that changed.
     pub consents_taken: u64,
+    /// So much joined after they looked: it is held yet, and nobody has decided about it.
+    pub undecided: i64,
 }
 
 /// How many of a type.
@@ -73,8 +74,8 @@ pub struct OfType {
     pub lessens: usize,
 }
 
-/// Decides about what is held, in one transaction with its lines of the audit trail, and tells the consumers. `None`: what is held is
-/// not what the person saw, and nothing was decided.
+/// Decides about what is held, in one transaction with its lines of the audit trail, and tells the consumers. What joined after the
+/// person looked stays held. `None`: what they saw is held no more, or has changed, and nothing was decided.
 ///
 /// # Errors
 /// [`StoreError`]; then nothing was decided.
@@ -98,11 +99,11 @@ pub async fn decide(
     Ok(Some(decided))
 }
 
-/// What a person is told whose decision was about something else than what is held now.
+/// What a person is told whose decision was about something that is not held any more as they saw it.
 #[must_use]
 pub fn not_as_seen(target: Target) -> String {
     format!(
-        "Nothing was decided: what is held at `{target}` is not what was looked at any more. This is held now."
+        "Nothing was decided: something that was looked at has changed at `{target}`, or is not held any more. This is held now."
     )
 }
 
@@ -136,7 +137,7 @@ async fn publish(
 }
 
 fn decided(decision: HoldDecision<'_>, done: &HeldDecided) -> Decided {
-    let HeldDecided { records, removals, consents } = done;
+    let HeldDecided { records, removals, consents, undecided } = done;
     let mut by_type: BTreeMap<EntityType, (usize, usize)> = BTreeMap::new();
     for record in records {
         let (deletes, lessens) = by_type.entry(record.entity.entity_type).or_default();
@@ -153,6 +154,7 @@ fn decided(decision: HoldDecision<'_>, done: &HeldDecided) -> Decided {
         removals: *removals,
         consents: consents.decided,
         consents_taken: consents.changed,
+        undecided: *undecided,
     }
 }
 
@@ -160,7 +162,8 @@ impl Decided {
     /// What was decided, a line per kind.
     #[must_use]
     pub fn words(&self) -> String {
-        let kinds = [self.deletes(), self.lessens(), self.removals(), self.consents()];
+        let kinds =
+            [self.deletes(), self.lessens(), self.removals(), self.consents(), self.joined()];
         let told: Vec<_> = kinds.into_iter().flatten().collect();
         if told.is_empty() {
             return format!("Nothing is held at `{}` that is not decided about", self.target);
@@ -221,6 +224,15 @@ impl Decided {
         };
         (*consents > 0).then_some(text)
     }
+
+    fn joined(&self) -> Option<String> {
+        let Self { target, undecided, .. } = self;
+        (*undecided > 0).then(|| {
+            format!(
+                "{undecided} more joined since at `{target}`, and nothing was decided about them: look again"
+            )
+        })
+    }
 }
 
 #[cfg(test)]
@@ -250,7 +262,7 @@ mod tests {
             json!({"target": "tagserver", "order": "approve", "deletes": 3, "lessens": 0,
                    "by_type": [{"entity": "person", "deletes": 1, "lessens": 0},
                                {"entity": "tag", "deletes": 2, "lessens": 0}],
-                   "removals": 0, "consents": 0, "consents_taken": 0})
+                   "removals": 0, "consents": 0, "consents_taken": 0, "undecided": 0})
         );
         let rejected = of(Target::TagServer, false, &done);
         assert_eq!(
@@ -260,10 +272,11 @@ mod tests {
         let nothing = of(Target::TagServer, true, &HeldDecided::default());
         assert_eq!(nothing.words(), "Nothing is held at `tagserver` that is not decided about");
         let consents = ConsentsDecided { decided: 3, changed: 2, refused: Vec::new() };
-        let inbound = HeldDecided { records: Vec::new(), removals: 2, consents };
+        let inbound = HeldDecided { removals: 2, consents, undecided: 4, ..HeldDecided::default() };
         assert_eq!(
             of(Target::MailChimp, true, &inbound).words(),
-            "2 records that were taken out at `mailchimp` are taken in\n3 consents were taken back at `mailchimp`: 2 rows of the EMS changed"
+            "2 records that were taken out at `mailchimp` are taken in\n3 consents were taken back at `mailchimp`: 2 rows of the EMS changed\n\
+             4 more joined since at `mailchimp`, and nothing was decided about them: look again"
         );
     }
 

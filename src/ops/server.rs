@@ -222,10 +222,14 @@ async fn readyz(State(context): State<Arc<OpsContext>>) -> Response {
 async fn metrics(State(context): State<Arc<OpsContext>>) -> Response {
     let OpsContext { store, publisher, metrics, enabled, progress, .. } = &*context;
     let reading = tokio::time::timeout(health::PATIENCE, Reading::of(store));
-    let (reading, lengths) = tokio::join!(reading, status::lengths(publisher, health::PATIENCE));
+    let (reading, lengths, taken) = tokio::join!(
+        reading,
+        status::lengths(publisher, health::PATIENCE),
+        health::takes_messages(publisher)
+    );
     gauges::tell_of_this_process(metrics, progress);
     metrics.reachable("database", matches!(reading, Ok(Ok(_))));
-    metrics.reachable("broker", lengths.is_some());
+    metrics.reachable("broker", lengths.is_some() && taken.is_ok());
     match reading {
         Ok(Ok(reading)) => gauges::refresh(metrics, &reading, lengths.as_ref(), enabled),
         Ok(Err(error)) => tracing::warn!(error = chain(&error), "The gauges are not fresh"),

@@ -79,12 +79,15 @@ pub struct HeldItem {
 /// What is held of a target, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldNow {
+    /// How much that nobody has decided about.
+    pub undecided: i64,
     /// How much of which kind and type, the undecided first.
     pub counts: Vec<HeldCount>,
     /// What it is; of each kind and type at most [`limits::HELD_SHOWN`], the undecided first.
     pub rows: Vec<HeldItem>,
-    /// A digest of all of it, also of what is not among the rows: whoever decides says with it what they saw. Of each record its
-    /// entity, whether it is gone, and the names of what it would lose; an edit that changes none of that leaves it as it is.
+    /// A word for all of it, also for what is not among the rows: whoever decides says with it what they saw. It tells when the last
+    /// of it joined, and has a digest: of each record its entity, whether it is gone, and the names of what it would lose; an edit
+    /// that changes none of that leaves it as it is.
     pub seen: String,
 }
 
@@ -99,8 +102,8 @@ pub struct HoldDecision<'a> {
     pub kept: bool,
     /// Who.
     pub by: &'a str,
-    /// What they saw ([`HeldNow::seen`]): about anything else nothing is decided. `None`: they take it as it is. What was rejected
-    /// earlier matters to `kept` only.
+    /// What they saw ([`HeldNow::seen`]): what joined later stays held, and if what they saw has changed nothing is decided. `None`:
+    /// they take it as it is. What was rejected earlier matters to `kept` only.
     pub seen: Option<&'a str>,
 }
 
@@ -113,6 +116,8 @@ pub struct HeldDecided {
     pub removals: u64,
     /// About consents that were taken back there.
     pub consents: ConsentsDecided,
+    /// So much is held yet that nobody has decided about: it joined after they looked.
+    pub undecided: i64,
 }
 
 /// What `sql/functions/guard.sql` raises where what is held is not what was seen.
@@ -132,22 +137,24 @@ impl Store {
         let is_held = |kinds: [HeldKind; 2]| counts.iter().any(|c| kinds.contains(&c.kind));
         let mut rows = Vec::new();
         if is_held([HeldKind::Delete, HeldKind::Lessen]) {
-            rows.extend(records(&transaction, target).await?);
+            let query = include_str!("../../sql/queries/held_records.sql");
+            rows.extend(items(&transaction, query, target).await?);
             rows.sort_by_key(|row| row.entity);
         }
         if is_held([HeldKind::Removal, HeldKind::Consent]) {
-            rows.extend(inbound(&transaction, target).await?);
+            let query = include_str!("../../sql/queries/held_inbound.sql");
+            rows.extend(items(&transaction, query, target).await?);
         }
         rows.sort_by_key(|row| row.kept);
         let query =
             transaction.prepare_cached(include_str!("../../sql/queries/held_seen.sql")).await?;
         let seen = transaction.query_one(&query, &[&target.name()]).await?.try_get("seen")?;
         transaction.commit().await?;
-        Ok(HeldNow { counts, rows, seen })
+        Ok(HeldNow { undecided: undecided(&counts), counts, rows, seen })
     }
 
     /// A person decides about what is held, each kind with its line of the audit trail, all in one transaction. What was decided
-    /// already is not decided again. `None`: what is held is not what they saw, and nothing was decided.
+    /// already is not decided again. `None`: what they saw is held no more, or has changed, and nothing was decided.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing was decided.
@@ -162,14 +169,20 @@ impl Store {
             let removals = removals::decide(&transaction, decision).await?;
             let consents = consents::decide(&transaction, decision).await?;
             let records = guard::decide(&transaction, decision).await?;
+            let undecided = undecided(&counts(&transaction, decision.target).await?);
             transaction.commit().await?;
-            Ok(HeldDecided { records, removals, consents })
+            Ok(HeldDecided { records, removals, consents, undecided })
         });
         match decided.await {
             Err(StoreError::Database { code, .. }) if code == NOT_AS_SEEN => Ok(None),
             decided => decided.map(Some),
         }
     }
+}
+
+/// How much of it nobody has decided about.
+fn undecided(counts: &[HeldCount]) -> i64 {
+    counts.iter().filter(|count| !count.kept).map(|count| count.n).sum()
 }
 
 async fn counts(
@@ -191,41 +204,16 @@ async fn counts(
         .collect()
 }
 
-/// What would be deleted or lessened at the target.
-async fn records(
+/// What is held, as one of the queries lists it.
+async fn items(
     transaction: &Transaction<'_>,
+    query: &str,
     target: Target,
 ) -> Result<Vec<HeldItem>, StoreError> {
-    let query =
-        transaction.prepare_cached(include_str!("../../sql/queries/held_records.sql")).await?;
+    let query = transaction.prepare_cached(query).await?;
     let rows = transaction.query(&query, &[&target.name(), &limits::HELD_SHOWN]).await?;
     rows.iter()
         .map(|row| {
-            let is_gone: bool = row.try_get("gone")?;
-            Ok(HeldItem {
-                kind: if is_gone { HeldKind::Delete } else { HeldKind::Lessen },
-                entity: entity_type(row)?,
-                id: Some(row.try_get("entity_id")?),
-                remote_id: row.try_get("remote_id")?,
-                kept: row.try_get("kept")?,
-                since: row.try_get("owed_on")?,
-                loses: row.try_get("loses")?,
-            })
-        })
-        .collect()
-}
-
-/// What was taken out or taken back at the target.
-async fn inbound(
-    transaction: &Transaction<'_>,
-    target: Target,
-) -> Result<Vec<HeldItem>, StoreError> {
-    let query =
-        transaction.prepare_cached(include_str!("../../sql/queries/held_inbound.sql")).await?;
-    let rows = transaction.query(&query, &[&target.name(), &limits::HELD_SHOWN]).await?;
-    rows.iter()
-        .map(|row| {
-            let loses: Option<String> = row.try_get("loses")?;
             Ok(HeldItem {
                 kind: HeldKind::from_name(row.try_get("kind")?)?,
                 entity: entity_type(row)?,
@@ -233,7 +221,7 @@ async fn inbound(
                 remote_id: row.try_get("remote_id")?,
                 kept: row.try_get("kept")?,
                 since: row.try_get("since")?,
-                loses: loses.into_iter().collect(),
+                loses: row.try_get("loses")?,
             })
         })
         .collect()

@@ -52,6 +52,8 @@ pub struct RecordRow {
     pub dead_lettered_on: Option<Timestamp>,
     /// The EMS id of who owns the one record that there may be of its e-mail address, where that is somebody else.
     pub owner_id: Option<i64>,
+    /// Its record was left to the owner of its e-mail address, who has not taken it over: it may be there yet, with its id.
+    pub gave_up: bool,
 }
 
 /// What a projection shows of an entity, as it is explained.
@@ -348,6 +350,7 @@ fn record_row(row: &tokio_postgres::Row) -> Result<RecordRow, StoreError> {
         hashes_agree: row.try_get("hashes_agree")?,
         dead_lettered_on: row.try_get("dead_lettered_on")?,
         owner_id: row.try_get("owner_id")?,
+        gave_up: row.try_get("gave_up")?,
     })
 }
 

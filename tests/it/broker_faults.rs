@@ -19,6 +19,7 @@ use lapin::{Connection, ConnectionProperties};
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::binary::{free_port, get};
 use crate::support::database::Services;
 use crate::support::ems;
 use crate::support::load::{UnderLoad, times};
@@ -61,6 +62,38 @@ async fn a_broker_killed_and_short_of_memory_again_and_again_at_load_loses_nothi
         under_load.moves(&rig).await;
     }
     under_load.all_arrives(&mut rig).await;
+    own.stop().await;
+}
+
+/// Waits until the metrics of a process say whether the broker takes messages. Nothing else is asked.
+async fn until_reachable(port: u16, reachable: u8) {
+    let line = format!("ems_sync_reachable{{service=\"broker\"}} {reachable}");
+    let told = async {
+        let mut pace = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            pace.tick().await;
+            let answer = get(port, "/metrics", None).await;
+            if answer.is_some_and(|(_, text)| text.lines().any(|told| told == line)) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.expect(&line);
+}
+
+/// Whoever publishes nothing is told of an alarm by nobody, and is not asked by any probe.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_metrics_of_a_process_that_publishes_nothing_know_of_a_memory_alarm() {
+    let (own, mut rig) = own_broker().await;
+    let port = free_port().await;
+    rig.set("OPS__LISTEN", &format!("127.0.0.1:{port}"));
+    let running = rig.start(&[Role::Ops]);
+    until_reachable(port, 1).await;
+    own.ctl(&NO_MEMORY).await;
+    until_reachable(port, 0).await;
+    own.ctl(&MEMORY).await;
+    until_reachable(port, 1).await;
+    running.stop().await;
     own.stop().await;
 }
 

@@ -353,7 +353,10 @@ async fn what_is_held_is_shown_with_what_it_loses_and_decided_as_it_was_seen() {
         hold(which, more).await;
         let fields = [("order", order), ("sure", "yes")];
         let answer = browser.submit_as_seen(&page, decision, &fields).await;
-        assert!(answer.body.contains("is not what was looked at any more"), "{answer:?}");
+        assert!(
+            answer.body.contains("something that was looked at has changed at `tagserver`"),
+            "{answer:?}"
+        );
         assert!(answer.body.contains("Approve 2"), "the new hold is shown: {answer:?}");
         assert_eq!(rig.count(held).await, 2, "{order}");
         assert_eq!(rig.count("select count(*) from sync.guard_decision").await, 0, "{order}");

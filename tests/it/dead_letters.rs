@@ -8,6 +8,7 @@ use ems_sync::entity::{EntityRef, EntityType};
 use ems_sync::target::Target;
 use ems_sync_remotes::tagserver::Resource;
 use ems_sync_remotes::{Fault, Rule};
+use jiff::{SignedDuration, Timestamp};
 use lapin::options::{BasicGetOptions, BasicPublishOptions};
 use lapin::types::AMQPValue;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
@@ -125,9 +126,13 @@ async fn four_attempts_then_one_dead_letter_and_a_replay_brings_it_home() {
     assert_eq!((&body["entity"], &body["id"]), (&json!("person"), &json!(person.id)));
     assert_eq!(headers["x-reason"], AMQPValue::LongString("transient".into()));
     assert_eq!(headers["x-attempts"], AMQPValue::LongInt(4));
-    for header in ["x-error", "x-first-failed-on", "x-last-failed-on"] {
-        assert!(headers.contains_key(header), "{header}");
-    }
+    assert!(headers.contains_key("x-error"));
+    let on = |header| match &headers[header] {
+        AMQPValue::LongString(text) => text.to_string().parse::<Timestamp>().unwrap(),
+        odd => panic!("{header}: {odd:?}"),
+    };
+    let lasted = on("x-last-failed-on").duration_since(on("x-first-failed-on"));
+    assert!(lasted >= SignedDuration::from_secs(7), "all of its attempts, not the last: {lasted}");
 
     rig.sim.faults().clear();
     let (_, changed) = command(&rig, "dead-letters replay --target tagserver --json").await;

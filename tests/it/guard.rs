@@ -158,7 +158,7 @@ async fn a_mass_delete_is_held_before_the_first_call_and_an_approval_lets_exactl
     other.stop().await;
 }
 
-/// What comes after a person has looked is not let through with what they saw: nothing is, and they are shown what is held now.
+/// What joins after a person has looked is not let through with what they saw: that is decided, and the rest stays held.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_approval_of_what_was_seen_lets_nothing_else_through() {
     let rig = guarded(5).await;
@@ -175,24 +175,40 @@ async fn an_approval_of_what_was_seen_lets_nothing_else_through() {
 
     rig.exec(&format!("delete from ems.person where id = {first} + 20")).await;
     all_held(&rig).await;
+    // Words that nobody was shown; the last one claims to be of later.
+    let later = format!("9{}", &old[1..]);
     for order in ["approve", "reject"] {
-        for digest in [old.as_str(), "", "0-0-0", "nonsense"] {
+        for word in ["", "nonsense", "0.0", &later] {
             let (code, text) =
-                rig.run(&["target", order, "tagserver", "--seen", digest, "--json"]).await;
+                rig.run(&["target", order, "tagserver", "--seen", word, "--json"]).await;
             let shown: Value = serde_json::from_str(&text).unwrap();
-            assert_eq!((code, &shown["undecided"]), (1, &json!(11)), "{order} {digest}: {shown}");
+            assert_eq!((code, &shown["undecided"]), (1, &json!(11)), "{order} {word}: {shown}");
         }
     }
     assert_eq!((decisions(&rig, "approved").await, decisions(&rig, "rejected").await), (0, 0));
-    let seen = json(&rig, &look).await;
-    let now = seen["seen"].as_str().unwrap();
-    assert_ne!(now, old);
     assert_eq!(deletes(&rig), 0);
-    let approved = json(&rig, &["target", "approve", "tagserver", "--seen", now, "--json"]).await;
-    assert_eq!(approved["deletes"], 11, "{approved}");
+    let now = json(&rig, &look).await["seen"].as_str().unwrap().to_owned();
+    assert_ne!(now, old);
+    let (code, text) = rig.run(&["target", "approve", "tagserver", "--seen", &old]).await;
+    assert!(code == 0 && text.contains("10 deletes are sent to `tagserver`"), "{text}");
+    assert!(text.contains("1 more joined since at `tagserver`"), "{text}");
+    all_held(&rig).await;
+    assert_eq!((deletes(&rig), gone_here(&rig).await), (10, 1));
+    let (code, status) = rig.run(&["status", "--json", "--check"]).await;
+    let status: Value = serde_json::from_str(&status).unwrap();
+    assert_eq!((code, &status["targets"][0]["held"]), (1, &json!(1)), "a person is needed yet");
+    // What was seen is not there any more.
+    for word in [&old, &now] {
+        let (code, text) = rig.run(&["target", "approve", "tagserver", "--seen", word]).await;
+        assert_eq!(code, 1, "{text}");
+    }
+    let seen = json(&rig, &look).await["seen"].as_str().unwrap().to_owned();
+    let approved = json(&rig, &["target", "approve", "tagserver", "--seen", &seen, "--json"]).await;
+    assert_eq!((&approved["deletes"], &approved["undecided"]), (&json!(1), &json!(0)));
     rig.settled().await;
     assert_in_sync(&rig).await;
     assert_eq!(deletes(&rig), 11);
+    assert_eq!(decisions(&rig, "tripped").await, 1, "it was one burst");
     running.stop().await;
 }
 

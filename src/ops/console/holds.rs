@@ -15,7 +15,7 @@ use crate::limits;
 use crate::ops::holds::{self, Held};
 use crate::ops::server::Desk;
 use crate::ops::server::gate::{Role, Visitor};
-use crate::ops::server::routes::Fields;
+use crate::ops::server::routes::{Fields, Outcome};
 use crate::store::{HeldItem, HeldKind, HoldDecision};
 use crate::target::Target;
 
@@ -120,6 +120,7 @@ fn decisions(visitor: &Visitor, held: &Held) -> Markup {
                         &decision("approve_kept", format!("Approve {} after all", n + kept), "danger")))
                 }
             }
+            p.aside { "This decides about what is shown and counted here. What joins later stays held." }
         }
     }
 }
@@ -145,11 +146,13 @@ pub(super) async fn decide(
     let gate = desk.gate.as_deref();
     let way = format!("/holds#{target}");
     let by = visitor.by();
-    // What came after the page was made has not been looked at.
+    // What came after the page was made has not been looked at, and stays held.
     let seen = Some(fields.get("seen"));
     let decision = HoldDecision { target, approves, kept, by: &by, seen };
     let decided = holds::decide(&desk.store, &desk.publisher, &desk.enabled, decision).await?;
-    let why = decided.is_none().then_some("what is held is not what was looked at");
+    let why = decided.is_none().then_some("what was looked at has changed");
     let words = decided.map_or_else(|| holds::not_as_seen(target), |decided| decided.words());
-    Ok(page::not_done(page::done(gate, &visitor, &way, &words), why))
+    let mut answer = page::done(gate, &visitor, &way, &words);
+    answer.extensions_mut().insert(Outcome(words.replace('\n', "; ")));
+    Ok(page::not_done(answer, why))
 }

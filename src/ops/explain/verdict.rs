@@ -281,6 +281,7 @@ fn settled(
             "out_of_scope",
             format!("Nothing: the EMS does not show it to {target}."),
         ),
+        Some(record) if record.gave_up && !is_shown && !may_be_there => left(evidence, record),
         Some(record) if record.state == "skipped" => skipped(evidence, record),
         // A remote record without an entity, an entity without a remote record, or another version than was pushed.
         Some(_) if is_shown != may_be_there => not_seen(),
@@ -295,6 +296,24 @@ fn settled(
             record.reason.as_deref().unwrap_or("deleted"),
             format!("Nothing: it is gone from the EMS and from {target}."),
         ),
+    }
+}
+
+/// It is gone from the EMS, and what it had at the target was left to the owner of its e-mail address (`gave_up_key`).
+fn left(evidence: &Evidence<'_>, record: &RecordRow) -> Verdict {
+    let target = evidence.state.target;
+    let entity_type = evidence.entity.entity_type;
+    let verdict = |next: String| Verdict::new(Shown::Skipped, "left_to_owner", next);
+    match record.owner_id {
+        Some(owner) => verdict(format!(
+            "It is gone from the EMS. Its record was left at {target} to {entity_type} {owner}, who has its e-mail address and takes the \
+             record over; if nobody has that address before, it is deleted there."
+        ))
+        .advising(format!("See `ems-sync explain {entity_type} {owner}`.")),
+        None => verdict(format!(
+            "It is gone from the EMS. Its record was left at {target} to the owner of its e-mail address, and nobody has that address \
+             now: the next sweep finds the record, and it is deleted there."
+        )),
     }
 }
 

@@ -87,18 +87,41 @@ const ACTION_PATIENCE: Duration = Duration::from_secs(8);
 pub(in crate::ops) struct Actions {
     under_way: TaskTracker,
     slots: Arc<Semaphore>,
+    order_slots: Arc<Semaphore>,
     store: Store,
+}
+
+/// Whom an action shares the places with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// With all that may take long.
+    Action,
+    /// With other orders to targets.
+    Order,
 }
 
 /// Says of an answer that what was asked for was not done, and why. Nothing personal: it may stand in the audit trail.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::ops) struct NotDone(pub(in crate::ops) &'static str);
 
+/// What became of an action, with its target and how much of what: for the log, where nobody waits for the answer. Nothing personal.
+#[derive(Debug, Clone)]
+pub(in crate::ops) struct Outcome(pub(in crate::ops) String);
+
 impl Actions {
     /// None is under way. The audit trail of `store` is told of those that nobody waits for any more and that come to nothing.
     pub(in crate::ops) fn new(store: Store) -> Self {
         let slots = Arc::new(Semaphore::new(limits::CONSOLE_ACTIONS_AT_ONCE));
-        Self { under_way: TaskTracker::new(), slots, store }
+        let order_slots = Arc::new(Semaphore::new(limits::CONSOLE_ORDERS_AT_ONCE));
+        Self { under_way: TaskTracker::new(), slots, order_slots, store }
+    }
+
+    /// The places of a kind.
+    pub(super) fn slots(&self, kind: Kind) -> Arc<Semaphore> {
+        Arc::clone(match kind {
+            Kind::Action => &self.slots,
+            Kind::Order => &self.order_slots,
+        })
     }
 
     /// Waits until all are at their end, for so long at most.
@@ -112,8 +135,8 @@ impl Actions {
     }
 
     /// Does it, and says what became of it, or that it goes on.
-    async fn run(&self, request: Request, next: Next) -> Response {
-        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+    async fn run(&self, kind: Kind, request: Request, next: Next) -> Response {
+        let Ok(slot) = self.slots(kind).try_acquire_owned() else {
             return console::page::busy("too many actions are under way at once");
         };
         let action = Attempted::of(&request);
@@ -158,13 +181,25 @@ impl Attempted {
         }
     }
 
-    /// Nobody waits for the answer: if it was not done, the audit trail says so.
+    /// Nobody waits for the answer: the log says what became of it, and if it was not done, the audit trail says so.
     async fn came_to(self, response: Response, store: &Store) {
         let failed = response.status().is_server_error();
-        let Some(NotDone(why)) = response.extensions().get::<NotDone>().copied() else { return };
         let Self { what, target, number, by } = self;
+        let name = target.map(Target::name);
+        let Some(NotDone(why)) = response.extensions().get::<NotDone>().copied() else {
+            let outcome = response.extensions().get::<Outcome>().map(|Outcome(words)| words);
+            tracing::info!(
+                action = what,
+                target.name = name,
+                number,
+                outcome,
+                "An action that nobody waits for was done"
+            );
+            return;
+        };
         tracing::warn!(
             action = what,
+            target.name = name,
             number,
             why,
             failed,
@@ -203,7 +238,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         H: Handler<T, S>,
         T: 'static,
     {
-        self.add(Method::GET, access, path, routing::get(handler))
+        self.add(Method::GET, access, path, Kind::Action, routing::get(handler))
     }
 
     /// A form. It is taken from our own pages only; its fields are in [`Fields`].
@@ -212,7 +247,16 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         H: Handler<T, S>,
         T: 'static,
     {
-        self.add(Method::POST, access, path, routing::post(handler))
+        self.add(Method::POST, access, path, Kind::Action, routing::post(handler))
+    }
+
+    /// The same, of an order to a target: it waits for no other action.
+    pub(in crate::ops) fn order<H, T>(self, access: Access, path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        self.add(Method::POST, access, path, Kind::Order, routing::post(handler))
     }
 
     fn add(
@@ -220,13 +264,15 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         method: Method,
         access: Access,
         path: &'static str,
+        kind: Kind,
         handler: MethodRouter<S>,
     ) -> Self {
         let handler = match (access, &self.gate) {
             (Access::Anyone, _) => handler,
             (Access::From(_), None) => return self,
             (Access::From(role), Some(gate)) => {
-                let guard = Guard { gate: Arc::clone(gate), role, actions: self.actions.clone() };
+                let (gate, actions) = (Arc::clone(gate), self.actions.clone());
+                let guard = Guard { gate, role, kind, actions };
                 handler.route_layer(middleware::from_fn_with_state(guard, admit))
             }
         };
@@ -245,6 +291,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 struct Guard {
     gate: Arc<Gate>,
     role: Role,
+    kind: Kind,
     actions: Actions,
 }
 
@@ -276,8 +323,11 @@ async fn admit(State(guard): State<Guard>, request: Request, next: Next) -> Resp
     parts.extensions.insert(visitor);
     let acts = parts.method == Method::POST && guard.role == Role::Operator;
     let request = Request::from_parts(parts, body);
-    let mut response =
-        if acts { guard.actions.run(request, next).await } else { next.run(request).await };
+    let mut response = if acts {
+        guard.actions.run(guard.kind, request, next).await
+    } else {
+        next.run(request).await
+    };
     if was_told && let Ok(cookie) = HeaderValue::try_from(Gate::was_told(is_https)) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }

@@ -5,6 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::*;
 use crate::broker::Broker;
 use crate::ops::server::gate::Role;
+use crate::ops::server::routes::Kind;
 
 const TOKEN: &str = "a-token-of-some-length";
 const READ_TOKEN: &str = "another-token-to-read-with";
@@ -165,6 +166,35 @@ async fn an_action_that_takes_long_runs_to_its_end() {
     leaves.abort();
     actions.end(REQUEST_TIMEOUT * 7).await;
     assert_eq!(done.available_permits(), 2);
+}
+
+/// A target is paused in an emergency, which may be why everything else takes long.
+#[tokio::test]
+async fn orders_to_targets_and_other_actions_have_places_of_their_own() {
+    for taken in [Kind::Action, Kind::Order] {
+        let actions = Actions::new(nowhere());
+        let slots = actions.slots(taken);
+        let all = u32::try_from(slots.available_permits()).unwrap();
+        let _taken = slots.acquire_many(all).await.unwrap();
+        let (router, routes) = open(desk(Some(tokens())), actions);
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, guarded(router)).await });
+        let (credential, csrf) = credentials(Role::Operator).remove(0);
+        let acts =
+            |route: &&Route| route.method == "POST" && route.access == Access::From(Role::Operator);
+        for route in routes.iter().filter(acts) {
+            let form = format!("csrf={csrf}&order=pause");
+            let headers = std::slice::from_ref(&credential);
+            let (_, answer) = send(address, "POST", &path_of(route), headers, &form).await;
+            let has_a_place = !answer.contains("too many actions are under way");
+            let is_order = route.path == "/targets/{target}/orders";
+            assert_eq!(has_a_place, is_order != (taken == Kind::Order), "{route:?}: {answer}");
+            if is_order && has_a_place {
+                assert!(answer.contains("the database does not answer"), "it was tried: {answer}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -72,14 +72,8 @@ async fn an_action_that_goes_on_and_is_refused_then_is_in_the_audit_trail() {
     let running = served(&rig, port).await;
     let mut browser = Browser::logged_in(port, TOKEN, "Thandi").await;
     let page = browser.get("/holds").await;
-    // By the time that it is decided, another one is held as well.
-    rig.exec(
-        "insert into ems.person (first_name, last_name) values ('Another', 'One');
-         insert into sync.record (target, entity_type, entity_id, owed_gen, owed_on, last_owed_on, cause, lane, state, state_reason,
-                                  due_on, remote_id, gone)
-         values ('tagserver', 'person', 999, 1, now(), now(), 'change', 'live', 'held', 'guard', 'infinity', '2', true)",
-    )
-    .await;
+    // By the time that it is decided, they lose more.
+    rig.exec("update sync.record set holds = '{date_of_birth,gender}'").await;
     close(&rig).await;
     let answer = submitted(&mut browser, &page, "approve").await;
     assert_eq!(answer.status, 202, "{answer:?}");
@@ -88,15 +82,18 @@ async fn an_action_that_goes_on_and_is_refused_then_is_in_the_audit_trail() {
     rig.until(noted, "noted").await;
     let noted = "select count(*) from sync.audit
                  where event = 'action_refused' and target = 'tagserver' and by = 'console, Thandi'
-                   and detail = 'holds decision: what is held is not what was looked at'";
+                   and detail = 'holds decision: what was looked at has changed'";
     assert_eq!(rig.count(noted).await, 1);
     assert_eq!(rig.count("select count(*) from sync.guard_decision").await, 0);
     let log = browser.get("/audit").await;
-    assert!(log.body.contains("action refused") && log.body.contains("not what was"), "{log:?}");
+    assert!(log.body.contains("action refused") && log.body.contains("has changed"), "{log:?}");
 
     // One that is answered in time says so itself.
     let answer = submitted(&mut browser, &page, "reject").await;
-    assert!(answer.body.contains("is not what was looked at any more"), "{answer:?}");
+    assert!(
+        answer.body.contains("something that was looked at has changed at `tagserver`"),
+        "{answer:?}"
+    );
     assert_eq!(rig.count("select count(*) from sync.operator_event").await, 1);
     running.stop().await;
 }

@@ -2,8 +2,12 @@
 
 use serde_json::Value;
 
-use super::{CONSUMING, dates_there, guarded, json, lessened_and_held, people_with_dates};
+use super::{
+    CONSUMING, all_held, dates_there, deletes, gone_here, guarded, json, lessened_and_held, people,
+    people_with_dates,
+};
 use crate::support::rig::Rig;
+use ems_sync::process::Role;
 
 const LOOK: [&str; 5] = ["target", "approve", "tagserver", "--dry-run", "--json"];
 
@@ -83,6 +87,89 @@ async fn an_edit_that_takes_nothing_more_away_leaves_a_decision_valid() {
     assert_eq!((code, &approved["lessens"]), (0, &json!(9)), "{approved}");
     rig.settled().await;
     assert_eq!(dates_there(&rig), 11);
+    running.stop().await;
+}
+
+/// On a busy day new ones join all the time, also one that no consumer has claimed by the time of the decision. It is one, and would be
+/// let through if it were a burst of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_joins_after_a_look_stays_held_also_where_it_is_claimed_after_the_decision() {
+    let rig = guarded(5).await;
+    let running = rig.start(&CONSUMING);
+    let first = people(&rig, 40).await;
+    let delete = async |from: i64, n: i64| {
+        let last = first + from + n;
+        rig.exec(&format!("delete from ems.person where id >= {first} + {from} and id < {last}"))
+            .await;
+        rig.until("select count(*) from sync.outbox", "owed").await;
+    };
+    delete(0, 10).await;
+    all_held(&rig).await;
+    running.stop().await;
+    let relaying = rig.start(&[Role::Relay]);
+    let (_, seen) = look(&rig).await;
+    delete(10, 1).await;
+    let (code, approved) = decide(&rig, &["approve"], &seen).await;
+    assert_eq!((code, &approved["deletes"]), (0, &json!(10)), "{approved}");
+    assert_eq!(approved["undecided"], 1, "{approved}");
+    relaying.stop().await;
+    let running = rig.start(&CONSUMING);
+    all_held(&rig).await;
+    assert_eq!((deletes(&rig), gone_here(&rig).await), (10, 1));
+
+    // The same of a rejection, and of an approval of what was rejected.
+    let (_, seen) = look(&rig).await;
+    delete(11, 2).await;
+    let (code, rejected) = decide(&rig, &["reject"], &seen).await;
+    assert_eq!((code, &rejected["deletes"]), (0, &json!(1)), "{rejected}");
+    assert_eq!(rejected["undecided"], 2, "{rejected}");
+    all_held(&rig).await;
+    let (held, seen) = look(&rig).await;
+    assert_eq!((&held["undecided"], held["rows"].as_array().unwrap().len()), (&json!(2), 3));
+    delete(13, 1).await;
+    let (code, approved) = decide(&rig, &["approve", "--kept"], &seen).await;
+    assert_eq!((code, &approved["deletes"]), (0, &json!(3)), "{approved}");
+    assert_eq!(approved["undecided"], 1, "{approved}");
+    all_held(&rig).await;
+    assert_eq!((deletes(&rig), gone_here(&rig).await), (13, 1));
+
+    // All is decided: what comes now is weighed by itself.
+    let (_, seen) = look(&rig).await;
+    let (code, rejected) = decide(&rig, &["reject"], &seen).await;
+    assert_eq!((code, &rejected["undecided"]), (0, &json!(0)), "{rejected}");
+    delete(14, 2).await;
+    all_held(&rig).await;
+    assert_eq!((deletes(&rig), gone_here(&rig).await), (15, 1));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_seen_and_is_there_again_refuses_the_decision_although_others_joined() {
+    let rig = guarded(5).await;
+    let running = rig.start(&CONSUMING);
+    let first = people(&rig, 30).await;
+    rig.exec("create table ems.saved as table ems.person").await;
+    rig.exec(&format!("delete from ems.person where id < {first} + 10")).await;
+    all_held(&rig).await;
+    let (_, seen) = look(&rig).await;
+    rig.exec(&format!(
+        "insert into ems.person overriding system value select * from ems.saved where id = {first};
+         delete from ems.person where id = {first} + 20"
+    ))
+    .await;
+    rig.until("select count(*) from sync.outbox", "owed").await;
+    all_held(&rig).await;
+    for order in ["approve", "reject"] {
+        let (code, held) = decide(&rig, &[order], &seen).await;
+        assert_eq!((code, &held["undecided"]), (1, &json!(10)), "{order}: {held}");
+    }
+    // Gone once more it is held once more, but not as it was seen.
+    rig.exec(&format!("delete from ems.person where id = {first}")).await;
+    rig.until("select count(*) from sync.outbox", "owed").await;
+    all_held(&rig).await;
+    let (code, held) = decide(&rig, &["approve"], &seen).await;
+    assert_eq!((code, &held["undecided"]), (1, &json!(11)), "{held}");
+    assert_eq!(deletes(&rig), 0);
     running.stop().await;
 }
 

@@ -47,6 +47,7 @@ fn record(state: &str) -> RecordRow {
         hashes_agree: None,
         dead_lettered_on: None,
         owner_id: None,
+        gave_up: false,
     }
 }
 
@@ -72,13 +73,14 @@ fn every_combination_has_the_one_state_that_the_rules_say() {
     let mut cases = 0;
     let (mut seen, mut situations) = (BTreeSet::new(), BTreeSet::new());
     for target_state in every_target_state() {
-        for bits in 0..64_u8 {
+        for bits in 0..128_u8 {
             let bit = |n: u8| bits & (1 << n) != 0;
             for name in std::iter::once(None).chain(STATES.map(Some)) {
                 let record = name.map(|name| RecordRow {
                     is_owed: bit(0),
                     is_leased: bit(1),
                     remote_id: bit(2).then(|| "12".to_owned()),
+                    gave_up: bit(6),
                     ..record(name)
                 });
                 let evidence = Evidence {
@@ -102,7 +104,7 @@ fn every_combination_has_the_one_state_that_the_rules_say() {
             }
         }
     }
-    assert_eq!(cases, 192 * 64 * 11);
+    assert_eq!(cases, 192 * 128 * 11);
     assert_eq!(seen.len(), Shown::ALL.len(), "every state is shown for something: {seen:?}");
     // The other two have a reason of their own: `what_is_skipped_says_…`, `who_has_no_consent_left_…`.
     assert_eq!(situations.len(), Situation::NAMES.len() - 2, "{situations:?}");
@@ -136,7 +138,9 @@ fn by_the_rules(e: &Evidence<'_>) -> Shown {
     if e.in_outbox && (is_shown || is_there) {
         return late;
     }
+    let gave_up = e.record.is_some_and(|r| r.gave_up);
     match (name, is_shown == is_there) {
+        _ if gave_up && !is_shown && !is_there => Shown::Skipped,
         ("none", _) if is_shown => late,
         ("none" | "skipped", _) => Shown::Skipped,
         (_, true) => Shown::Synced,
@@ -181,6 +185,27 @@ fn a_settled_record_is_not_synced_while_the_ems_shows_another_version() {
     let state = open_target();
     let gone = Evidence { version: None, ..evidence(&state, Some(&deleted)) };
     assert_eq!((judge(&gone).state, judge(&gone).reason.as_str()), (Shown::Synced, "deleted"));
+}
+
+#[test]
+fn who_is_gone_and_left_a_record_to_another_is_not_gone_there() {
+    let state = open_target();
+    for name in ["synced", "skipped"] {
+        let told = |owner_id| {
+            let record = RecordRow { remote_id: None, gave_up: true, owner_id, ..record(name) };
+            judge(&Evidence { version: None, ..evidence(&state, Some(&record)) })
+        };
+        for verdict in [told(Some(5)), told(None)] {
+            assert_eq!((verdict.state, verdict.reason.as_str()), (Shown::Skipped, "left_to_owner"));
+            assert!(verdict.next.contains("was left at tagserver"), "{verdict:?}");
+            assert!(verdict.next.contains("deleted there"), "{verdict:?}");
+        }
+        assert!(told(Some(5)).next.contains("to tag 5"));
+        assert_eq!(told(Some(5)).advice.as_deref(), Some("See `ems-sync explain tag 5`."));
+        assert!(told(None).next.contains("the next sweep finds the record"));
+    }
+    let here = RecordRow { gave_up: true, ..record("synced") };
+    assert_eq!(verdict(Some(&here)).state, Shown::Synced, "who has a record of their own");
 }
 
 #[test]
