@@ -55,7 +55,12 @@ impl<R: Remote> Applier<R> {
         };
         let verdict = match (row.known, row.forgotten, &row.shape) {
             (Some(id), _, _) => self.known(&inbound, &row, id).await?,
-            (None, Some(id), _) if row.chosen.is_empty() && row.wanted_by.is_none() => {
+            (None, Some(id), shape)
+                if row.chosen.is_empty()
+                    && row.wanted_by.is_none()
+                    && (row.carries_another().is_none()
+                        || !matches!(shape, Standing::Stands { .. })) =>
+            {
                 self.forgotten(&inbound, &row, id).await?
             }
             (None, _, Standing::Stands { .. }) if row.lacks_parent => Some(Verdict {

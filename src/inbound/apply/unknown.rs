@@ -158,13 +158,14 @@ impl<R: Remote> Applier<R> {
         if let Some(entity) = self.wanting(inbound, row).await? {
             return Ok(Whose::Of(entity));
         }
+        let of = Value::Object(fields.clone());
         if let Some(id) = row.forgotten.filter(|_| row.chosen.is_empty()) {
-            return Ok(Whose::Forgotten(id));
+            let carried = self.carried_by(inbound, row, &of).await?;
+            return Ok(carried.map_or(Whose::Forgotten(id), Whose::Of));
         }
         if let Some(id) = row.former {
             return Ok(Whose::Of(EntityRef::new(row.entity_type, id)));
         }
-        let of = Value::Object(fields.clone());
         let found = inbound.matches(row.entity_type, &of, limits::INBOUND_CANDIDATES_MAX).await?;
         let (itself, others): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|entity| entity.entity_type == row.entity_type);
@@ -213,6 +214,21 @@ impl<R: Remote> Applier<R> {
         let takes = row.former.or(row.forgotten).is_none_or(|id| id == entity.id);
         let ems = showing.body().unwrap_or(&Value::Null);
         merge::fill(self.remote.target(), ems, content.body, &agreed, takes)
+    }
+
+    /// Whose it says that it is, where it was somebody's who is deleted: people have merged the record of another one into it. The EMS's
+    /// rules must bear that out, as anybody may type a number.
+    async fn carried_by(
+        &self,
+        inbound: &Inbound<'_>,
+        row: &InboxRow,
+        of: &Value,
+    ) -> Result<Option<EntityRef>, StoreError> {
+        let Some(entity) = row.carries_another() else { return Ok(None) };
+        let found = inbound.matches(row.entity_type, of, limits::INBOUND_CANDIDATES_MAX).await?;
+        let itself: Vec<_> =
+            found.into_iter().filter(|found| found.entity_type == row.entity_type).collect();
+        Ok((itself == [entity]).then_some(entity))
     }
 
     /// The entity whose create has found it, if that is there still and has found no other one.

@@ -224,3 +224,42 @@ async fn what_agents_wrote_to_a_contact_that_a_create_adopts_is_kept() {
     assert_eq!(rig.sim.violations(), []);
     running.stop().await;
 }
+
+/// Agents merge somebody's contact into that of a person whom the EMS has deleted: it carries their id from then on, and is theirs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_contact_that_was_merged_into_a_deleted_persons_is_theirs_still() {
+    let rig = Rig::new().await;
+    rig.exec(
+        "insert into ems.person (id, first_name, last_name, email) overriding system value values
+         (10, 'Sipho', 'Nkosi', 'sipho@ems.example'), (20, 'Sipho', 'Double', 'double@ems.example')",
+    )
+    .await;
+    let running = rig.start();
+    rig.settled().await;
+    let (theirs, doubles) = (rig.contact_of(10), rig.contact_of(20));
+    rig.exec("delete from ems.person where id = 20").await;
+    rig.settled().await;
+    rig.taken_in().await;
+    assert_eq!(rig.sim.row_by_id(Resource::Contact, doubles).unwrap().external_id, None);
+    rig.sim.merge(doubles, theirs).unwrap();
+    // A walk tells of what is gone once a second has passed in which nothing came or went.
+    let began = tokio::time::Instant::now();
+    let is_theirs = "select count(*) from sync.record where target = 'chatwoot' and entity_id = 10 and remote_id <> '";
+    while rig.count(&format!("{is_theirs}{theirs}'")).await == 0 {
+        assert!(
+            began.elapsed() < PATIENCE,
+            "{}",
+            rig.text("select i::text from sync.inbox i").await
+        );
+        let sweep = ["sweep", "inbound", "--target", "chatwoot", "--json"];
+        assert_eq!(rig.run(&sweep).await.0, 0);
+    }
+    rig.taken_in().await;
+    assert_eq!(rig.sim.contact("10").map(|row| row.id), Some(doubles));
+    assert_eq!(rig.sim.contact_count(), 1);
+    let row = rig.sim.row_by_id(Resource::Contact, doubles).unwrap().body;
+    assert_eq!((&row["name"], &row["email"]), (&json!("Sipho Nkosi"), &json!("sipho@ems.example")));
+    let person = "select concat_ws(' ', id, first_name, last_name, email) from ems.person";
+    assert_eq!(rig.text(person).await, "10 Sipho Nkosi sipho@ems.example");
+    running.stop().await;
+}
