@@ -94,8 +94,9 @@ begin
       and not exists (
         select 1
         from sync.record r
-        join unnest(p_types, p_ids) as w (entity_type, entity_id) on w.entity_type = r.entity_type and w.entity_id = r.entity_id
-        where r.target = p_target and r.delete_verdict is null and r.loses_since <= v_guard.partly_decided_on)
+        where r.target = p_target and (r.gone or r.lessens) and r.owed_gen > r.done_gen and r.delete_verdict is null
+          and (r.remote_id is not null or r.intent_on is not null)
+          and coalesce(r.loses_since, 'epoch') <= v_guard.partly_decided_on)
     then
         v_guard.tripped_on := null;
         v_guard.partly_decided_on := null;
@@ -243,7 +244,8 @@ begin
     for v_type in select distinct h.entity_type from sync.held_record h where h.target = p_target loop
         begin
             execute format($sql$
-                select coalesce(jsonb_object_agg(h.entity_id, sync.loses(h.holds, h.consents, to_jsonb(p))), '{}')
+                select coalesce(jsonb_object_agg(h.entity_id, sync.loses(h.holds, h.consents, to_jsonb(p))
+                           || case when 'whole record' = any (h.loses) then array['whole record'] else '{}' end), '{}')
                 from sync.held_record h
                 left join sync.%I p on p.id = h.entity_id
                 where h.target = $1 and h.entity_type = $2 and not h.gone

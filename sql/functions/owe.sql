@@ -52,7 +52,8 @@ comment on function sync.is_decided is 'Whether what is to be taken away now is 
 -- where a person rejected that, they are asked again.
 --
 -- `lessens`: what is owed would take something away from the remote record (sync.lessens), which the guard weighs like a
--- deletion.
+-- deletion. That an entity which is there is to lose its record as a whole (`whole record` in loses: it shares another's by now) only
+-- whoever claims it can tell: it stays written down, with what was decided about it, and is looked at again.
 --
 -- p_changed_on and p_traceparents run parallel to p_ids. Returns the ids that are owed now.
 create or replace function sync.owe(
@@ -76,7 +77,10 @@ begin
             group by u.id
         ), ready as (
             select w.*, coalesce(p.parents, '{}') as parents, p.id is null as gone,
-                   case when p.id is not null and r.remote_id is not null then sync.loses(r.holds, r.consents, to_jsonb(p)) else '{}' end as loses
+                   case when p.id is not null and (r.remote_id is not null or r.holds <> '{}' or r.consents <> '{}')
+                        then sync.loses(r.holds, r.consents, to_jsonb(p))
+                             || case when r.owed_gen > r.done_gen and not r.gone and 'whole record' = any (r.loses) then array['whole record'] else '{}' end
+                        else '{}' end as loses
             from wanted w
             left join sync.%1$I p on p.id = w.id
             left join sync.record r on r.target = $1 and r.entity_type = $2 and r.entity_id = w.id
@@ -118,11 +122,14 @@ begin
                                             -- Whoever has it holds it in a moment.
                                             or r.delete_verdict = 'rejected' and r.gone = excluded.gone and r.state <> 'held')
                                   then r.delete_verdict end,
-            state        = case when r.state in ('leased', 'retrying') or r.state = 'held' and (r.gone, r.lessens) = (excluded.gone, excluded.lessens) then r.state else 'pending' end,
-            state_reason = case when r.state = 'held' and r.delete_verdict = 'rejected' and (r.gone, r.lessens) = (excluded.gone, excluded.lessens)
+            state        = case when r.state in ('leased', 'retrying') or r.state = 'held' and (r.gone, r.lessens) = (excluded.gone, excluded.lessens)
+                                     and not 'whole record' = any (excluded.loses) then r.state else 'pending' end,
+            state_reason = case when 'whole record' = any (excluded.loses) and r.state not in ('leased', 'retrying') then null
+                                when r.state = 'held' and r.delete_verdict = 'rejected' and (r.gone, r.lessens) = (excluded.gone, excluded.lessens)
                                      and not sync.is_decided(r.gone, r.loses, excluded.gone, to_jsonb(excluded.loses)) then 'guard'
                                 when r.state in ('leased', 'retrying') or r.state = 'held' and (r.gone, r.lessens) = (excluded.gone, excluded.lessens) then r.state_reason end,
-            due_on       = case when r.state in ('leased', 'retrying') or r.state = 'held' and (r.gone, r.lessens) = (excluded.gone, excluded.lessens) then r.due_on
+            due_on       = case when r.state in ('leased', 'retrying') or r.state = 'held' and (r.gone, r.lessens) = (excluded.gone, excluded.lessens)
+                                     and not 'whole record' = any (excluded.loses) then r.due_on
                                 else clock_timestamp() end
         returning r.entity_id
     $sql$, p_target || '_' || p_entity_type)

@@ -14,6 +14,9 @@ with chunk as (
         in_doubt     = true,
         doubts       = r.doubts + 1,
         gone         = not c.is_shown,
+        lessens      = r.lessens and c.is_shown,
+        -- What was let through was another loss than that of the whole record.
+        delete_verdict = case when r.gone <> c.is_shown or r.delete_verdict = 'rejected' and not c.is_shown then r.delete_verdict end,
         loses_since  = case when r.owed_gen > r.done_gen and r.gone <> c.is_shown then r.loses_since
                             when not c.is_shown or r.lessens then clock_timestamp() end,
         remote_id    = case when $5 or not c.is_shown then r.remote_id end,

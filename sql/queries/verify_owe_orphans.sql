@@ -17,6 +17,9 @@ with orphans as (
         in_doubt     = true,
         doubts       = r.doubts + 1,
         gone         = true,
+        lessens      = false,
+        -- What was let through was another loss, or one that is done.
+        delete_verdict = case when r.delete_verdict = 'rejected' or r.gone and r.owed_gen > r.done_gen then r.delete_verdict end,
         loses_since  = case when r.owed_gen > r.done_gen and r.gone then r.loses_since else excluded.loses_since end,
         owed_gen     = r.owed_gen + 1,
         owed_on      = case when r.owed_gen > r.done_gen then r.owed_on else clock_timestamp() end,

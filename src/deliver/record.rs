@@ -73,6 +73,9 @@ impl Holds {
         self.lost_in(next).next().is_some()
     }
 
+    /// In the place of a name: the record goes, though the entity is there (it shares the record of another one by now).
+    pub const WHOLE_RECORD: &str = "whole record";
+
     /// What this holds and `next` does not, by name, as `sync.loses` names it: a consent is no field of the same name.
     pub fn lost_in<'a>(&'a self, next: &'a Self) -> impl Iterator<Item = String> + 'a {
         let consents = self.consents.difference(&next.consents);

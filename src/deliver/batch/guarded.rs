@@ -4,7 +4,7 @@
 use super::{Turn, Worker};
 use crate::deliver::decision::{Decision, HoldReason};
 use crate::deliver::guard;
-use crate::deliver::record::Claim;
+use crate::deliver::record::{Claim, Holds};
 use crate::remote::Remote;
 use crate::store::{DeleteVerdict, StoreError, Weighed};
 
@@ -17,8 +17,10 @@ impl<R: Remote> Worker<R> {
             .map(|turn| {
                 let is_gone = turn.seen.modified_on.is_none();
                 let Claim { entity, owed_gen, holds, .. } = &turn.claim;
-                let loses = holds.lost_in(&turn.seen.holds).filter(|_| !is_gone).collect();
-                Weighed { entity: *entity, owed_gen: *owed_gen, is_gone, loses }
+                let is_delete = matches!(turn.decision, Decision::Delete { .. });
+                let whole = is_delete.then(|| Holds::WHOLE_RECORD.to_owned()).into_iter();
+                let loses = whole.chain(holds.lost_in(&turn.seen.holds)).filter(|_| !is_gone);
+                Weighed { entity: *entity, owed_gen: *owed_gen, is_gone, loses: loses.collect() }
             })
             .collect();
         if deletes.is_empty() {
@@ -59,10 +61,14 @@ impl Turn {
     fn takes_away(&self) -> bool {
         match self.decision {
             Decision::Delete { .. } => true,
-            Decision::Update => self.claim.holds.is_lessened_by(&self.seen.holds),
-            Decision::Create { .. } | Decision::Skip(_) | Decision::Wait(_) | Decision::Hold(_) => {
-                false
+            // A create that looks first may find the record that it had before a rebind.
+            Decision::Update | Decision::Create { look_first: true, .. } => {
+                self.claim.holds.is_lessened_by(&self.seen.holds)
             }
+            Decision::Create { look_first: false, .. }
+            | Decision::Skip(_)
+            | Decision::Wait(_)
+            | Decision::Hold(_) => false,
         }
     }
 }

@@ -33,8 +33,9 @@ impl Talk<'_> {
         let is_candidate = |row: &Registration| may_be_ours(row) && is_ours(row);
         let mut found = self.all(race, *event, names, is_candidate).await?;
         let is_marked = found.iter().any(|row| row.entity() == Some(ems.participant));
+        let was_another = memory.sent(ems.participant).is_some_and(|sent| sent.who != who);
         // It may have been added under names that were corrected since: then only the id tells, and the whole event is read for it.
-        if was_tried && race.marker_question.is_some() && !is_marked {
+        if was_tried && race.marker_question.is_some() && (!is_marked || was_another) {
             found = self.all(race, *event, Search::All, is_candidate).await?;
         }
         if let Some(found) = only(found, ems.participant)? {

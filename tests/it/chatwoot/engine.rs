@@ -299,3 +299,48 @@ async fn who_had_only_a_number_and_shares_an_address_now_leaves_no_contact_behin
     assert_in_sync(&rig).await;
     running.stop().await;
 }
+
+/// An import gives many persons one address, and all but one would lose their contact (G10). What was rejected outlasts edits that
+/// change nothing in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn contacts_that_many_would_lose_for_a_shared_address_are_held_and_kept() {
+    let mut rig = Rig::new().await;
+    rig.set("GUARD__MAX_DELETES", "5");
+    rig.set("GUARD__MAX_DELETE_SHARE", "0");
+    rig.exec(
+        "insert into ems.person (id, first_name, last_name, email) overriding system value
+         select n, 'Sipho', 'No ' || n, 'p' || n || '@ems.example' from generate_series(1, 20) n",
+    )
+    .await;
+    let running = rig.start();
+    rig.settled().await;
+    let known = || (1..=20).filter(|id| rig.sim.contact(&id.to_string()).is_some()).count();
+    let held = async |n: i64, reason: &str| {
+        rig.until(&format!(
+            "select (select count(*) from sync.outbox) + (select count(*) from sync.record where owed_gen > done_gen and state <> 'held')
+                  + abs({n} - (select count(*) from sync.record where state = 'held' and state_reason = '{reason}'))"
+        ))
+        .await;
+    };
+    rig.exec("update ems.person set email = 'club@ems.example'").await;
+    held(19, "guard").await;
+    assert_eq!(known(), 20);
+    let (_, looked) = rig.run(&["target", "approve", "chatwoot", "--dry-run", "--json"]).await;
+    let looked: Value = serde_json::from_str(&looked).unwrap();
+    let rows = looked["rows"].as_array().unwrap();
+    assert!(rows.iter().all(|row| row["loses"] == json!(["whole record"])), "{looked}");
+    let (code, _) = rig.run(&["target", "reject", "chatwoot"]).await;
+    assert_eq!(code, 0);
+    rig.exec("update ems.person set last_name = last_name || '!' where id > 1").await;
+    held(19, "delete_rejected").await;
+    assert_eq!(known(), 20, "rejected is rejected, whatever is edited");
+    // Who has an address of their own again is pushed.
+    rig.exec("update ems.person set email = 'own@ems.example' where id = 2").await;
+    held(18, "delete_rejected").await;
+    assert_eq!(rig.sim.contact("2").unwrap().body["email"], json!("own@ems.example"));
+    let (code, _) = rig.run(&["target", "approve", "chatwoot", "--kept"]).await;
+    assert_eq!(code, 0);
+    rig.settled().await;
+    assert_eq!(known(), 2, "the owner of the address, and who has one of their own");
+    running.stop().await;
+}

@@ -65,6 +65,10 @@ impl Rig {
         Self { ems, sim, settings }
     }
 
+    pub(super) fn set(&mut self, key: &str, value: &str) {
+        self.settings.insert(format!("EMS_SYNC__{key}"), value.to_owned());
+    }
+
     pub(super) fn start(&self) -> Running {
         let stop = CancellationToken::new();
         let config = Config::load(None, &self.settings).unwrap_or_else(|error| panic!("{error}"));

@@ -113,6 +113,15 @@ async fn what_joins_after_a_look_stays_held_also_where_it_is_claimed_after_the_d
     assert_eq!((code, &approved["deletes"]), (0, &json!(10)), "{approved}");
     assert_eq!(approved["undecided"], 1, "{approved}");
     relaying.stop().await;
+    // Nor does another loss that happens to be claimed first end the trip.
+    let weighed = format!(
+        "select count(*) from sync.guard_weigh('tagserver', '{{person}}', array[{first} + 30],
+             array(select owed_gen from sync.record where target = 'tagserver' and entity_id = {first} + 30),
+             '{{f}}', interval '1 hour', 5, '{{\"[\\\"gender\\\"]\"}}') where tripped"
+    );
+    rig.exec("begin").await;
+    assert_eq!(rig.count(&weighed).await, 1);
+    rig.exec("rollback").await;
     let running = rig.start(&CONSUMING);
     all_held(&rig).await;
     assert_eq!((deletes(&rig), gone_here(&rig).await), (10, 1));
@@ -256,4 +265,35 @@ async fn what_loses_more_than_was_rejected_is_asked_about_again() {
     rig.settled().await;
     assert_eq!(dates_there(&rig), 18);
     running.stop().await;
+}
+
+/// A rebind trusts no id, and finds the records by ours: what was to stay there stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_rejected_or_is_undecided_is_not_taken_away_after_a_rebind_either() {
+    for is_rejected in [true, false] {
+        let rig = guarded(5).await;
+        let running = rig.start(&CONSUMING);
+        people_with_dates(&rig, 30).await;
+        blank(&rig, "date_of_birth", 1, 10).await;
+        lessened_and_held(&rig, 10).await;
+        if is_rejected {
+            let (_, seen) = look(&rig).await;
+            assert_eq!(decide(&rig, &["reject"], &seen).await.0, 0);
+        }
+        let order = ["target", "rebind", "tagserver", "--reason", "test"];
+        let (code, out) = rig.run(&order).await;
+        assert_eq!(code, 0, "{out}");
+        edit(&rig, 1, 10).await;
+        let reason = if is_rejected { "delete_rejected" } else { "guard" };
+        rig.until(
+            &format!(
+                "select abs(10 - (select count(*) from sync.record where state = 'held' and state_reason = '{reason}'))
+                     + (select count(*) from sync.record where owed_gen > done_gen and state <> 'held')"
+            ),
+            "held still",
+        )
+        .await;
+        assert_eq!(dates_there(&rig), 30, "{reason}");
+        running.stop().await;
+    }
 }
