@@ -36,7 +36,8 @@ pub(super) struct Both {
 }
 
 impl Both {
-    /// So many persons, each with an address and a number of her own; most of them run. Nothing runs yet.
+    /// So many persons, each with an address, a number and a city of her own, so that what a merge of two contacts fills in is nobody's old
+    /// value; most of them run. Nothing runs yet.
     pub(super) async fn new(people: i64) -> Self {
         let mut five = Five::new(0, TagServerOptions::default()).await;
         // Pulls happen all the time.
@@ -44,7 +45,8 @@ impl Both {
         five.rig
             .exec(&format!(
                 "insert into ems.person (first_name, last_name, email, phone, city, country, date_of_birth, gender)
-                     select 'First' || n, 'Last' || n, 'p' || n || '@club.org', '+2781' || lpad(n::text, 7, '0'), 'Durban', 'ZA',
+                     select 'First' || n, 'Last' || n, 'p' || n || '@club.org', '+2781' || lpad(n::text, 7, '0'),
+                            'Home ' || translate(n::text, '0123456789', 'abcdefghij'), 'ZA',
                             date '1970-01-01' + n::int, (array['FEMALE', 'MALE'])[1 + n % 2]
                      from generate_series(1, {people}) n;
                  insert into ems.event_participant (event_id, person_id, race_id, number, registered_on)
@@ -312,7 +314,9 @@ impl Both {
                        from public.history h, jsonb_each_text(h.row) f
                        where f.key in ('first_name', 'last_name', 'email', 'phone', 'city', 'number') and h.op <> 'DELETE'
                        window w as (partition by h.tab, h.id, f.key order by h.n))
-                   select concat_ws(' ', v.tab, v.id, v.key, v.value, 'was', v.was) from v
+                   select concat_ws(' ', v.tab, v.id, v.key, v.value, 'was', v.was, 'after', (
+                       select string_agg(concat_ws(' ', o.n, case when o.by_us then 'by us' end, coalesce(o.value, 'null')), ', ' order by o.n)
+                       from v o where (o.tab, o.id, o.key) = (v.tab, v.id, v.key))) from v
                    where v.by_us and v.value is distinct from v.was and v.value is not null
                      and exists (select from v o where (o.tab, o.id, o.key, o.value) = (v.tab, v.id, v.key, v.value) and o.n < v.n)";
         self.texts(sql).await
