@@ -1,6 +1,6 @@
 //! What the backbone's failure suite demands of TagServer, of each of the five by the whole engine: a target that fails, refuses
-//! data, is away, refuses us, wants to be left alone, or commits and does not answer; a burst of deletes; a process that is killed
-//! with a push in flight. In the end the target holds what the EMS has, once, and no rule of its contract was broken.
+//! data, is away, is hidden behind a portal, refuses us, wants to be left alone, is paused, or commits and does not answer, or later
+//! than it should; a burst of deletes; records that vanish; a process that is killed with a push in flight. In the end the target holds what the EMS has, once, and no rule of its contract was broken.
 //!
 //! What takes long runs with `make campaign` only.
 //!
@@ -11,12 +11,16 @@ mod ways;
 
 mod guard;
 mod killed;
+mod late;
 mod lost;
 mod offline;
+mod paused;
+mod portal;
 mod refused;
 mod rejected;
 mod throttled;
 mod transient;
+mod vanished;
 
 /// Runs every test for each target.
 macro_rules! for_each {
@@ -34,6 +38,13 @@ macro_rules! for_each {
                 throttled::a_pause_that_the_target_asks_for_is_kept_and_burns_no_attempt
                 #[ignore = "half a minute: run with the campaign"]
                 lost::answers_that_are_lost_leave_nothing_twice_and_nothing_stale
+                #[ignore = "half a minute: run with the campaign"]
+                portal::a_captive_portal_rejects_nothing_forgets_nothing_and_deletes_nothing
+                paused::a_paused_target_gets_nothing_and_is_caught_up_when_it_is_resumed
+                late::a_delete_that_meets_a_lost_create_leaves_nothing_behind
+                #[ignore = "half a minute: run with the campaign"]
+                late::a_delayed_write_that_lands_over_a_newer_one_is_made_good_by_the_read_back
+                vanished::what_vanished_there_is_created_again_when_it_changes_unless_it_was_a_decision
                 guard::a_mass_delete_is_held_and_a_person_decides
                 #[ignore = "half a minute: run with the campaign"]
                 killed::a_process_that_is_killed_with_pushes_in_flight_leaves_nothing_twice_and_nothing_stale
