@@ -482,6 +482,12 @@ pub trait Remote: Send + Sync + 'static {
         wanted.differing_fields(held)
     }
 
+    /// Whether the target may take a write and leave out of it what it is in charge of, or can't hold, without a word: what a
+    /// record holds instead is told by `verify`, though no push changes it.
+    fn ignores_in_silence(&self) -> bool {
+        false
+    }
+
     /// The hash of a record of which the target has nothing by a decision of people there, though its id is known.
     fn nothing(&self) -> Option<ContentHash> {
         None
@@ -597,6 +603,10 @@ impl<R: Remote> Remote for Arc<R> {
 
     fn differing_fields(&self, wanted: &Wire, held: &Wire) -> Vec<String> {
         R::differing_fields(self, wanted, held)
+    }
+
+    fn ignores_in_silence(&self) -> bool {
+        R::ignores_in_silence(self)
     }
 
     fn nothing(&self) -> Option<ContentHash> {

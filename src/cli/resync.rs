@@ -14,7 +14,7 @@ use crate::limits;
 use crate::remote::Remote;
 use crate::store::{Found, Store};
 use crate::sweep::resync::{self, Selection};
-use crate::sweep::verify::Finding;
+use crate::sweep::verify::{self, Finding};
 use crate::sweep::walk::{Verifier, Walked};
 use crate::target::Target;
 
@@ -137,29 +137,37 @@ async fn planned(
         None => store.verify_rows(walked.run, limits::VERIFY_ROWS_SHOWN).await?,
     };
     let counts = match selection.one() {
-        Some(_) => found.iter().map(|(_, found)| (found.finding, 1)).collect(),
+        Some(_) => found
+            .iter()
+            .map(|(_, found)| (found.finding, found.reason == verify::IGNORED, 1))
+            .collect(),
         None => store.verify_counts(walked.run).await?,
     };
     let fields = match selection.one() {
         Some(_) => {
-            found.iter().flat_map(|(_, f)| f.fields.iter().map(|n| (n.clone(), 1))).collect()
+            let changed = found.iter().filter(|(_, f)| f.reason != verify::IGNORED);
+            changed.flat_map(|(_, f)| f.fields.iter().map(|n| (n.clone(), 1))).collect()
         }
         None => store.verify_fields(walked.run).await?,
     };
-    let count = |finding| counts.iter().filter(|c| c.0 == finding).map(|c| c.1).sum::<i64>();
+    let sum = |finding, is_ignored| -> i64 {
+        counts.iter().filter(|c| (c.0, c.1) == (finding, is_ignored)).map(|c| c.2).sum()
+    };
+    let count = |finding| sum(finding, false);
     let rows: Vec<Row> = found
         .into_iter()
         .filter(|(_, found)| found.finding != Finding::Matched)
         .map(|(of, found)| row(target, of, found))
         .collect();
-    let not_matched: i64 = counts.iter().filter(|c| c.0 != Finding::Matched).map(|c| c.1).sum();
+    let not_matched: i64 = counts.iter().filter(|c| c.0 != Finding::Matched).map(|c| c.2).sum();
     Ok(Document {
         target,
         dry_run: true,
         force: false,
         create: count(Finding::Missing),
         update: count(Finding::Different),
-        unchanged: count(Finding::Matched),
+        // What the target ignores is not said again.
+        unchanged: count(Finding::Matched) + sum(Finding::Different, true),
         waiting: count(Finding::Waiting),
         orphaned: count(Finding::Orphaned),
         foreign: walked.foreign,

@@ -24,6 +24,8 @@ pub(super) struct Document {
     matched: i64,
     missing: i64,
     different: i64,
+    /// Of those that differ: in nothing but what the target ignores in silence, so that no push brings them home.
+    ignored: i64,
     orphaned: i64,
     waiting: i64,
     /// Records of the target that are not ours.
@@ -53,7 +55,7 @@ struct Row {
 
 impl Document {
     const fn differs(&self) -> bool {
-        self.missing + self.different + self.orphaned > 0
+        self.missing + self.different - self.ignored + self.orphaned > 0
     }
 }
 
@@ -120,9 +122,12 @@ async fn document(
     owed: Option<u64>,
 ) -> anyhow::Result<Document> {
     let counts = store.verify_counts(run).await?;
-    let count = |finding| counts.iter().find(|c| c.0 == finding).map_or(0, |c| c.1);
+    let sum = |what: &dyn Fn(Finding, bool) -> bool| -> i64 {
+        counts.iter().filter(|c| what(c.0, c.1)).map(|c| c.2).sum()
+    };
+    let count = |wanted| sum(&|finding, _| finding == wanted);
     let rows = store.verify_rows(run, limits::VERIFY_ROWS_SHOWN).await?;
-    let not_matched: i64 = counts.iter().filter(|c| c.0 != Finding::Matched).map(|c| c.1).sum();
+    let not_matched = sum(&|finding, _| finding != Finding::Matched);
     let left_out = not_matched - i64::try_from(rows.len()).unwrap_or(not_matched);
     let rows = rows.into_iter().map(|(of, found)| Row {
         target,
@@ -139,6 +144,7 @@ async fn document(
         matched: count(Finding::Matched),
         missing: count(Finding::Missing),
         different: count(Finding::Different),
+        ignored: sum(&|_, is_ignored| is_ignored),
         orphaned: count(Finding::Orphaned),
         waiting: count(Finding::Waiting),
         foreign,
@@ -151,8 +157,12 @@ async fn document(
 /// The counts in one line.
 pub(super) fn summary(document: &Document) -> String {
     let Document { target, matched, missing, different, orphaned, waiting, foreign, .. } = document;
+    let ignored = match document.ignored {
+        0 => String::new(),
+        ignored => format!(" ({ignored} of them in what the target ignores)"),
+    };
     format!(
-        "Target `{target}`: {matched} matched, {missing} missing, {different} different, {orphaned} orphaned, \
+        "Target `{target}`: {matched} matched, {missing} missing, {different} different{ignored}, {orphaned} orphaned, \
          {waiting} waiting, {foreign} foreign"
     )
 }
@@ -194,6 +204,7 @@ mod tests {
             matched: 3,
             missing: 0,
             different: 0,
+            ignored: 0,
             orphaned: 0,
             waiting: 1,
             foreign: 2,
@@ -230,7 +241,7 @@ mod tests {
         let document = Document { missing: 1, rows: vec![row], ..nothing() };
         assert_eq!(
             serde_json::to_value(&document).unwrap(),
-            serde_json::json!({"target": "tagserver", "matched": 3, "missing": 1, "different": 0,
+            serde_json::json!({"target": "tagserver", "matched": 3, "missing": 1, "different": 0, "ignored": 0,
                 "orphaned": 0, "waiting": 1, "foreign": 2, "left_out": 0,
                 "rows": [{"target": "tagserver", "entity": "tag", "id": 7, "finding": "missing",
                           "state": "synced", "reason": "not_there", "fields": ["number"], "remote_id": null}]})

@@ -282,6 +282,11 @@ impl Remote for RunSignup {
         }
     }
 
+    /// E-mail addresses, the bibs of inactive registrations, and what has not its form (contract, sections 5 and 7a).
+    fn ignores_in_silence(&self) -> bool {
+        true
+    }
+
     /// A registration carries our id only where the race has a question for it.
     fn carries_keys(&self) -> bool {
         false

@@ -162,16 +162,18 @@ impl Store {
             .collect()
     }
 
-    /// How many entities were found in each way.
+    /// How many entities were found in each way; those that differ in what the target ignores ([`crate::sweep::verify::IGNORED`]) apart.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn verify_counts(&self, run: Uuid) -> Result<Vec<(Finding, i64)>, StoreError> {
+    pub async fn verify_counts(&self, run: Uuid) -> Result<Vec<(Finding, bool, i64)>, StoreError> {
         let client = self.client().await?;
         let query =
             client.prepare_cached(include_str!("../../sql/queries/verify_counts.sql")).await?;
         let rows = client.query(&query, &[&run]).await?;
-        rows.iter().map(|row| Ok((finding(row)?, row.try_get("entities")?))).collect()
+        rows.iter()
+            .map(|row| Ok((finding(row)?, row.try_get("is_ignored")?, row.try_get("entities")?)))
+            .collect()
     }
 
     /// What is not matched, at most `rows` of it.

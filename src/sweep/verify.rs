@@ -45,6 +45,9 @@ impl Finding {
     }
 }
 
+/// The reason of a difference that no push ends: the target was told, and ignores it in silence.
+pub const IGNORED: &str = "ignored";
+
 /// What the sync record says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
@@ -91,6 +94,8 @@ pub struct Row<'a> {
     pub hash: ContentHash,
     /// It carries the entity's EMS id; otherwise only our record says that it is the entity's.
     pub has_our_key: bool,
+    /// It differs in what such a target ignores in silence.
+    pub ignores: bool,
 }
 
 /// Judges an entity that the target may have. Total; the reason is in `snake_case`.
@@ -117,7 +122,10 @@ pub fn judge(ours: &Ours, row: Option<Row<'_>>) -> (Finding, &'static str) {
     let same_content =
         ours.wanted == Some(row.hash) || ours.known.as_ref().is_some_and(is_what_it_said);
     if ours.is_shown && row.has_our_key && same_content && known_id == Some(row.remote_id) {
-        return (Finding::Matched, "up_to_date");
+        return match ours.wanted != Some(row.hash) && row.ignores {
+            true => (Finding::Different, IGNORED),
+            false => (Finding::Matched, "up_to_date"),
+        };
     }
     if is_moving {
         return (Finding::Waiting, "owed");
@@ -150,7 +158,7 @@ mod tests {
         ContentHash::of(Target::TagServer, 1, &json!(n))
     }
 
-    /// Every entity against every row, by the sentences of the findings: 2 × 3 × 97 × 9 cases.
+    /// Every entity against every row, by the sentences of the findings: 2 × 3 × 97 × 17 cases.
     #[test]
     fn every_combination_has_the_finding_that_its_words_say() {
         let mut known: Vec<Option<Known>> = vec![None];
@@ -172,8 +180,10 @@ mod tests {
         let mut rows = vec![None];
         for remote_id in ["1", "2"] {
             for hash in [1, 2].map(print) {
-                for has_our_key in [true, false] {
-                    rows.push(Some(Row { remote_id, hash, has_our_key }));
+                for (has_our_key, ignores) in
+                    [(true, true), (true, false), (false, true), (false, false)]
+                {
+                    rows.push(Some(Row { remote_id, hash, has_our_key, ignores }));
                 }
             }
         }
@@ -204,7 +214,12 @@ mod tests {
                             && known.as_ref().is_some_and(|k| {
                                 k.is_skipped || k.remote_id.as_deref() == Some("{}")
                             });
-                        let expected = if is_right || nothing_anywhere {
+                        let is_ignored = reason == IGNORED;
+                        let is_told = row.is_some_and(|r| r.ignores && Some(r.hash) != wanted);
+                        assert_eq!(is_ignored, is_right && is_told, "{ours:?} {row:?}");
+                        let expected = if is_ignored {
+                            Finding::Different
+                        } else if is_right || nothing_anywhere {
                             Finding::Matched
                         } else if moves {
                             Finding::Waiting
@@ -222,7 +237,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(cases, 2 * 3 * 97 * 9);
+        assert_eq!(cases, 2 * 3 * 97 * 17);
     }
 
     #[test]
@@ -238,7 +253,9 @@ mod tests {
                 is_skipped: false,
             }),
         };
-        let row = |hash, has_our_key| Some(Row { remote_id: "1", hash: print(hash), has_our_key });
+        let row = |hash, has_our_key| {
+            Some(Row { remote_id: "1", hash: print(hash), has_our_key, ignores: false })
+        };
         assert_eq!(judge(&ours(Some("1")), row(2, true)).1, "content");
         assert_eq!(judge(&ours(Some("2")), row(1, true)).1, "other_id");
         assert_eq!(judge(&ours(None), row(1, true)).1, "id_not_known");

@@ -166,7 +166,8 @@ impl<R: Remote> Verifier<R> {
             let has_our_key = row.entity.is_some() || !self.remote.carries_keys();
             let remote_id = record.and_then(|record| self.named_so(record, row));
             let remote_id = remote_id.unwrap_or(&row.remote_id);
-            let there = Row { remote_id, hash, has_our_key };
+            let ignores = self.remote.ignores_in_silence();
+            let there = Row { remote_id, hash, has_our_key, ignores };
             let (finding, reason) = verify::judge(&ours, Some(there));
             let mut found = found(id, record, Some(&row.remote_id), finding, reason);
             if finding == Finding::Different {

@@ -213,3 +213,50 @@ async fn what_people_did_there_is_kept_and_listed() {
     assert_eq!(world.sim.violations(), []);
     running.stop().await;
 }
+
+/// RunSignup is in charge of the address, and holds no bib with letters: neither is an error or a loop, and `verify` lists both (contract,
+/// sections 5 and 7a).
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runsignup_ignores_is_listed_and_no_sweep_writes_it_again() {
+    let world = World::new(6).await;
+    world.rig.exec(MAPPED).await;
+    let running = world.rig.start_all();
+    world.rig.settled().await;
+    world
+        .rig
+        .exec(
+            "update ems.person set email = 'elsewhere@ems.example'
+             where id = (select person_id from ems.event_participant where id = 2);
+             update ems.event_participant set number = 'A12' where id = 4",
+        )
+        .await;
+    world.rig.settled().await;
+    let ignored = [
+        json!([2, "different", "ignored", ["email"]]),
+        json!([4, "different", "ignored", ["bib_num"]]),
+    ];
+    let listed = async || {
+        let verified = world.verified().await;
+        assert_eq!((&verified["different"], &verified["ignored"]), (&json!(2), &json!(2)));
+        let rows = verified["rows"].as_array().unwrap().iter();
+        let of = |row: &Value| json!([row["id"], row["finding"], row["reason"], row["fields"]]);
+        let mut rows: Vec<Value> = rows.map(of).collect();
+        rows.sort_by_key(|row| row[0].as_i64());
+        rows
+    };
+    assert_eq!(listed().await, ignored);
+    let applied = || world.sim.counters().writes_applied();
+    let written = applied();
+    let repair = ["verify", "--target", "runsignup", "--repair"];
+    let resync = ["resync", "--target", "runsignup"];
+    for sweep in [&["sweep", "outbound"][..], &repair, &resync] {
+        let (code, text) = world.rig.run(sweep).await;
+        assert_eq!(code, 0, "nobody is needed: {text}");
+        world.rig.settled().await;
+        assert_eq!(listed().await, ignored, "{sweep:?}");
+    }
+    assert_eq!(applied(), written, "what is ignored is not said again");
+    assert_eq!(world.rig.count("select count(*) from sync.dead_letter").await, 0);
+    assert_eq!(world.sim.violations(), []);
+    running.stop().await;
+}
