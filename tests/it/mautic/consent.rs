@@ -6,7 +6,9 @@ use ems_sync_remotes::{Fault, Operation, Rule};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::bench::{Bench, create, found, remote_hash, remote_id, runner, says, update, word};
+use super::bench::{
+    Bench, create, email, found, remote_hash, remote_id, runner, says, update, word,
+};
 
 fn now() -> Timestamp {
     Timestamp::now()
@@ -42,6 +44,33 @@ async fn an_opt_out_is_entered_by_a_call_of_its_own_with_reason_and_comment() {
     let before = bench.requests().len();
     assert_eq!(word(&pushed(&bench, 7, contact, Some(false)).await), "held");
     assert_eq!(bench.routes()[before..], ["/api/contacts", "/api/contacts/{id}/edit"]);
+    bench.assert_no_violation();
+}
+
+/// Whatever else becomes of the push (G5): an adoption whose edit is refused, and an address that is the contact's of a lower id.
+#[tokio::test]
+async fn an_opt_out_is_said_though_the_rest_is_refused() {
+    let bench = Bench::new().await;
+    for carries_our_id in [true, false] {
+        bench.sim.wipe();
+        let mut lead = json!({ "email": email(7) });
+        if carries_our_id {
+            lead["ems_person_id"] = json!("7");
+        }
+        let lead = bench.plant_row(lead);
+        let mut refused = says(7, Some(false), now());
+        refused["country"] = json!("AX");
+        let result = bench.one(create(7, bench.wire_of(7, refused))).await;
+        assert_eq!((word(&result), found(&result)), ("rejected", Some(lead)), "{result:?}");
+        assert_eq!(reason(&bench, lead), Some(3), "our id: {carries_our_id}");
+    }
+    let older = bench.plant(5, "Older");
+    let mine = made(&bench, 8, None).await;
+    let mut shared = says(8, Some(false), now());
+    shared["email"] = json!(email(5));
+    let result = bench.one(update(8, mine, bench.wire_of(8, shared))).await;
+    assert_eq!(word(&result), "rejected");
+    assert_eq!((reason(&bench, mine), reason(&bench, older)), (Some(3), None));
     bench.assert_no_violation();
 }
 
