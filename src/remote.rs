@@ -539,6 +539,13 @@ pub trait Remote: Send + Sync + 'static {
         async { Err(failure) }
     }
 
+    /// The fields by which a record that carries an id of ours is known for that entity's where the EMS has deleted it: one of them that
+    /// is as it was when both sides agreed last is enough, as it is for the EMS's own match functions. Anybody may type a number, so
+    /// where there are none, the id proves nothing.
+    fn identifying_fields(&self, _entity_type: EntityType) -> &'static [&'static str] {
+        &[]
+    }
+
     /// The precision of the remote's own times: two that are less apart are the same.
     fn clock_precision(&self) -> Duration {
         Duration::from_secs(1)
@@ -639,6 +646,10 @@ impl<R: Remote> Remote for Arc<R> {
 
     async fn read(&self, entity_type: EntityType, remote_id: &str) -> Result<Snapshot, Failure> {
         R::read(self, entity_type, remote_id).await
+    }
+
+    fn identifying_fields(&self, entity_type: EntityType) -> &'static [&'static str] {
+        R::identifying_fields(self, entity_type)
     }
 
     fn clock_precision(&self) -> Duration {

@@ -287,6 +287,21 @@ impl Remote for RunSignup {
         true
     }
 
+    /// Last name or day of birth, as the EMS's match function has it.
+    fn identifying_fields(&self, entity_type: EntityType) -> &'static [&'static str] {
+        match entity_type {
+            EntityType::EventParticipant => &["last_name", "dob"],
+            EntityType::Organisation
+            | EntityType::Person
+            | EntityType::Event
+            | EntityType::Race
+            | EntityType::StartGroup
+            | EntityType::StartGroupParticipant
+            | EntityType::Tag
+            | EntityType::Conversation => &[],
+        }
+    }
+
     /// A registration carries our id only where the race has a question for it.
     fn carries_keys(&self) -> bool {
         false

@@ -64,7 +64,7 @@ impl<R: Remote> Applier<R> {
         let verdict = |name, outcome| Ok(Some(Verdict { decision: "match", name, outcome }));
         let target = self.remote.target();
         let mut fields = taking::all_fields(row, content);
-        let whose = self.whose(inbound, row, &mut fields).await?;
+        let whose = self.whose(inbound, row, content, &mut fields).await?;
         let entity = match whose {
             Whose::Several(candidates) => {
                 let outcome = taking::ambiguous(target, row, content, candidates);
@@ -143,6 +143,7 @@ impl<R: Remote> Applier<R> {
         &self,
         inbound: &Inbound<'_>,
         row: &InboxRow,
+        content: Content<'_>,
         fields: &mut Map<String, Value>,
     ) -> Result<Whose, StoreError> {
         if let Some(id) = row.chosen_itself() {
@@ -169,6 +170,9 @@ impl<R: Remote> Applier<R> {
         }
         if let Some(entity) = self.being_made(inbound, row).await? {
             return Ok(Whose::Of(entity));
+        }
+        if let Some(id) = self.deleted_here(inbound, row, content).await? {
+            return Ok(Whose::Forgotten(id));
         }
         for other in &others {
             if row.chosen.contains_key(other.entity_type.name()) {
@@ -252,6 +256,29 @@ impl<R: Remote> Applier<R> {
                 && (record.pushed_now || record.intended && !showing.is_there)
         };
         Ok(record.is_some_and(|record| is_ours(&record)).then_some(entity))
+    }
+}
+
+impl<R: Remote> Applier<R> {
+    /// Whose it says that it is, where the EMS has deleted that one since, and the record is still as it was in what identifies somebody:
+    /// people there have moved what was left of it, under another id.
+    async fn deleted_here(
+        &self,
+        inbound: &Inbound<'_>,
+        row: &InboxRow,
+        content: Content<'_>,
+    ) -> Result<Option<i64>, StoreError> {
+        let fields = self.remote.identifying_fields(row.entity_type);
+        let Some(id) = row.carried.filter(|_| !fields.is_empty() && row.chosen.is_empty()) else {
+            return Ok(None);
+        };
+        let (record, showing) =
+            self.locked(inbound, row, EntityRef::new(row.entity_type, id)).await?;
+        let agreed = record.filter(|_| !showing.is_there).and_then(|record| record.agreed);
+        let target = self.remote.target();
+        let is_theirs = agreed
+            .is_some_and(|agreed| merge::has_kept_one_of(target, &agreed, content.body, fields));
+        Ok(is_theirs.then_some(id))
     }
 }
 

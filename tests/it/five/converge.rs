@@ -10,7 +10,7 @@ use crate::support::campaign::{make_amends, scaled, until_looked_back};
 use crate::support::random::Random;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "not yet run often enough at load to be relied on: run it by itself"]
+#[ignore = "takes minutes: run with the campaign"]
 async fn random_changes_converge_in_all_five() {
     let people = scaled(100, 1_000) as i64;
     let five = Five::new(people, TagServerOptions::default()).await;

@@ -164,6 +164,49 @@ async fn who_was_taken_out_there_and_deleted_here_stays_deleted() {
     running.stop().await;
 }
 
+/// The same of one that is moved to another event there after that, and so has another id: it carries the id of who was deleted, and
+/// that this is the same one shows in the name.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_deleted_here_and_is_transferred_there_stays_deleted() {
+    for is_namesake in [true, false] {
+        let pushed = Pushed::new().await;
+        let running = pushed.world.rig.start_all();
+        let pushed = pushed.there().await;
+        let (id, world) = (pushed.id, &pushed.world);
+        world.sim.act(pushed.registration, Action::Remove).unwrap();
+        world.taken_in().await;
+        let count = "select count(*) from ems.event_participant";
+        let before = world.rig.count(count).await;
+        world.rig.exec(&format!("delete from ems.event_participant where id = {id}")).await;
+        world.rig.settled().await;
+        world.sim.act(pushed.registration, Action::Reactivate).unwrap();
+        let event_id = world.sim.registration(pushed.registration).unwrap().event_id;
+        let event_id = if event_id == 72 { 73 } else { 72 };
+        world.sim.act(pushed.registration, Action::Transfer { event_id }).unwrap();
+        if !is_namesake {
+            // Somebody else, who has typed the number.
+            let moved = world.sim.registrations_of(&id.to_string());
+            let moved = moved.iter().find(|row| row.active).unwrap();
+            let user = json!({"id": moved.user_id, "first_name": "Ada", "last_name": "Else", "dob": "1971-02-03",
+                              "email": "else@ems.example", "phone": null});
+            world.sim.plant(Resource::User, user).unwrap();
+        }
+        world.taken_in().await;
+        assert_eq!(
+            world.rig.count(count).await,
+            before - i64::from(is_namesake),
+            "{is_namesake} {}",
+            pushed.open().await
+        );
+        let told = format!(
+            "select count(*) from sync.conflict where reason = 'tombstone' and entity_id = {id} and closed_on is null"
+        );
+        let is_told = world.rig.count(&told).await > 0;
+        assert!(is_told || !is_namesake, "{}", pushed.open().await);
+        running.stop().await;
+    }
+}
+
 /// A disqualified participant has started, and stays what it is: the EMS keeps whose registration that was.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removal_that_the_ems_does_not_take_leaves_the_registration_known() {
