@@ -78,7 +78,7 @@ $$;
 -- --- Registrations ------------------------------------------------------------------------------
 -- Besides: race (the EMS race), person (the EMS person that it was recognised as, when a participant is created),
 -- event_participant (the EMS id that it carries), user_id (who it is there), registered_on, team, shirt_size, paid, completes (only
--- what is missing is taken).
+-- what is missing is taken), adopts (a person adopts a conflict: these fields and no others, as they were seen then; as in the other functions).
 
 -- Which RunSignup user a person is, as the worker's record of the person says: written down unless another one is known.
 create or replace function sync.runsignup_is_user(p_person bigint, p_fields jsonb) returns void
@@ -246,7 +246,11 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $body$
 declare
-    given_race  bigint := (p_fields ->> 'race')::bigint;
+    adopts      boolean := coalesce((p_fields ->> 'adopts')::boolean, false);
+    -- Whoever adopts a conflict has its fields only: the race is named as RunSignup names it.
+    given_race  bigint := coalesce((p_fields ->> 'race')::bigint, (
+        select r.entity_id from sync.record r
+        where adopts and r.target = 'runsignup' and r.entity_type = 'race' and r.remote_id = p_fields ->> 'event_id'));
     given_event bigint := (select r.event_id from ems.race r where r.id = given_race);
     the_person  bigint := (p_fields ->> 'person')::bigint;
     completes   boolean := coalesce((p_fields ->> 'completes')::boolean, false);
@@ -256,7 +260,7 @@ declare
         where r.target = 'runsignup' and r.entity_type = 'event_participant' and r.entity_id = p_id and r.remote_id is not null);
     made        bigint;
 begin
-    if p_fields ? 'race' and given_event is null then
+    if (p_fields ? 'race' or adopts and p_fields ? 'event_id') and given_event is null then
         raise exception 'The race of the registration is not there' using errcode = 'foreign_key_violation', column = 'race_id';
     end if;
     if p_id is not null then
@@ -271,8 +275,8 @@ begin
                    case when completes and sync.runsignup_text(o.number) is not null then o.number
                         else sync.runsignup_taken(p_fields, 'bib_num', o.number, sync.runsignup_bib(o.number),
                                                   sync.runsignup_bib(o.number) ~ '^[0-9]{1,15}$') end as number,
-                   -- Who was taken out and stands again there is registered again.
-                   case when o.status = 'WITHDRAWN' then 'REGISTERED' else o.status end as status,
+                   -- Who was taken out and stands again there is registered again; an old conflict says nothing about that.
+                   case when o.status = 'WITHDRAWN' and not adopts then 'REGISTERED' else o.status end as status,
                    case when is_known and not completes then o.team else coalesce(o.team, p_fields ->> 'team') end as team,
                    case when is_known and not completes then o.shirt_size else coalesce(o.shirt_size, p_fields ->> 'shirt_size') end
                        as shirt_size,
@@ -460,8 +464,15 @@ declare
     made        bigint;
 begin
     if p_id is not null then
-        select r.event_id, coalesce(r.start_time, e.start_date_time) into the_event, old_start
+        select r.event_id, coalesce(r.start_time, e.start_date_time),
+               -- Whoever adopts a conflict has its fields only: the time of day there.
+               coalesce(given_start, case when (p_fields ->> 'adopts')::boolean
+                                          then (p_fields ->> 'start_time')::timestamp at time zone e.timezone end)
+        into the_event, old_start, given_start
         from ems.race r join ems.event e on e.id = r.event_id where r.id = p_id;
+        if p_fields ? 'start_time' and given_start is null and (p_fields ->> 'adopts')::boolean then
+            raise exception 'The start can''t be told without the zone of the event' using errcode = 'not_null_violation', column = 'timezone';
+        end if;
         -- RunSignup shows minutes. A start is said together with its time of day there, or not at all.
         if not p_fields ? 'start_time' or date_trunc('minute', old_start) = given_start then
             given_start := null;

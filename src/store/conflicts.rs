@@ -219,11 +219,11 @@ impl Store {
                 return Ok(Adopted::ChangedSince);
             }
         }
-        let fields: Map<String, Value> = conflict
-            .fields
-            .iter()
-            .map(|losing| (losing.field.clone(), losing.remote_value.clone()))
-            .collect();
+        let losing = conflict.fields.iter();
+        let mut fields: Map<String, Value> =
+            losing.map(|field| (field.field.clone(), field.remote_value.clone())).collect();
+        // Nothing is known but these fields, and they are of when the conflict was seen.
+        fields.insert("adopts".to_owned(), json!(true));
         match inbound.apply(entity.entity_type, Some(id), &Value::Object(fields), None).await? {
             Taken::As(_) => {}
             Taken::Nothing => {

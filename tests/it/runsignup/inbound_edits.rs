@@ -207,6 +207,61 @@ async fn who_was_deleted_here_and_is_transferred_there_stays_deleted() {
     }
 }
 
+/// Whoever adopts a conflict gets what it shows, the race and the start too, and nothing besides: an old conflict registers nobody again
+/// who was withdrawn since.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_adopted_is_all_that_the_conflict_shows_and_nothing_besides() {
+    let pushed = Pushed::new().await;
+    let running = pushed.world.rig.start_all();
+    let pushed = pushed.there().await;
+    let (id, world) = (pushed.id, &pushed.world);
+    // No walk decides about any of it meanwhile.
+    world.taken_in().await;
+    let adopted = async |entity: &str, id: i64, field: Value| {
+        let conflict = format!(
+            "with made as (insert into sync.conflict (target, entity_type, entity_id, remote_id, reason, fields)
+             select target, entity_type, entity_id, coalesce(remote_id, former_remote_id), 'unpushed', '[{field}]' from sync.record
+             where target = 'runsignup' and entity_type = '{entity}' and entity_id = {id}
+             returning conflict_id) select conflict_id::text from made"
+        );
+        let number = world.text(&conflict).await;
+        let (code, text) = world.rig.run(&["conflicts", "adopt", &number, "--anyway"]).await;
+        assert_eq!(code, 0, "{text}");
+        world.rig.settled().await;
+    };
+    let there = world.sim.registration(pushed.registration).unwrap().event_id;
+    let other = if there == 72 { 73 } else { 72 };
+    let field = json!({"field": "event_id", "ems_value": there.to_string(), "remote_value": other.to_string()});
+    adopted("event_participant", id, field).await;
+    let race = format!(
+        "select remote_id from sync.record r join ems.event_participant ep on ep.race_id = r.entity_id
+         where r.target = 'runsignup' and r.entity_type = 'race' and ep.id = {id}"
+    );
+    assert_eq!(world.text(&race).await, other.to_string());
+
+    world
+        .rig
+        .exec(&format!("update ems.event_participant set status = 'WITHDRAWN' where id = {id}"))
+        .await;
+    world.rig.settled().await;
+    let field = json!({"field": "phone", "ems_value": null, "remote_value": "+18568501599"});
+    adopted("event_participant", id, field).await;
+    assert_eq!(pushed.person("phone").await, "+18568501599");
+    let status = format!("select status from ems.event_participant where id = {id}");
+    assert_eq!(world.text(&status).await, "WITHDRAWN");
+
+    let of_race = format!("select race_id from ems.event_participant where id = {id}");
+    let race = world.rig.count(&of_race).await;
+    let field =
+        json!({"field": "start_time", "ems_value": null, "remote_value": "2056-11-26T06:45"});
+    adopted("race", race, field).await;
+    let start = format!(
+        "select (r.start_time at time zone e.timezone)::text from ems.race r join ems.event e on e.id = r.event_id where r.id = {race}"
+    );
+    assert_eq!(world.text(&start).await, "2056-11-26 06:45:00");
+    running.stop().await;
+}
+
 /// A disqualified participant has started, and stays what it is: the EMS keeps whose registration that was.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removal_that_the_ems_does_not_take_leaves_the_registration_known() {
