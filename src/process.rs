@@ -247,6 +247,7 @@ impl Shared {
             unpublished: AtomicBool::new(false),
             queue_full: limits::QUEUE_FULL,
             beat: self.progress.part("relay"),
+            progress: self.progress.clone(),
         };
         self.spawn("relay", relay.run(self.stop.clone()));
     }

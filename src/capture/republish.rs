@@ -17,6 +17,7 @@ use crate::broker::Queue;
 use crate::error_chain::chain;
 use crate::inbound::apply::message;
 use crate::limits;
+use crate::ops::progress::Beat;
 use crate::target::Target;
 
 /// When the next scan of one target is due.
@@ -26,6 +27,7 @@ struct Schedule {
     was_ours: bool,
     /// When the target's breaker had been closed last, at the last look.
     closed_on: Option<Timestamp>,
+    beat: Beat,
 }
 
 /// Scans until `stop`.
@@ -38,6 +40,7 @@ pub(super) async fn run(relay: &Relay, stop: CancellationToken) {
             next: Instant::now(),
             was_ours: false,
             closed_on: None,
+            beat: relay.progress.part(format!("republish {target}")),
         })
         .collect();
     let mut watch = relay.watch.clone();
@@ -47,6 +50,7 @@ pub(super) async fn run(relay: &Relay, stop: CancellationToken) {
             schedules.iter_mut().for_each(|schedule| schedule.next = schedule.next.min(soon));
         }
         for schedule in &mut schedules {
+            schedule.beat.waits();
             let is_open = relay.watch.is_open(schedule.target);
             // A target that takes deliveries again is caught up at once, also when nobody has seen it closed, and a new
             // leader looks at once.
@@ -57,7 +61,7 @@ pub(super) async fn run(relay: &Relay, stop: CancellationToken) {
             }
             (schedule.was_ours, schedule.closed_on) = (is_ours, closed_on);
             if is_open && schedule.next <= Instant::now() {
-                schedule.next = Instant::now() + scan(relay, schedule.target).await;
+                schedule.next = Instant::now() + scan(relay, schedule).await;
             }
         }
         tokio::select! {
@@ -69,9 +73,14 @@ pub(super) async fn run(relay: &Relay, stop: CancellationToken) {
 }
 
 /// One scan; when the next is due.
-async fn scan(relay: &Relay, target: Target) -> Duration {
-    let leads = relay.leads.load(Ordering::Relaxed);
-    match try_scan(relay, target).await {
+async fn scan(relay: &Relay, schedule: &Schedule) -> Duration {
+    let (target, leads) = (schedule.target, relay.leads.load(Ordering::Relaxed));
+    let scanned = try_scan(relay, target).await;
+    match &scanned {
+        Ok(_) => schedule.beat.well(),
+        Err(_) => schedule.beat.failed(),
+    }
+    match scanned {
         Ok(_) if !leads => limits::REPUBLISH_STANDBY_EVERY,
         Ok(next) => next,
         Err(error) => {

@@ -109,6 +109,20 @@ impl Store {
         Ok(())
     }
 
+    /// Ends a run that failed: whoever looks next may take the duty.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn give_duty_back(&self, lease: &DutyLease) -> Result<(), StoreError> {
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/duty_give_back.sql")).await?;
+        let of: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+            [&lease.duty.name(), &lease.target.name(), &lease.owner];
+        client.execute(&query, &of).await?;
+        Ok(())
+    }
+
     /// Ends the duty's run, with how much it found.
     ///
     /// # Errors

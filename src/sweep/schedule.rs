@@ -25,8 +25,14 @@ impl<R: Remote> Sweeper<R> {
         // Looks more often than it sweeps, so that a duty whose holder fell silent is taken over soon.
         let look_every = (every / 10).clamp(Duration::from_millis(200), Duration::from_secs(10));
         while !stop.is_cancelled() {
-            self.beat.beat();
-            match self.sweep_if_due(every, owner).await {
+            self.beat.waits();
+            let swept = self.sweep_if_due(every, owner).await;
+            match &swept {
+                Ok(Some(_)) => self.beat.well(),
+                Ok(None) | Err(SweepError::TakenOver) => self.beat.waits(),
+                Err(SweepError::Store(_) | SweepError::Broker(_)) => self.beat.failed(),
+            }
+            match swept {
                 Ok(Some(found)) if found.total() > 0 => {
                     tracing::info!(target.name = %target, ?found, "The outbound sweep found what events had not told");
                 }
@@ -92,7 +98,7 @@ impl<R: Remote> Sweeper<R> {
                 self.store.purge_tombstones(target).await?
             };
             dropped += batch;
-            self.beat.beat();
+            self.beat.waits();
             if batch == 0 || !self.store.keep_duty(lease).await? {
                 break;
             }
@@ -113,7 +119,11 @@ impl<R: Remote> Sweeper<R> {
         let result = self.outbound(Extent::Periodic { every }, Some(&duty)).await;
         let found = result.as_ref().map_or(0, |found| found.total());
         let found = i64::try_from(found).unwrap_or(i64::MAX);
-        self.store.end_duty(&duty, found, result.is_ok()).await?;
+        match result {
+            Ok(_) => self.store.end_duty(&duty, found, true).await?,
+            // Not after a whole interval: what lasts is noticed then, and what does not is made up for.
+            Err(_) => self.store.give_duty_back(&duty).await?,
+        }
         result.map(Some)
     }
 

@@ -8,6 +8,7 @@ use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 
 use ems_sync::broker::Queue;
+use ems_sync::process::Role;
 use ems_sync::target::Target;
 
 use crate::support::binary::{free_port, get};
@@ -101,4 +102,58 @@ async fn a_stopped_consumer_is_noticed_and_its_work_is_done_by_others() {
     for process in [&mut relay, &mut stopped, &mut heir] {
         process.kill().await.unwrap();
     }
+}
+
+/// The parts that a probe is told make no progress; `None` while the process is ready or does not answer.
+async fn silent(port: u16) -> Option<serde_json::Value> {
+    let answer = tokio::time::timeout(Duration::from_secs(5), get(port, "/readyz", None)).await;
+    let (status, body) = answer.ok().flatten()?;
+    let (_, body) = body.split_once("\r\n\r\n")?;
+    (status == 503).then(|| serde_json::from_str(body).unwrap())
+}
+
+/// A row that the projection can't show ends every sweep and every batch that comes across it, at once and for ever: both try again
+/// and again, and come to nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_that_fails_again_and_again_is_noticed_and_forgotten_when_it_heals() {
+    let mut rig = Rig::new().await;
+    rig.exec("insert into ems.person (first_name, last_name) values ('The', 'First')").await;
+    let id = rig.count("select id from ems.person").await;
+    // It is owed while it is shown: what can't be shown is left to the sweep, and comes to no consumer.
+    let relaying = rig.start(&[Role::Relay]);
+    rig.until("select count(*) from sync.outbox", "relayed").await;
+    relaying.stop().await;
+    let definition = "select pg_get_viewdef('sync.tagserver_person')";
+    let definition: String = rig.ems.query_one(definition, &[]).await.unwrap().get(0);
+    let definition = definition.trim_end_matches(';');
+    rig.exec(&format!(
+        "create or replace view sync.tagserver_person as select * from ({definition}) was where 1 / (was.id - {id}) is not null"
+    ))
+    .await;
+    let began = tokio::time::Instant::now();
+    let (mut process, port) = started(&mut rig, "relay,consume,sweep,ops").await;
+    let is_named = |told: &serde_json::Value, part: &str| {
+        told["silent"].as_array().unwrap().iter().any(|silent| silent["part"] == part)
+    };
+    let both = async {
+        loop {
+            if let Some(told) = silent(port).await
+                && is_named(&told, "sweep tagserver")
+                && is_named(&told, "consumer tagserver")
+            {
+                return told;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let told = tokio::time::timeout(NOTICED_WITHIN, both).await.expect("both are named in time");
+    eprintln!("noticed after {:?}", began.elapsed());
+    assert_eq!((&told["database"], &told["broker"]), (&"ok".into(), &"ok".into()), "{told}");
+    assert!(!is_named(&told, "relay"), "the others go on: {told}");
+
+    rig.exec(&format!("create or replace view sync.tagserver_person as {definition}")).await;
+    until_ready(port).await;
+    rig.settled().await;
+    assert_in_sync(&rig).await;
+    process.kill().await.unwrap();
 }
