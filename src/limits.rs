@@ -427,10 +427,16 @@ pub const DEAD_LETTERS_ON_PAGE: u32 = 100;
 pub const DEAD_LETTERS_IN_DOCUMENT: u32 = 1_000;
 /// How long a login to the console lasts: an event day, and less than two.
 pub const CONSOLE_LOGIN_LASTS: Duration = Duration::from_secs(16 * 60 * 60);
+/// What could be pushed and is not for this long, while nothing else is either, needs a person.
+pub const NOT_MOVING_AFTER: Duration = Duration::from_secs(10 * 60);
+/// A sweep that has not come to its end for this many of its intervals needs a person.
+pub const SWEEPS_MISSED_MAX: u32 = 3;
 /// A duty without progress for this long makes `/readyz` red.
 pub const READY_SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Length of an error text that is kept in a record.
 pub const ERROR_TEXT_CHARS_MAX: usize = 500;
+/// Entities of one e-mail address or bib number that are explained, the newest; `sql/projections/lookup.sql` finds one more.
+pub const EXPLAIN_FOUND_MAX: usize = 20;
 /// Attempts that `explain` shows per target.
 pub const EXPLAIN_ATTEMPTS: i64 = 10;
 /// Days that the audit trail of attempts is kept.

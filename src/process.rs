@@ -206,6 +206,7 @@ impl Shared {
             store: self.store.clone(),
             publisher: Arc::new(publisher),
             enabled: self.targets.clone(),
+            sweep: self.config.sweep,
             watch: self.watch.clone(),
             metrics: Arc::clone(&self.metrics),
             progress: self.progress.clone(),

@@ -97,6 +97,10 @@ pub struct StateCount {
     pub kept: i64,
     /// Age of the oldest change among them that can still be pushed, in seconds.
     pub oldest_seconds: Option<f64>,
+    /// For how long the one that has waited longest could have been pushed, in seconds; negative before that.
+    pub due_seconds: Option<f64>,
+    /// How long ago anything was pushed that is in this state now, in seconds.
+    pub pushed_seconds: Option<f64>,
 }
 
 /// A duty's last run.
@@ -110,6 +114,8 @@ pub struct DutyRow {
     pub finished_on: Option<Timestamp>,
     /// How much it found, ever.
     pub found: i64,
+    /// For how long no run has come to its end, in seconds; since it was first begun, where none ever has.
+    pub idle_seconds: Option<f64>,
 }
 
 impl Store {
@@ -183,6 +189,7 @@ impl Store {
                     target: row.try_get("target")?,
                     finished_on: row.try_get("finished_on")?,
                     found: row.try_get("found")?,
+                    idle_seconds: row.try_get("idle_seconds")?,
                 })
             })
             .collect()
@@ -362,6 +369,8 @@ fn state_count(row: &tokio_postgres::Row) -> Result<StateCount, StoreError> {
         owed: row.try_get("owed")?,
         kept: row.try_get("kept")?,
         oldest_seconds: row.try_get("oldest_seconds")?,
+        due_seconds: row.try_get("due_seconds")?,
+        pushed_seconds: row.try_get("pushed_seconds")?,
     })
 }
 
