@@ -40,8 +40,10 @@ pub struct RecordRow {
     pub due_on: Option<Timestamp>,
     /// What it waits for.
     pub waiting_on: Option<String>,
-    /// That entity is held for a person.
-    pub waits_for_held: bool,
+    /// The state of that entity's record, and why.
+    pub other_state: Option<(String, Option<String>)>,
+    /// Its open dead letter.
+    pub dead_letter: Option<OpenDeadLetter>,
     /// Attempts of the present cycle.
     pub attempts: i32,
     /// A write may have happened that no answer confirmed.
@@ -54,6 +56,15 @@ pub struct RecordRow {
     pub owner_id: Option<i64>,
     /// Its record was left to the owner of its e-mail address, who has not taken it over: it may be there yet, with its id.
     pub gave_up: bool,
+}
+
+/// The open dead letter of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenDeadLetter {
+    /// Its number.
+    pub number: i64,
+    /// From when a sweep makes another attempt; `None`: not before a change or a replay.
+    pub next_try_on: Option<Timestamp>,
 }
 
 /// What a projection shows of an entity, as it is explained.
@@ -207,45 +218,6 @@ impl Store {
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
-    /// Entities that a person may mean by an e-mail address.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn entities_by_email(&self, email: &str) -> Result<Vec<EntityRef>, StoreError> {
-        self.look_up(include_str!("../../sql/queries/lookup_email.sql"), email).await
-    }
-
-    /// Entities that a person may mean by a bib number.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn entities_by_bib(&self, bib: &str) -> Result<Vec<EntityRef>, StoreError> {
-        self.look_up(include_str!("../../sql/queries/lookup_bib.sql"), bib).await
-    }
-
-    /// Entities whose record at a target has this remote id.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn entities_by_remote_id(
-        &self,
-        target: Target,
-        remote_id: &str,
-    ) -> Result<Vec<EntityRef>, StoreError> {
-        let client = self.client().await?;
-        let query =
-            client.prepare_cached(include_str!("../../sql/queries/lookup_remote.sql")).await?;
-        let types: Vec<&str> = EntityType::ALL.iter().map(|of| of.name()).collect();
-        let rows = client.query(&query, &[&target.name(), &remote_id, &types]).await?;
-        rows.iter().map(entity).collect()
-    }
-
-    async fn look_up(&self, sql: &str, value: &str) -> Result<Vec<EntityRef>, StoreError> {
-        let client = self.client().await?;
-        let query = client.prepare_cached(sql).await?;
-        client.query(&query, &[&value]).await?.iter().map(entity).collect()
-    }
-
     /// How many rows a target's projection of a type has.
     ///
     /// # Errors
@@ -337,6 +309,10 @@ impl Store {
 }
 
 fn record_row(row: &tokio_postgres::Row) -> Result<RecordRow, StoreError> {
+    let (other_state, other_reason): (Option<_>, _) =
+        (row.try_get("other_state")?, row.try_get("other_reason")?);
+    let number: Option<i64> = row.try_get("dead_letter_id")?;
+    let next_try_on = row.try_get("next_try_on")?;
     Ok(RecordRow {
         entity: entity(row)?,
         remote_id: row.try_get("remote_id")?,
@@ -351,7 +327,8 @@ fn record_row(row: &tokio_postgres::Row) -> Result<RecordRow, StoreError> {
         remote_synced_on: row.try_get("remote_synced_on")?,
         due_on: row.try_get("due_on")?,
         waiting_on: row.try_get("waiting_on")?,
-        waits_for_held: row.try_get("waits_for_held")?,
+        other_state: other_state.map(|state| (state, other_reason)),
+        dead_letter: number.map(|number| OpenDeadLetter { number, next_try_on }),
         attempts: row.try_get("attempts")?,
         in_doubt: row.try_get("in_doubt")?,
         hashes_agree: row.try_get("hashes_agree")?,
