@@ -366,6 +366,26 @@ async fn an_entity_is_explained_by_id_email_bib_and_remote_id() {
     running.stop().await;
 }
 
+/// Who waits is told of what does not come by itself, and that one of how it is tried now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_what_is_rejected_is_told_so() {
+    let rig = Rig::new().await;
+    rig.exec(
+        "insert into sync.record (target, entity_type, entity_id, owed_gen, state, state_reason, waiting_on, due_on) values
+             ('tagserver', 'person', 1, 1, 'rejected', 'rejected', null, 'infinity'),
+             ('tagserver', 'tag', 1, 1, 'waiting', 'waiting_for_parent', 'person:1', 'infinity');
+         insert into sync.dead_letter (target, entity_type, entity_id, reason) values ('tagserver', 'person', 1, 'rejected')",
+    )
+    .await;
+    let waits = run(&rig, &["explain", "tag", "1", "--json"]).await.json();
+    let next = row(&waits, "tagserver")["next"].as_str().unwrap();
+    assert!(next.contains("That is rejected, until it changes in the EMS."), "{next}");
+    let number = rig.count("select dead_letter_id from sync.dead_letter").await;
+    let rejected = run(&rig, &["explain", "person", "1", "--json"]).await.json();
+    let next = row(&rejected, "tagserver")["next"].as_str().unwrap();
+    assert!(next.contains(&format!("`ems-sync dead-letters replay --number {number}`")), "{next}");
+}
+
 /// The same number is worn at one event after the other, and a family has one address: the newest come first, and it is said that
 /// there are more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -535,6 +555,18 @@ async fn a_watched_status_follows_what_happens_and_a_check_says_whether_a_person
             "conflicts",
             "insert into sync.conflict (target, entity_type, entity_id, remote_id, reason) values ('tagserver', 'person', 1, 'c', 'unpushed')",
             "delete from sync.conflict",
+        ),
+        (
+            "not_moving",
+            "insert into sync.record (target, entity_type, entity_id, owed_gen, state, owed_on, due_on)
+             select 'tagserver', 'tag', 1, 1, 'pending', long_ago, long_ago
+             from (select clock_timestamp() - interval '1 hour') as t (long_ago)",
+            "delete from sync.record",
+        ),
+        (
+            "sweep_silent",
+            "insert into sync.duty (duty, target, started_on) values ('sweep_outbound', 'tagserver', '-infinity')",
+            "delete from sync.duty",
         ),
     ] {
         assert_eq!(run(&rig, &["status", "--check"]).await.code, Some(0), "before {reason}");
