@@ -131,6 +131,7 @@ pub fn runsignup(config: &Config, http: &HttpSettings) -> anyhow::Result<RunSign
     let credentials = runsignup::Credentials {
         key: runsignup.api_key.clone(),
         secret: runsignup.api_secret.clone(),
+        version: runsignup.key_version,
         caller: runsignup.caller.clone().map(|caller| (caller.id, caller.secret)),
     };
     RunSignup::new(http, credentials, runsignup.push_races)

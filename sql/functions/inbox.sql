@@ -347,6 +347,7 @@ begin
                                       when v_projection is not null then excluded.data_hash else r.data_hash end,
             entity_modified_on = case when v_projection is not null then excluded.entity_modified_on else r.entity_modified_on end,
             seen_modified_on   = case when v_projection is not null then excluded.seen_modified_on else r.seen_modified_on end,
+            gone               = r.gone and v_projection is null,
             taken_modified_on  = coalesce(excluded.taken_modified_on, r.taken_modified_on),
             parents            = case when v_projection is not null then excluded.parents else r.parents end,
             holds              = case when v_ending is not null then '{}'

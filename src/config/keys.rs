@@ -100,6 +100,7 @@ static MAILCHIMP: &[Key] = &[secret("targets.mailchimp.api_key")];
 static RUNSIGNUP: &[Key] = &[
     secret("targets.runsignup.api_key"),
     secret("targets.runsignup.api_secret"),
+    with_default("targets.runsignup.key_version", "v2"),
     private("targets.runsignup.caller_id"),
     secret("targets.runsignup.caller_secret"),
     with_default("targets.runsignup.push_races", "false"),

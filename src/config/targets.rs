@@ -10,6 +10,7 @@ use super::reader::Reader;
 use super::value;
 use crate::limits;
 use crate::remote::HttpSettings;
+use crate::remote::runsignup::KeyVersion;
 use crate::target::Target;
 
 /// Every target's settings, whether it is enabled or not.
@@ -171,6 +172,8 @@ pub struct RunSignupConfig {
     pub api_key: SecretString,
     /// Secret of the account.
     pub api_secret: SecretString,
+    /// How the two are sent.
+    pub key_version: KeyVersion,
     /// The caller registration, if there is one.
     pub caller: Option<RunSignupCaller>,
     /// Whether events and races are created and changed there.
@@ -407,6 +410,8 @@ fn runsignup(s: &mut Scope<'_>) -> Option<RunSignupConfig> {
     let common = s.common(None);
     let api_key = s.needed("api_key", value::secret);
     let api_secret = s.needed("api_secret", value::secret);
+    let versions = [("v2", KeyVersion::V2), ("v1", KeyVersion::V1)];
+    let key_version = s.get("key_version", |raw| value::choice(raw, &versions));
     let caller_id = s.get("caller_id", value::id_text);
     let caller_secret = s.get("caller_secret", value::secret);
     let caller = s.pair(("caller_id", caller_id), ("caller_secret", caller_secret));
@@ -417,6 +422,7 @@ fn runsignup(s: &mut Scope<'_>) -> Option<RunSignupConfig> {
         common: common?,
         api_key: api_key?,
         api_secret: api_secret?,
+        key_version: key_version?,
         caller: caller.map(|(id, secret)| RunSignupCaller { id, secret }),
         push_races: push_races?,
         organisation_id,

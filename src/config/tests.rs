@@ -8,6 +8,7 @@ use secrecy::ExposeSecret as _;
 
 use super::*;
 use crate::limits;
+use crate::remote::runsignup::KeyVersion;
 use crate::target::Target;
 
 const DATABASE: (&str, &str) =
@@ -94,6 +95,7 @@ fn without_anything_else_the_defaults_of_the_table_count() {
         assert_eq!(common.base_url, vendors);
     }
     assert!(!config.targets.runsignup.push_races);
+    assert_eq!(config.targets.runsignup.key_version, KeyVersion::V2);
     assert_eq!(config.targets.runsignup.merge, MergeMode::Entity);
     assert_eq!(config.targets.chatwoot.merge, MergeMode::Entity);
 }

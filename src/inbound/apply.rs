@@ -73,6 +73,8 @@ struct Done {
     followed: Followed,
     /// The row, if it waits for something.
     waits: Option<i64>,
+    /// For the removal of its entity's other record, and it did not before.
+    begins_to_wait: bool,
     /// The record that stands in the place of the one that was taken out.
     successor: Option<(EntityType, String)>,
 }
@@ -108,7 +110,7 @@ impl<R: Remote> Applier<R> {
                 .collect()
                 .await;
             let (mut reads, mut followed, mut failed) = (Vec::new(), Followed::default(), None);
-            let mut waiting = Vec::new();
+            let (mut waiting, mut asking) = (Vec::new(), Vec::new());
             for step in steps {
                 match step {
                     Ok(Step::Reread(row, remote_id)) => reads.push(Read {
@@ -118,6 +120,7 @@ impl<R: Remote> Applier<R> {
                     }),
                     Ok(Step::Done(done)) => {
                         waiting.extend(done.waits);
+                        asking.extend(done.waits.filter(|_| done.begins_to_wait));
                         self.count(done, &mut followed, &mut reads);
                     }
                     Ok(Step::Nothing | Step::Locked | Step::Alone | Step::Again) => {}
@@ -130,6 +133,13 @@ impl<R: Remote> Applier<R> {
                     Ok(over) => followed.inbox.extend(over),
                     Err(error) => failed = Some(error),
                 }
+            }
+            // The next walk over everything would tell of a removal. Asked for by itself the other record tells at once.
+            if !asking.is_empty()
+                && let Err(error) =
+                    self.store.ask_for_removals(self.target(), &asking, self.remote.streams()).await
+            {
+                failed = Some(error);
             }
             self.follow_up(followed).await;
             if let Some(error) = failed {

@@ -58,6 +58,16 @@ use crate::target::Target;
 /// Raised when an account's digest is made of something else; the target is then held until it is rebound.
 const ACCOUNT_VERSION: u32 = 1;
 
+/// How the key of an account and its secret are sent (contract, section 1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeyVersion {
+    /// The secret in a header, so that no URL holds one.
+    #[default]
+    V2,
+    /// Both in the query, for accounts that have an old key only: proxies and logs at the other end may see the secret.
+    V1,
+}
+
 /// Who calls.
 #[derive(Debug, Clone)]
 pub struct Credentials {
@@ -65,6 +75,8 @@ pub struct Credentials {
     pub key: SecretString,
     /// Its secret.
     pub secret: SecretString,
+    /// How they are sent.
+    pub version: KeyVersion,
     /// The caller registration, `<id>.<token>` and its secret; it says who the program is (contract, section 1).
     pub caller: Option<(String, SecretString)>,
 }
@@ -142,12 +154,17 @@ impl RunSignup {
         })
     }
 
-    /// The key in the query and its secret in a header, so that no URL holds a secret; JSON, since the default is XML.
+    /// With key and secret, and JSON, since the default is XML.
     fn authorised(&self, request: Request) -> Request {
-        let Credentials { key, secret, caller } = &self.credentials;
-        let request = request
-            .query(&[("format", "json"), ("rsu_api_key", key.expose_secret())])
-            .secret_header("X-RSU-API-SECRET", secret);
+        let Credentials { key, secret, version, caller } = &self.credentials;
+        let request = request.query(&[("format", "json")]);
+        let request = match version {
+            KeyVersion::V2 => request
+                .query(&[("rsu_api_key", key.expose_secret())])
+                .secret_header("X-RSU-API-SECRET", secret),
+            KeyVersion::V1 => request
+                .query(&[("api_key", key.expose_secret()), ("api_secret", secret.expose_secret())]),
+        };
         match caller {
             Some((id, secret)) => request
                 .query(&[("rsu_api_reg", id.as_str())])

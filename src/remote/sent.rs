@@ -21,6 +21,11 @@ impl Sent {
         }
     }
 
+    /// Whether a write was sent.
+    pub(super) fn is_noted(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// `NotSent` would be a lie after a write, even after one that was refused.
     pub(super) fn too_late(&self) -> PushResult {
         if self.0.load(Ordering::Relaxed) {

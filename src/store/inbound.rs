@@ -11,7 +11,7 @@ use uuid::Uuid;
 pub use self::outcome::{
     AgreedOutcome, ConflictOutcome, Contents, Outcome, RecordOutcome, RowOutcome, Shown,
 };
-pub use self::rows::{InboundRecord, InboxRow, Standing};
+pub use self::rows::{FOR_REMOVAL, InboundRecord, InboxRow, Standing};
 use self::rows::{inbound_record, inbox_row};
 use super::inbox::InboxRef;
 use super::projections::{Projection, projection, with_projection};

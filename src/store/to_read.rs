@@ -1,4 +1,5 @@
-//! Remote records that are to be read by themselves: what a webhook named, and what a walk has not shown.
+//! Remote records that are to be read by themselves: what a webhook named, what a walk has not shown, and what another record of the same
+//! entity seems to stand for now.
 
 use jiff::Timestamp;
 
@@ -7,7 +8,7 @@ use crate::deliver::guard::Limits;
 use crate::entity::EntityType;
 use crate::hash::ContentHash;
 use crate::limits;
-use crate::remote::inbound::Snapshot;
+use crate::remote::inbound::{Snapshot, Stream};
 use crate::target::Target;
 
 /// A record that is to be read.
@@ -80,6 +81,33 @@ impl Store {
             transaction.execute(&query, &[&target.name(), &types, &ids, &gens]).await?;
             transaction.commit().await?;
             Ok(weighed)
+        })
+        .await
+    }
+
+    /// Has the other records read by themselves for whose removal these rows of the inbox wait; `streams`: those of the target. With
+    /// too many that wait to be read already the stream is walked.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn ask_for_removals(
+        &self,
+        target: Target,
+        rows: &[i64],
+        streams: &[Stream],
+    ) -> Result<(), StoreError> {
+        let shown = streams.iter().flat_map(|stream| {
+            stream.entity_types().iter().map(|kind| (kind.name(), stream.name()))
+        });
+        let (types, names): (Vec<_>, Vec<_>) = shown.unzip();
+        super::retrying(|| async {
+            let client = self.client().await?;
+            let query = client
+                .prepare_cached(include_str!("../../sql/queries/to_read_removals.sql"))
+                .await?;
+            let waiting = limits::HINTS_WAITING_MAX;
+            client.execute(&query, &[&target.name(), &rows, &types, &names, &waiting]).await?;
+            Ok(())
         })
         .await
     }

@@ -8,5 +8,6 @@ mod echo;
 mod here;
 mod ledger;
 mod lost;
+mod rest;
 mod run;
 mod there;

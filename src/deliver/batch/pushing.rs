@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::deciding::Decided;
 use super::{Leases, Round, Slot, Turn, Worker};
 use crate::deliver::decision::Decision;
-use crate::deliver::record::Claim;
+use crate::deliver::record::{Claim, Finish};
 use crate::deliver::settle::{self, Settled, Times};
 use crate::deliver::unacked::Unacked;
 use crate::entity::EntityRef;
@@ -39,7 +39,7 @@ impl<R: Remote> Worker<R> {
         for turn in std::mem::take(&mut decided.turns) {
             let done = settle::without_request(&turn.claim, turn.decision, &turn.seen, times);
             if let Some(mut done) = done {
-                done.finish.drop &= !self.remembers(&turn.claim);
+                self.remember(&turn.claim, &mut done.finish);
                 ready.push((turn, done));
             } else {
                 pushes.extend(push_of(&turn, &leases.send_before, times));
@@ -95,9 +95,14 @@ impl<R: Remote> Worker<R> {
         tokio::join!(push, write_down, follow_up).1
     }
 
-    /// The record is kept though nothing is there any more.
-    fn remembers(&self, claim: &Claim) -> bool {
-        self.remote.target().heeds_former_ids() && claim.former_remote_id.is_some()
+    /// The record of what had a remote id is kept, though nothing is there any more, where that id still says something. Where changes
+    /// come back, people may bring back there what they took out, which had hidden it here: it is theirs again, and not another one's.
+    fn remember(&self, claim: &Claim, finish: &mut Finish) {
+        let target = self.remote.target();
+        if finish.drop && claim.former_remote_id.is_some() {
+            finish.drop = !target.heeds_former_ids() && !target.is_bidirectional();
+            finish.tombstone &= !target.is_bidirectional();
+        }
     }
 
     /// Where changes also come back, what is about to be sent is noted, so that it is known for ours even if no answer comes.

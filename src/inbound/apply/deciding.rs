@@ -19,7 +19,8 @@ use crate::inbound::decision::{
 use crate::inbound::merge;
 use crate::remote::{Remote, Standing as StandsThere, Wire};
 use crate::store::inbound::{
-    Inbound, InboundRecord, InboxRow, Outcome, RecordOutcome, RowOutcome, Standing, Taken,
+    FOR_REMOVAL, Inbound, InboundRecord, InboxRow, Outcome, RecordOutcome, RowOutcome, Standing,
+    Taken,
 };
 use crate::store::{InboxRef, StoreError};
 
@@ -101,6 +102,7 @@ impl<R: Remote> Applier<R> {
         Ok(Step::Done(Done {
             entity_type: row.entity_type,
             waits: matches!(outcome.row.state, "pending" | "waiting").then_some(row.inbox_id),
+            begins_to_wait: outcome.row.reason == Some(FOR_REMOVAL) && !row.waits_for_removal,
             decision,
             outcome: name,
             conflict: outcome.conflict.map(|conflict| conflict.reason),

@@ -14,7 +14,7 @@ use crate::inbound::merge;
 use crate::limits;
 use crate::remote::Remote;
 use crate::store::StoreError;
-use crate::store::inbound::{Inbound, InboundRecord, InboxRow, Standing, Taken};
+use crate::store::inbound::{FOR_REMOVAL, Inbound, InboundRecord, InboxRow, Standing, Taken};
 
 impl<R: Remote> Applier<R> {
     /// The record was that of an entity that the EMS has deleted.
@@ -83,8 +83,7 @@ impl<R: Remote> Applier<R> {
             Unknown::Later => return verdict("pushed_now", later(entity)),
             Unknown::Reread => return Ok(None),
             Unknown::Wait => {
-                let reason = Some("waiting_for_removal");
-                return verdict("waiting_for_removal", waits(Some(entity), reason));
+                return verdict(FOR_REMOVAL, waits(Some(entity), Some(FOR_REMOVAL)));
             }
             Unknown::Tombstone => {
                 let reason = Reason::Tombstone;
@@ -95,19 +94,13 @@ impl<R: Remote> Applier<R> {
                 let outcome = taking::ambiguous(target, row, content, vec![entity]);
                 return verdict("ambiguous", outcome);
             }
-            Unknown::Adopt => Taking {
+            // Where the EMS shows nothing, itself takes only what it lacks.
+            Unknown::Adopt | Unknown::Complete => Taking {
                 reason: Reason::Unpushed,
                 takes_all: false,
                 is_new: true,
                 completes: true,
                 ..Taking::of(self.fill(row, entity, content, record.as_ref(), &showing))
-            },
-            Unknown::Complete => Taking {
-                reason: Reason::Unpushed,
-                takes_all: false,
-                is_new: true,
-                completes: true,
-                ..Taking::whole(content)
             },
             Unknown::AdoptWhole | Unknown::Create => {
                 Taking { is_new: true, ..Taking::whole(content) }

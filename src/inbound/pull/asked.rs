@@ -1,4 +1,5 @@
-//! Records that are read by themselves: what a webhook named, and what a walk over everything has not shown.
+//! Records that are read by themselves: what a webhook named, what a walk over everything has not shown, and what another record of the
+//! same entity seems to stand for now.
 //!
 //! Whatever the remote says of such a record is taken in. That it was missing from a list says nothing: lists leave out what
 //! they think nobody wants to see.

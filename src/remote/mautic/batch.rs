@@ -17,7 +17,7 @@ use super::single::Progress;
 use super::wire::{self, EMAIL};
 use crate::entity::EntityRef;
 use crate::limits;
-use crate::remote::{Action, Failure, Look, Push, PushResult, SendBefore, Wire};
+use crate::remote::{Action, Failure, FailureClass, Look, Push, PushResult, SendBefore, Wire};
 
 /// How a push of a batch ended.
 pub(super) enum RowEnd {
@@ -180,6 +180,10 @@ impl Outcome {
         if !(200..300).contains(&status) {
             let problem = Problem::of_row(status, self.at("errors", place));
             let failure = problem.failure(Intent::Write);
+            // By itself it is restricted before it is refused: an opt-out is said whatever becomes of the rest.
+            if failure.class == FailureClass::Rejected {
+                return RowEnd::GoesOn(push, Progress::LookedUp(vec![edit.contact.clone()]));
+            }
             return RowEnd::Settled(push.entity, PushResult::Failed(failure));
         }
         let contact = self.at("contacts", place).and_then(|c| Contact::read(c, self.ahead));

@@ -86,6 +86,7 @@ impl Call<'_> {
             let ours = self.find(EMS_PERSON_ID, &self.key).await?;
             let has_twin = ours.len() > 1;
             if let Some(contact) = ours.into_iter().next() {
+                let contact = self.restrict(contact, wire).await?;
                 self.give_way(wire, contact.id, None).await?;
                 return self.adopt(contact, wire, has_twin).await;
             }
@@ -147,6 +148,7 @@ impl Call<'_> {
         let result = if contact.has_content(wire) && !has_twin {
             self.agree(contact, wire, false).await
         } else {
+            self.restrict(contact, wire).await?;
             self.edit(id, wire).await
         };
         found(id, result)
@@ -193,35 +195,44 @@ impl Call<'_> {
         if !is_ours {
             return Err(stale("The id is another contact's"));
         }
+        let mine = self.restrict(mine, wire).await?;
         self.give_way(wire, mine.id, Some(found)).await?;
-        // Who opted out is restricted first: an edit that is refused must not keep that from being said.
-        self.restrict(mine.clone(), wire).await?;
         // What was written before a refusal is there: no hash proves what it holds.
         self::found(mine.id, self.edit(mine.id, wire).await)
     }
 
-    /// Adds the restrictions that are missing, and takes none away.
-    async fn restrict(&self, contact: Contact, wire: &Wire) -> Result<(), Ended> {
-        if contact.entries.is_none() {
-            // They are read after the edit.
-            return Ok(());
+    /// Adds the restrictions that are missing, and takes none away. Before anything that may be refused: that must not keep an opt-out
+    /// from being said. The contact as it is then.
+    async fn restrict(&self, contact: Contact, wire: &Wire) -> Result<Contact, Ended> {
+        let restricts = |channel| {
+            consent::step(wire::statement(wire, channel), Restriction::Nobody) == Step::Add
+        };
+        if !Channel::ALL.into_iter().any(restricts) {
+            return Ok(contact);
         }
-        let entries = contact.entries.as_deref().unwrap_or_default();
+        let mut contact = self.with_entries(contact).await?;
         for channel in Channel::ALL {
-            let statement = wire::statement(wire, channel);
-            if consent::step(statement, Restriction::of(entries, channel)) == Step::Add {
-                let comment = wire::comment(wire, channel);
-                let body = json!({ "reason": consent::MANUAL, "comments": comment });
-                let path = path(contact.id, &format!("/dnc/{}/add", channel.name()));
-                let request = |http: &Http| http.request(Method::Post, &path).json(&body);
-                let answer = self.send(Intent::Write, request).await?;
-                if !answer.is_success() {
-                    let failure = answer::failure_of_known(&answer, Intent::Write);
-                    return self::found(contact.id, Ok(PushResult::Failed(failure))).and_then(Err);
-                }
+            let entries = contact.entries.as_deref().unwrap_or_default();
+            let restriction = Restriction::of(entries, channel);
+            if consent::step(wire::statement(wire, channel), restriction) != Step::Add {
+                continue;
             }
+            let body =
+                json!({ "reason": consent::MANUAL, "comments": wire::comment(wire, channel) });
+            let path = path(contact.id, &format!("/dnc/{}/add", channel.name()));
+            let request = |http: &Http| http.request(Method::Post, &path).json(&body);
+            let answer = self.send(Intent::Write, request).await?;
+            if !answer.is_success() {
+                let failure = answer::failure_of_known(&answer, Intent::Write);
+                return self::found(contact.id, Ok(PushResult::Failed(failure))).and_then(Err);
+            }
+            let id = contact.id;
+            let after = answer::contact(&answer).filter(|after| after.id == id);
+            let after = after
+                .ok_or_else(|| unproven("The answer to a restriction does not show the contact"))?;
+            contact = self.with_entries(after).await?;
         }
-        Ok(())
+        Ok(contact)
     }
 
     /// `PATCH`: all of our fields, exactly. An answer with another id says that the contact was merged into that one.
@@ -277,7 +288,8 @@ impl Call<'_> {
         Ok(PushResult::Held {
             remote_id: contact.id.to_string(),
             remote_hash: contact.held(Some(wire)).hash,
-            written,
+            // A restriction may have been added before.
+            written: written || self.sent.is_noted(),
             carried: Vec::new(),
             left_to: None,
             held: None,

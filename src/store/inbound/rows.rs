@@ -9,6 +9,9 @@ use crate::entity::{EntityRef, EntityType};
 use crate::hash::ContentHash;
 use crate::inbound::merge::{Agreed, Digests};
 
+/// `sync.inbox.state_reason` of what waits for the removal of its entity's other record.
+pub const FOR_REMOVAL: &str = "waiting_for_removal";
+
 /// A row of the inbox that was locked, with whose it is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InboxRow {
@@ -44,6 +47,8 @@ pub struct InboxRow {
     pub lacks_parent: bool,
     /// For how many seconds the row has been there.
     pub age: f64,
+    /// It has waited for the removal of its entity's other record.
+    pub waits_for_removal: bool,
 }
 
 impl InboxRow {
@@ -194,6 +199,7 @@ pub(super) fn inbox_row(row: &tokio_postgres::Row) -> Result<InboxRow, StoreErro
         parents: known_parents,
         lacks_parent,
         age: row.try_get("age")?,
+        waits_for_removal: row.try_get::<_, Option<&str>>("state_reason")? == Some(FOR_REMOVAL),
     })
 }
 

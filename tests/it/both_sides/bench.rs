@@ -1,20 +1,17 @@
 //! Five remotes behind one EMS that remembers every version that it ever had.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use ems_sync_remotes::Entry;
 use ems_sync_remotes::chatwoot::Resource;
 use ems_sync_remotes::tagserver::TagServerOptions;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::ledger::Ledger;
 use super::there::stands;
 use crate::five::world::{Five, LISTS, QUESTION, each};
 use crate::support::parity;
 use crate::support::readings::{chatwoot, mailchimp, mautic, runsignup};
-use crate::support::rig::PATIENCE;
 
 /// What Chatwoot signs its webhooks with.
 const SECRET: &str = "whsec_both_sides";
@@ -36,7 +33,8 @@ pub(super) struct Both {
 }
 
 impl Both {
-    /// So many persons, each with an address and a number of her own; most of them run. Nothing runs yet.
+    /// So many persons, each with an address, a number and a city of her own, so that what a merge of two contacts fills in is nobody's old
+    /// value; most of them run. Nothing runs yet.
     pub(super) async fn new(people: i64) -> Self {
         let mut five = Five::new(0, TagServerOptions::default()).await;
         // Pulls happen all the time.
@@ -44,7 +42,8 @@ impl Both {
         five.rig
             .exec(&format!(
                 "insert into ems.person (first_name, last_name, email, phone, city, country, date_of_birth, gender)
-                     select 'First' || n, 'Last' || n, 'p' || n || '@club.org', '+2781' || lpad(n::text, 7, '0'), 'Durban', 'ZA',
+                     select 'First' || n, 'Last' || n, 'p' || n || '@club.org', '+2781' || lpad(n::text, 7, '0'),
+                            'Home ' || translate(n::text, '0123456789', 'abcdefghij'), 'ZA',
                             date '1970-01-01' + n::int, (array['FEMALE', 'MALE'])[1 + n % 2]
                      from generate_series(1, {people}) n;
                  insert into ems.event_participant (event_id, person_id, race_id, number, registered_on)
@@ -83,50 +82,6 @@ impl Both {
         rows.iter().map(|row| row.get::<_, Option<String>>(0).unwrap_or_default()).collect()
     }
 
-    /// Waits until nothing is owed, and nothing that was pulled is undecided. Gives up if nothing moves for a long time, or all of it
-    /// takes far longer.
-    pub(super) async fn at_rest(&self) {
-        let sql = "select (select count(*) from sync.outbox),
-                          (select count(*) from sync.record where owed_gen > done_gen and due_on < 'infinity'),
-                          (select count(*) from sync.inbox where state in ('pending', 'waiting')),
-                          (select count(*) from sync.to_read),
-                          (select coalesce(sum(done_gen), 0)::bigint from sync.record)";
-        let (began, mut moved, mut stood) = (Instant::now(), Instant::now(), [-1; 5]);
-        loop {
-            let row = self.five.rig.ems.query_one(sql, &[]).await.unwrap();
-            let stands = [0, 1, 2, 3, 4].map(|column| row.get::<_, i64>(column));
-            if stands[..4].iter().all(|left| *left == 0) {
-                return;
-            }
-            if stands != stood {
-                (stood, moved) = (stands, Instant::now());
-            }
-            let is_stuck = moved.elapsed() > PATIENCE || began.elapsed() > 10 * PATIENCE;
-            assert!(!is_stuck, "It comes not to rest: {:#?}", self.open().await);
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    /// What is not done, for a message.
-    pub(super) async fn open(&self) -> Vec<String> {
-        let mut open = self.five.states().await;
-        let sql = "select concat_ws(' ', 'inbox', target, entity_type, remote_id, entity_id, shape, state, state_reason, waits_for, last_error)
-                   from sync.inbox where state <> 'done'
-                   union all select concat_ws(' ', 'to read', t::text) from sync.to_read t";
-        open.extend(self.texts(sql).await.into_iter().take(30));
-        open
-    }
-
-    /// A full walk over every remote, and a full comparison outward.
-    pub(super) async fn sweep(&self) {
-        let (code, out) = self.five.rig.run(&["sweep", "inbound", "--json"]).await;
-        assert_eq!(code, 0, "{out}");
-        self.at_rest().await;
-        let (code, out) = self.five.rig.run(&["sweep", "outbound"]).await;
-        assert_eq!(code, 0, "{out}");
-        self.at_rest().await;
-    }
-
     /// Writes to the EMS so far, by anybody.
     pub(super) async fn versions(&self) -> i64 {
         self.five.rig.count("select count(*) from public.history").await
@@ -136,28 +91,6 @@ impl Both {
     pub(super) fn writes(&self) -> [(&'static str, usize); 5] {
         let is_write = |entry: &Entry| entry.operation.is_write() && entry.applied;
         each!(self.five, sim => sim.journal().iter().filter(|entry| is_write(entry)).count())
-    }
-
-    /// Sweeps until two in a row have written nothing anywhere.
-    pub(super) async fn assert_comes_to_rest(&self) {
-        self.at_rest().await;
-        for round in 0.. {
-            let before = (self.versions().await, self.writes());
-            self.sweep().await;
-            if before == (self.versions().await, self.writes()) {
-                break;
-            }
-            assert!(round < 4, "each sweep writes: {before:?}, {:?}", self.writes());
-        }
-        let before = (self.versions().await, self.writes());
-        for _ in 0..2 {
-            self.sweep().await;
-            let after = (self.versions().await, self.writes());
-            let last = self
-                .texts("select concat(by_us, row) from public.history order by n desc limit 5")
-                .await;
-            assert_eq!(before, after, "a sweep over what agrees writes nothing: {last:#?}");
-        }
     }
 
     /// Both sides hold the same, by an independent reading, and nobody was spoken to as must not be.
@@ -219,7 +152,8 @@ impl Both {
     }
 
     /// The registrations that stand. Who came from there carries no EMS id: its record says who it is. What stands there of a
-    /// participant who is deleted here is nobody's any more if people there revived it: a person has been told.
+    /// participant who is deleted here is nobody's any more if people there revived it, and of one who has another is a second one: a
+    /// person has been told.
     async fn runsignup_differences(&self) -> Vec<String> {
         let (ems, sim) = (&self.five.rig.ems, &self.five.runsignup);
         let records = "select remote_id::bigint, entity_id::text from sync.record
@@ -251,11 +185,11 @@ impl Both {
         differences.into_iter().filter(|what| !gone.contains(what)).collect()
     }
 
-    /// Remote records of which a person has been told that the EMS has deleted theirs.
+    /// Remote records of which a person has been told: the EMS has deleted theirs, or it has another one.
     pub(super) async fn told(&self, target: &str, entity_type: &str) -> BTreeSet<String> {
         let sql = format!(
             "select remote_id from sync.conflict where target = '{target}' and entity_type = '{entity_type}'
-             and reason = 'tombstone' and closed_on is null"
+             and reason in ('tombstone', 'ambiguous') and closed_on is null"
         );
         self.texts(&sql).await.into_iter().collect()
     }
@@ -312,7 +246,9 @@ impl Both {
                        from public.history h, jsonb_each_text(h.row) f
                        where f.key in ('first_name', 'last_name', 'email', 'phone', 'city', 'number') and h.op <> 'DELETE'
                        window w as (partition by h.tab, h.id, f.key order by h.n))
-                   select concat_ws(' ', v.tab, v.id, v.key, v.value, 'was', v.was) from v
+                   select concat_ws(' ', v.tab, v.id, v.key, v.value, 'was', v.was, 'after', (
+                       select string_agg(concat_ws(' ', o.n, case when o.by_us then 'by us' end, coalesce(o.value, 'null')), ', ' order by o.n)
+                       from v o where (o.tab, o.id, o.key) = (v.tab, v.id, v.key))) from v
                    where v.by_us and v.value is distinct from v.was and v.value is not null
                      and exists (select from v o where (o.tab, o.id, o.key, o.value) = (v.tab, v.id, v.key, v.value) and o.n < v.n)";
         self.texts(sql).await

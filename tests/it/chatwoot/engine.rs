@@ -300,16 +300,17 @@ async fn who_had_only_a_number_and_shares_an_address_now_leaves_no_contact_behin
     running.stop().await;
 }
 
-/// An import gives many persons one address, and all but one would lose their contact (G10). What was rejected outlasts edits that
-/// change nothing in it.
+/// An import gives many persons the address of another, and they would lose their contacts (G10). What was rejected outlasts edits
+/// that change nothing in it. None may go without a person here: that a contact goes for a shared address is known once it is claimed, so
+/// that of a burst as many as are allowed may go before it is seen (docs/deviations.md).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn contacts_that_many_would_lose_for_a_shared_address_are_held_and_kept() {
     let mut rig = Rig::new().await;
-    rig.set("GUARD__MAX_DELETES", "5");
+    rig.set("GUARD__MAX_DELETES", "0");
     rig.set("GUARD__MAX_DELETE_SHARE", "0");
     rig.exec(
         "insert into ems.person (id, first_name, last_name, email) overriding system value
-         select n, 'Sipho', 'No ' || n, 'p' || n || '@ems.example' from generate_series(1, 20) n",
+         select n, 'Sipho', 'No ' || n, case when n = 1 then 'club' else 'p' || n end || '@ems.example' from generate_series(1, 20) n",
     )
     .await;
     let running = rig.start();

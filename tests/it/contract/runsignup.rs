@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ems_sync::entity::{EntityRef, EntityType};
-use ems_sync::remote::runsignup::{Credentials, RunSignup};
+use ems_sync::remote::runsignup::{Credentials, KeyVersion, RunSignup};
 use ems_sync::remote::{HttpSettings, RemoteIds};
 use ems_sync_remotes::runsignup::{
     Registration, Resource, RunSignup as Sim, RunSignupOptions, api_error, throttled,
@@ -76,7 +76,12 @@ impl Kit for RunSignupKit {
     fn client(&self, http: &HttpSettings) -> RunSignup {
         let options = RunSignupOptions::default();
         let secret = SecretString::from(options.api_secret);
-        let credentials = Credentials { key: SecretString::from(self.key), secret, caller: None };
+        let credentials = Credentials {
+            key: SecretString::from(self.key),
+            secret,
+            version: KeyVersion::V2,
+            caller: None,
+        };
         RunSignup::new(http, credentials, false).unwrap()
     }
 

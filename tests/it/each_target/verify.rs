@@ -95,6 +95,22 @@ async fn everything_is_found_and_repaired(target: Target) {
     assert!(!document.to_string().contains("Meddled"), "names of fields only");
     assert_eq!(bed.rows(target), meddled, "it only reads");
 
+    // A resync plans the same, and tells by which fields.
+    let resync = ["resync", "--target", target.name(), "--dry-run", "--json"];
+    let (code, text) = bed.rig.run(&resync).await;
+    let plan: Value = serde_json::from_str(&text).unwrap();
+    let of = |finding: &str| expected.values().filter(|(found, _)| found == finding).count();
+    assert_eq!(
+        (code, ["create", "update", "orphaned"].map(|name| plan[name].as_u64().unwrap() as usize)),
+        (0, ["missing", "different", "orphaned"].map(of)),
+        "{plan}"
+    );
+    let fields: BTreeSet<&String> = expected.values().flat_map(|(_, fields)| fields).collect();
+    let planned: BTreeSet<&String> = plan["fields"].as_object().unwrap().keys().collect();
+    assert_eq!(planned, fields, "{plan}");
+    assert!(!plan.to_string().contains("Meddled"), "names of fields only");
+    assert_eq!(bed.rows(target), meddled, "it only plans");
+
     let (code, document) = bed.verify(target, true).await;
     assert_eq!((code, document["owed"].as_u64()), (1, Some(times as u64)));
     bed.rig.settled().await;

@@ -67,6 +67,12 @@ async fn a_move_is_an_update_of_one_entity() {
         bench.text("select state_reason from sync.inbox").await.as_deref(),
         Some("waiting_for_removal")
     );
+    // The old one is asked for once, and not with each look.
+    let asked = "select string_agg(concat_ws(' ', entity_type, remote_id, stream, asked_gen), ', ') from sync.to_read";
+    assert_eq!(bench.text(asked).await.as_deref(), Some("person 17 contacts 1"));
+    bench.exec("update sync.inbox set due_on = now()").await;
+    bench.applier.work(&[new]).await.unwrap();
+    assert_eq!(bench.text(asked).await.as_deref(), Some("person 17 contacts 1"));
     let now = bench.store.now().await.unwrap();
     let old = bench.taken_in(removed("17", Some(&new_id)), now).await.unwrap();
     bench.applier.work(&[old]).await.unwrap();

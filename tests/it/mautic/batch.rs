@@ -82,7 +82,7 @@ async fn each_row_ends_by_itself() {
     let bench = warm().await;
     let ids = planted(&bench, 8);
     let mut pushes = edits(&bench, &ids, "New");
-    let mut refused = runner(1, "Refused");
+    let mut refused = says(1, Some(false), Timestamp::now());
     refused["country"] = json!("AX");
     pushes[0] = update(1, ids[0].1, bench.wire_of(1, refused));
     bench.sim.remove(ids[1].1);
@@ -99,6 +99,7 @@ async fn each_row_ends_by_itself() {
     assert_eq!(results.values().map(word).collect::<Vec<_>>(), expected);
     assert_eq!(bench.contact(ids[4].1).do_not_contact_reason("email"), Some(1));
     assert_eq!(bench.contact(ids[5].1).do_not_contact_reason("email"), Some(3));
+    assert_eq!(bench.contact(ids[0].1).do_not_contact_reason("email"), Some(3), "though refused");
     assert_eq!(bench.contact(ids[3].1).email(), Some("moved@example.org"));
     assert_eq!(bench.contact(ids[2].1).text("lastname"), Some("Old"));
     bench.assert_no_violation();

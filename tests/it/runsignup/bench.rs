@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ems_sync::entity::{EntityRef, EntityType};
-use ems_sync::remote::runsignup::{Credentials, RunSignup};
+use ems_sync::remote::runsignup::{Credentials, KeyVersion, RunSignup};
 use ems_sync::remote::{
     Action, Failure, Fields, HttpSettings, Look, Push, PushResult, Remote as _, RemoteIds, Results,
     SendBefore, Wire,
@@ -217,6 +217,7 @@ pub(super) fn credentials() -> Credentials {
     Credentials {
         key: SecretString::from("ems-sync-key"),
         secret: SecretString::from("ems-sync-secret"),
+        version: KeyVersion::V2,
         caller: None,
     }
 }

@@ -116,6 +116,54 @@ async fn the_first_edit_after_a_create_changes_what_was_edited_only() {
     running.stop().await;
 }
 
+/// People there took somebody out and bring them back. What the EMS gave up meanwhile is none of their edits; what they changed is.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stands_again_there_does_not_bring_back_what_the_ems_gave_up() {
+    let pushed = Pushed::new().await;
+    pushed.world.rig.exec("update ems.event_participant set number = 40 + id").await;
+    let running = pushed.world.rig.start_all();
+    let pushed = pushed.there().await;
+    let (id, world) = (pushed.id, &pushed.world);
+    let participant = |columns: &str| {
+        format!("select concat_ws('/', {columns}) from ems.event_participant where id = {id}")
+    };
+    world.sim.act(pushed.registration, Action::Remove).unwrap();
+    world.taken_in().await;
+    assert_eq!(world.text(&participant("status")).await, "WITHDRAWN");
+    let cleared = format!("update ems.event_participant set number = null where id = {id}");
+    world.rig.exec(&cleared).await;
+    pushed.change("city = null, phone = null").await;
+    world.sim.act(pushed.registration, Action::Reactivate).unwrap();
+    pushed.edit(json!({"user": {"phone": "856-850-1599"}}));
+    world.taken_in().await;
+    assert_eq!(world.text(&participant("status, number")).await, "REGISTERED");
+    assert_eq!(pushed.person("city, phone").await, "+18568501599", "{}", pushed.open().await);
+    assert_eq!(pushed.remote_id().await, pushed.registration.to_string());
+    assert_eq!(pushed.open().await, "", "nothing has lost");
+    running.stop().await;
+}
+
+/// Taken out there, then deleted here: that it stands again there makes nobody new of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_taken_out_there_and_deleted_here_stays_deleted() {
+    let pushed = Pushed::new().await;
+    let running = pushed.world.rig.start_all();
+    let pushed = pushed.there().await;
+    let (id, world) = (pushed.id, &pushed.world);
+    world.sim.act(pushed.registration, Action::Remove).unwrap();
+    world.taken_in().await;
+    let count = "select count(*) from ems.event_participant";
+    let before = world.rig.count(count).await;
+    world.rig.exec(&format!("delete from ems.event_participant where id = {id}")).await;
+    world.rig.settled().await;
+    world.sim.act(pushed.registration, Action::Reactivate).unwrap();
+    world.taken_in().await;
+    assert_eq!(world.rig.count(count).await, before - 1);
+    let told = "select concat_ws(' ', reason, entity_id) from sync.conflict where entity_type = 'event_participant' and closed_on is null";
+    assert_eq!(world.text(told).await, format!("tombstone {id}"));
+    running.stop().await;
+}
+
 /// A disqualified participant has started, and stays what it is: the EMS keeps whose registration that was.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removal_that_the_ems_does_not_take_leaves_the_registration_known() {

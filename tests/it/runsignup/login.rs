@@ -77,6 +77,26 @@ async fn the_caller_registration_goes_with_every_call_or_with_none() {
     bench.assert_no_violation();
 }
 
+/// By choice only: the secret stands in each URL then.
+#[tokio::test]
+async fn an_old_key_is_sent_in_the_query_where_that_is_chosen() {
+    let bench = Bench::new().await;
+    let with = |secret: &str| ems_sync::remote::runsignup::Credentials {
+        version: ems_sync::remote::runsignup::KeyVersion::V1,
+        secret: SecretString::from(secret),
+        ..credentials()
+    };
+    let wrong = client(&bench.settings, with("wrong"), false).account().await.unwrap_err();
+    assert_eq!(wrong.class.name(), "authentication");
+    assert!(!wrong.to_string().contains("wrong"), "{wrong}");
+    let client = client(&bench.settings, with("ems-sync-secret"), false);
+    let old = Bench { sim: bench.sim.clone(), settings: bench.settings.clone(), client };
+    assert_eq!(word(&old.one(old.create_of(5, TEN, json!({}))).await), "held");
+    let kinds: std::collections::BTreeSet<_> =
+        bench.sim.violations().into_iter().map(|violation| violation.code).collect();
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["secret_in_url"], "and nothing else");
+}
+
 /// Ids belong to one account (obligation 11).
 #[tokio::test]
 async fn nothing_is_written_to_another_account_than_the_one_to_stay_with() {
