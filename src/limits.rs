@@ -288,6 +288,9 @@ pub const WATERMARK_MARGIN: Duration = Duration::from_secs(60);
 pub const WATERMARK_SAMPLES_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// A duty whose holder fell silent is taken over after this.
 pub const DUTY_LEASE: Duration = Duration::from_secs(60);
+/// A sweep that failed is tried again after this: neither for ever at once, nor only after its interval. Where two processes take
+/// turns at failing, one of them has failed twice within two minutes.
+pub const DUTY_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// Days that a record outlives its entity, so that nothing that comes late brings it back.
 pub const TOMBSTONES_KEPT_DAYS: u16 = 90;
@@ -433,6 +436,8 @@ pub const NOT_MOVING_AFTER: Duration = Duration::from_secs(10 * 60);
 pub const SWEEPS_MISSED_MAX: u32 = 3;
 /// A duty without progress for this long makes `/readyz` red.
 pub const READY_SILENCE_MAX: Duration = Duration::from_secs(60);
+/// The failures of a part are over when none has come for this long: somebody else has done the work.
+pub const FAILURES_FORGOTTEN_AFTER: Duration = Duration::from_secs(2 * 60);
 /// Length of an error text that is kept in a record.
 pub const ERROR_TEXT_CHARS_MAX: usize = 500;
 /// Entities of one e-mail address or bib number that are explained, the newest; `sql/projections/lookup.sql` finds one more.
@@ -467,6 +472,7 @@ const _: () = {
     assert!(STATEMENT_TIMEOUT.as_secs() > LOCK_TIMEOUT.as_secs());
     assert!(STATEMENT_DEADLINE.as_secs() > STATEMENT_TIMEOUT.as_secs());
     assert!(READY_SILENCE_MAX.as_secs() > STATEMENT_DEADLINE.as_secs());
+    assert!(FAILURES_FORGOTTEN_AFTER.as_secs() > 3 * DUTY_AGAIN_AFTER.as_secs());
     assert!(BREAKER_PAUSE_MIN.as_secs() < BREAKER_PAUSE_MAX.as_secs());
     // What fails again after each probe must not be taken for a new episode.
     assert!(BREAKER_PAUSE_MAX.as_secs() * 2 <= BREAKER_CALM.as_secs());

@@ -194,7 +194,8 @@ impl Relay {
             self.publish(&owed).await;
             crate::failpoint!("relay.published", !changes.is_empty());
             self.owe_truncated(&changes).await?;
-            self.beat.beat();
+            // Also of a long backlog: that it failed before is over with the first batch that does not.
+            self.beat.well();
             if i64::try_from(changes.len()).is_ok_and(|n| n < limits::RELAY_BATCH_ROWS) {
                 break;
             }

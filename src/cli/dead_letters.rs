@@ -96,18 +96,18 @@ async fn show(store: &Store, args: DeadLetterArgs) -> anyhow::Result<Exit> {
         let last_attempts = attempts.into_iter().map(Attempt::from).collect();
         shown.push(Shown { row, last_attempts });
     }
+    if args.json {
+        output::json(&shown)?;
+    } else if !shown.is_empty() {
+        let texts: Vec<String> = shown.iter().map(in_full).collect();
+        output::text(&format!("{}{more}", texts.join("\n\n")))?;
+    } else if args.number.is_none() {
+        output::text("No dead letter matches.")?;
+    }
     if let Some(number) = args.number.filter(|_| shown.is_empty()) {
         anyhow::bail!(
             "There is no dead letter {number}, or nothing else of what was asked for is true of it"
         );
-    }
-    if args.json {
-        output::json(&shown)?;
-    } else if shown.is_empty() {
-        output::text("No dead letter matches.")?;
-    } else {
-        let texts: Vec<String> = shown.iter().map(in_full).collect();
-        output::text(&format!("{}{more}", texts.join("\n\n")))?;
     }
     Ok(Exit::Fine)
 }

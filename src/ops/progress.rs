@@ -33,15 +33,18 @@ struct Pulse {
 /// Work that has failed and has not come to its end since.
 #[derive(Debug, Clone, Copy)]
 struct Failing {
+    /// When it first failed.
     since: Duration,
+    /// How often it has.
+    times: u32,
     /// When it last failed, or was under way again.
     last: Duration,
 }
 
 impl Pulse {
     fn failed(&mut self, now: Duration) {
-        let since = self.failing_at(now).map_or(now, |failing| failing.since);
-        self.failing = Some(Failing { since, last: now });
+        let before = self.failing_at(now).unwrap_or(Failing { since: now, times: 0, last: now });
+        self.failing = Some(Failing { times: before.times.saturating_add(1), last: now, ..before });
         self.beat = now;
     }
 
@@ -53,12 +56,13 @@ impl Pulse {
 
     /// The failures that are not over: after a while without one, somebody else has done the work.
     fn failing_at(&self, now: Duration) -> Option<Failing> {
-        self.failing.filter(|f| now.saturating_sub(f.last) < limits::READY_SILENCE_MAX)
+        self.failing.filter(|f| now.saturating_sub(f.last) < limits::FAILURES_FORGOTTEN_AFTER)
     }
 
-    /// For how long it has come to nothing.
+    /// For how long it has come to nothing. After one failure the next try shows whether it does, however long that takes.
     fn silence(&self, now: Duration) -> Duration {
-        let since = self.failing_at(now).map_or(self.beat, |f| f.since.min(self.beat));
+        let again_and_again = self.failing_at(now).filter(|failing| failing.times > 1);
+        let since = again_and_again.map_or(self.beat, |f| f.since.min(self.beat));
         now.saturating_sub(since)
     }
 }
@@ -232,15 +236,42 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_try_that_takes_long_does_not_forget_that_the_one_before_it_failed() {
+    async fn the_try_after_one_failure_may_take_long_and_the_one_after_two_is_not_believed() {
         let progress = Progress::default();
         let beat = progress.part("sweep");
         beat.failed();
         for _ in 0..10 {
             seconds(30).await;
             beat.beat();
+            assert!(progress.silent().is_empty(), "it may yet succeed");
+        }
+        beat.failed();
+        assert_eq!(progress.silent(), [("sweep".to_owned(), Duration::from_secs(300))]);
+        for _ in 0..10 {
+            seconds(30).await;
+            beat.add(1);
+            assert_eq!(progress.silent().len(), 1);
+        }
+        beat.well();
+        beat.failed();
+        seconds(59).await;
+        assert!(progress.silent().is_empty(), "counted anew");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_turns_at_failing_with_others_is_named_too() {
+        let progress = Progress::default();
+        let beat = progress.part("sweep");
+        for _ in 0..2 {
+            beat.failed();
+            // As long as two others have it, each once.
+            seconds(3 * limits::DUTY_AGAIN_AFTER.as_secs()).await;
+            beat.waits();
         }
         assert_eq!(progress.silent().len(), 1);
+        seconds(limits::FAILURES_FORGOTTEN_AFTER.as_secs()).await;
+        beat.waits();
+        assert!(progress.silent().is_empty(), "somebody has done it");
     }
 
     #[tokio::test(start_paused = true)]

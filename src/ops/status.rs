@@ -178,8 +178,8 @@ pub struct Counts {
     pub outbox_seconds: Option<f64>,
     /// For how long the record that has waited longest could have been pushed.
     pub due_seconds: Option<f64>,
-    /// How long ago anything was pushed.
-    pub pushed_seconds: Option<f64>,
+    /// How long ago anything was settled, with or without a write.
+    pub settled_seconds: Option<f64>,
     /// A sweep has not come to its end for several intervals.
     pub sweep_silent: bool,
 }
@@ -245,7 +245,7 @@ impl Reading {
             counts.age(count.oldest_seconds);
             counts.due_seconds =
                 [counts.due_seconds, count.due_seconds].into_iter().flatten().reduce(f64::max);
-            counts.pushed_seconds = [counts.pushed_seconds, count.pushed_seconds]
+            counts.settled_seconds = [counts.settled_seconds, count.settled_seconds]
                 .into_iter()
                 .flatten()
                 .reduce(f64::min);

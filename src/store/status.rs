@@ -110,8 +110,8 @@ pub struct StateCount {
     pub oldest_seconds: Option<f64>,
     /// For how long the one that has waited longest could have been pushed, in seconds; negative before that.
     pub due_seconds: Option<f64>,
-    /// How long ago anything was pushed that is in this state now, in seconds.
-    pub pushed_seconds: Option<f64>,
+    /// How long ago anything was settled that is in this state now, with or without a write, in seconds.
+    pub settled_seconds: Option<f64>,
 }
 
 /// A duty's last run.
@@ -126,7 +126,9 @@ pub struct DutyRow {
     /// How much it found, ever.
     pub found: i64,
     /// For how long no run has come to its end, in seconds; since it was first begun, where none ever has.
-    pub idle_seconds: Option<f64>,
+    pub idle_seconds: f64,
+    /// Somebody does it now.
+    pub is_under_way: bool,
 }
 
 impl Store {
@@ -201,6 +203,7 @@ impl Store {
                     finished_on: row.try_get("finished_on")?,
                     found: row.try_get("found")?,
                     idle_seconds: row.try_get("idle_seconds")?,
+                    is_under_way: row.try_get("is_under_way")?,
                 })
             })
             .collect()
@@ -347,7 +350,7 @@ fn state_count(row: &tokio_postgres::Row) -> Result<StateCount, StoreError> {
         kept: row.try_get("kept")?,
         oldest_seconds: row.try_get("oldest_seconds")?,
         due_seconds: row.try_get("due_seconds")?,
-        pushed_seconds: row.try_get("pushed_seconds")?,
+        settled_seconds: row.try_get("settled_seconds")?,
     })
 }
 

@@ -104,6 +104,9 @@ async fn exit_codes_are_0_fine_1_failed_2_usage_and_64_configuration() {
         assert_eq!(unknown.code, Some(1), "{unknown:?}");
         assert!(unknown.stderr.contains("999999") && unknown.stdout.is_empty(), "{unknown:?}");
     }
+    let unknown = run(&rig, &["dead-letters", "show", "--number", "999999", "--json"]).await;
+    assert_eq!((unknown.code, unknown.json()), (Some(1), json!([])), "a program reads a list");
+    assert!(unknown.stderr.contains("999999"), "{unknown:?}");
     let unknown = run(&rig, &["explain", "person", "999999"]).await;
     assert_eq!(unknown.code, Some(1), "{unknown:?}");
     assert_eq!(run(&rig, &["sweep", "outbound", "--target", "mautic"]).await.code, Some(1));
@@ -561,12 +564,15 @@ async fn a_watched_status_follows_what_happens_and_a_check_says_whether_a_person
             "insert into sync.record (target, entity_type, entity_id, owed_gen, state, owed_on, due_on)
              select 'tagserver', 'tag', 1, 1, 'pending', long_ago, long_ago
              from (select clock_timestamp() - interval '1 hour') as t (long_ago)",
-            "delete from sync.record",
+            // Something else needed no write.
+            "insert into sync.record (target, entity_type, entity_id, state, due_on, settled_on)
+             values ('tagserver', 'tag', 2, 'synced', 'infinity', now())",
         ),
         (
             "sweep_silent",
-            "insert into sync.duty (duty, target, started_on) values ('sweep_outbound', 'tagserver', '-infinity')",
-            "delete from sync.duty",
+            "insert into sync.duty (duty, target, started_on, first_begun_on)
+             values ('sweep_outbound', 'tagserver', now(), now() - interval '1 day')",
+            "update sync.duty set owner = gen_random_uuid(), lease_until = now() + interval '1 hour'",
         ),
     ] {
         assert_eq!(run(&rig, &["status", "--check"]).await.code, Some(0), "before {reason}");

@@ -42,24 +42,24 @@ pub(in crate::ops) fn reasons(state: &TargetState, counts: &Counts) -> [(&'stati
 }
 
 impl Counts {
-    /// Nobody takes up what could be pushed: changes stay in the outbox, or what is due stays due while nothing at all is pushed. A
-    /// long queue that grows shorter moves.
+    /// Nobody takes up what could be pushed: changes stay in the outbox, or what is due stays due while nothing at all is settled. A
+    /// long queue that grows shorter moves, also where little of it needs a write.
     fn stands_still(&self) -> bool {
         let is_old = |seconds: f64| seconds > limits::NOT_MOVING_AFTER.as_secs_f64();
         self.outbox_seconds.is_some_and(is_old)
-            || self.due_seconds.is_some_and(is_old) && self.pushed_seconds.is_none_or(is_old)
+            || self.due_seconds.is_some_and(is_old) && self.settled_seconds.is_none_or(is_old)
     }
 }
 
 impl Reading {
     /// Whether one of the target's sweeps has not come to its end for several intervals. One that was never begun is not judged:
-    /// nothing has run yet, or nothing comes back from the target.
+    /// nothing has run yet, or nothing comes back from the target. Nor is one that is under way: it may rightly take long.
     pub(super) fn is_sweep_silent(&self, target: Target, sweep: Sweep) -> bool {
         let silent = |duty: Duty, every: Duration| {
             let most = (every * limits::SWEEPS_MISSED_MAX).max(limits::NOT_MOVING_AFTER);
             let row =
                 self.duties.iter().find(|d| d.duty == duty.name() && d.target == target.name());
-            row.and_then(|row| row.idle_seconds).is_some_and(|idle| idle > most.as_secs_f64())
+            row.is_some_and(|row| !row.is_under_way && row.idle_seconds > most.as_secs_f64())
         };
         // Nothing is read from a target that is closed for business, and right after that nothing can have been.
         let is_open = |state: &TargetState| {

@@ -138,7 +138,7 @@ pub(in crate::ops) fn reading() -> Reading {
             kept: 0,
             oldest_seconds: Some(3.0),
             due_seconds: None,
-            pushed_seconds: None,
+            settled_seconds: None,
         }],
         dead_letters: vec![(Target::TagServer, 1)],
         targets: Target::ALL.map(state).to_vec(),
@@ -147,7 +147,8 @@ pub(in crate::ops) fn reading() -> Reading {
             target: "tagserver".to_owned(),
             finished_on: Some(Timestamp::UNIX_EPOCH),
             found: 5,
-            idle_seconds: Some(60.0),
+            idle_seconds: 60.0,
+            is_under_way: false,
         }],
         inbound: vec![(
             Target::TagServer,
@@ -238,9 +239,9 @@ const MINUTE: f64 = 60.0;
 
 #[test]
 fn what_could_be_pushed_and_is_not_needs_a_person_unless_the_target_moves_or_is_closed() {
-    let needed = |state: &TargetState, outbox, due, pushed| {
-        let (outbox_seconds, due_seconds, pushed_seconds) = (outbox, due, pushed);
-        let counts = Counts { outbox_seconds, due_seconds, pushed_seconds, ..Counts::default() };
+    let needed = |state: &TargetState, outbox, due, settled| {
+        let (outbox_seconds, due_seconds, settled_seconds) = (outbox, due, settled);
+        let counts = Counts { outbox_seconds, due_seconds, settled_seconds, ..Counts::default() };
         needs(state, &counts)
     };
     let (old, young) = (Some(11.0 * MINUTE), Some(9.0 * MINUTE));
@@ -249,7 +250,7 @@ fn what_could_be_pushed_and_is_not_needs_a_person_unless_the_target_moves_or_is_
     assert!(needed(&open, young, young, old).is_empty());
     assert_eq!(needed(&open, old, None, young), ["not_moving"], "nobody empties the outbox");
     assert_eq!(needed(&open, None, old, old), ["not_moving"]);
-    assert_eq!(needed(&open, None, old, None), ["not_moving"], "nothing was ever pushed");
+    assert_eq!(needed(&open, None, old, None), ["not_moving"], "nothing was ever settled");
     assert!(needed(&open, None, old, young).is_empty(), "a long queue that grows shorter");
     let just_opened = TargetState { open_for: Some(Duration::from_secs(5)), ..open_target() };
     assert!(needed(&just_opened, old, old, old).is_empty());
@@ -260,24 +261,25 @@ fn what_could_be_pushed_and_is_not_needs_a_person_unless_the_target_moves_or_is_
 
 #[test]
 fn a_sweep_that_has_not_ended_for_three_intervals_needs_a_person() {
-    let silent = |duty: &str, minutes: Option<f64>, state: TargetState| {
-        let idle_seconds = minutes.map(|minutes| minutes * MINUTE);
+    let silent = |duty: &str, minutes: f64, is_under_way: bool, state: TargetState| {
         let (duty, target) = (duty.to_owned(), "tagserver".to_owned());
-        let row = DutyRow { duty, target, finished_on: None, found: 0, idle_seconds };
+        let idle_seconds = minutes * MINUTE;
+        let row = DutyRow { duty, target, finished_on: None, found: 0, idle_seconds, is_under_way };
         let reading = Reading { duties: vec![row], targets: vec![state], ..reading() };
         let needed = |target| reading.counts(target, true, sweep()).sweep_silent;
         assert!(!needed(Target::Mautic), "another one's, and never begun");
         needed(Target::TagServer)
     };
     let paused = || TargetState { paused: true, ..open_target() };
-    assert!(!silent("sweep_outbound", Some(14.0), open_target()));
-    assert!(silent("sweep_outbound", Some(16.0), open_target()));
-    assert!(silent("sweep_outbound", Some(16.0), paused()), "it is swept all the same");
-    assert!(!silent("sweep_outbound", None, open_target()));
-    assert!(!silent("sweep_inbound", Some(44.0), open_target()));
-    assert!(silent("sweep_inbound", Some(46.0), open_target()));
-    assert!(!silent("sweep_inbound", Some(46.0), paused()), "nothing is read meanwhile");
-    assert!(!silent("purge_inbound", Some(9_999.0), open_target()));
+    assert!(!silent("sweep_outbound", 14.0, false, open_target()));
+    assert!(silent("sweep_outbound", 16.0, false, open_target()));
+    assert!(silent("sweep_outbound", 16.0, false, paused()), "it is swept all the same");
+    assert!(!silent("sweep_outbound", 999.0, true, open_target()), "a long one is under way");
+    assert!(!silent("sweep_inbound", 44.0, false, open_target()));
+    assert!(silent("sweep_inbound", 46.0, false, open_target()));
+    assert!(!silent("sweep_inbound", 46.0, true, open_target()));
+    assert!(!silent("sweep_inbound", 46.0, false, paused()), "nothing is read meanwhile");
+    assert!(!silent("purge_inbound", 9_999.0, false, open_target()));
     let counts = Counts { sweep_silent: true, ..Counts::default() };
     assert_eq!(needs(&open_target(), &counts), ["sweep_silent"]);
 }
