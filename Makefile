@@ -42,11 +42,12 @@ sim: toolchain ## Simulate the protocol with 100,000 seeds on all cores (SIM_SEE
 	EMS_SYNC_SIM_SEEDS=$(or $(SIM_SEEDS),100000) EMS_SYNC_SIM_THREADS=$(or $(SIM_THREADS),$(shell nproc)) \
 		cargo test --locked -p ems-sync $(FEATURES) --test it -- --nocapture sim::
 
-campaign: toolchain ## The fault tests at full length, about an hour (CAMPAIGN_ARGS, e.g. a test's name)
+campaign: toolchain ## The fault tests at full length, some hours (CAMPAIGN_ARGS, e.g. a test's name)
 	cargo test --locked -p ems-sync $(FEATURES) --test it --no-run
 	EMS_SYNC_CAMPAIGN=full EMS_SYNC_HOLD_SECONDS=60 $(SERVICES) cargo test --locked -p ems-sync $(FEATURES) --test it -- \
 		--nocapture --include-ignored --test-threads 1 \
-		$(or $(CAMPAIGN_ARGS),kills:: lost_answers:: outages:: postgres_faults:: broker_faults:: late_writes:: rolling:: five:: each_target::)
+		$(or $(CAMPAIGN_ARGS),kills:: lost_answers:: outages:: postgres_faults:: broker_faults:: late_writes:: rolling:: five:: each_target:: \
+			both_sides:: mailchimp::orders chatwoot::engine explain:: dead_letters:: chromium::)
 
 check: fmt lint test ## Everything CI checks: format, lints, documentation, licences, tests
 

@@ -35,6 +35,9 @@ use crate::telemetry;
 
 use args::{Cli, Command, Global, SweepCommand};
 
+/// What stands beneath a list that its limit has ended.
+const MORE: &str = "\n\nThere are more: see `--limit`.";
+
 /// What the shell is told, besides 2 for usage, which clap decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exit {

@@ -288,6 +288,9 @@ pub const WATERMARK_MARGIN: Duration = Duration::from_secs(60);
 pub const WATERMARK_SAMPLES_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// A duty whose holder fell silent is taken over after this.
 pub const DUTY_LEASE: Duration = Duration::from_secs(60);
+/// A sweep that failed is tried again after this: neither for ever at once, nor only after its interval. Where two processes take
+/// turns at failing, one of them has failed twice within two minutes.
+pub const DUTY_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// Days that a record outlives its entity, so that nothing that comes late brings it back.
 pub const TOMBSTONES_KEPT_DAYS: u16 = 90;
@@ -427,10 +430,18 @@ pub const DEAD_LETTERS_ON_PAGE: u32 = 100;
 pub const DEAD_LETTERS_IN_DOCUMENT: u32 = 1_000;
 /// How long a login to the console lasts: an event day, and less than two.
 pub const CONSOLE_LOGIN_LASTS: Duration = Duration::from_secs(16 * 60 * 60);
+/// What could be pushed and is not for this long, while nothing else is either, needs a person.
+pub const NOT_MOVING_AFTER: Duration = Duration::from_secs(10 * 60);
+/// A sweep that has not come to its end for this many of its intervals needs a person.
+pub const SWEEPS_MISSED_MAX: u32 = 3;
 /// A duty without progress for this long makes `/readyz` red.
 pub const READY_SILENCE_MAX: Duration = Duration::from_secs(60);
+/// The failures of a part are over when none has come for this long: somebody else has done the work.
+pub const FAILURES_FORGOTTEN_AFTER: Duration = Duration::from_secs(2 * 60);
 /// Length of an error text that is kept in a record.
 pub const ERROR_TEXT_CHARS_MAX: usize = 500;
+/// Entities of one e-mail address or bib number that are explained, the newest; `sql/projections/lookup.sql` finds one more.
+pub const EXPLAIN_FOUND_MAX: usize = 20;
 /// Attempts that `explain` shows per target.
 pub const EXPLAIN_ATTEMPTS: i64 = 10;
 /// Days that the audit trail of attempts is kept.
@@ -461,6 +472,7 @@ const _: () = {
     assert!(STATEMENT_TIMEOUT.as_secs() > LOCK_TIMEOUT.as_secs());
     assert!(STATEMENT_DEADLINE.as_secs() > STATEMENT_TIMEOUT.as_secs());
     assert!(READY_SILENCE_MAX.as_secs() > STATEMENT_DEADLINE.as_secs());
+    assert!(FAILURES_FORGOTTEN_AFTER.as_secs() > 3 * DUTY_AGAIN_AFTER.as_secs());
     assert!(BREAKER_PAUSE_MIN.as_secs() < BREAKER_PAUSE_MAX.as_secs());
     // What fails again after each probe must not be taken for a new episode.
     assert!(BREAKER_PAUSE_MAX.as_secs() * 2 <= BREAKER_CALM.as_secs());

@@ -206,6 +206,7 @@ impl Shared {
             store: self.store.clone(),
             publisher: Arc::new(publisher),
             enabled: self.targets.clone(),
+            sweep: self.config.sweep,
             watch: self.watch.clone(),
             metrics: Arc::clone(&self.metrics),
             progress: self.progress.clone(),
@@ -247,6 +248,7 @@ impl Shared {
             unpublished: AtomicBool::new(false),
             queue_full: limits::QUEUE_FULL,
             beat: self.progress.part("relay"),
+            progress: self.progress.clone(),
         };
         self.spawn("relay", relay.run(self.stop.clone()));
     }

@@ -18,6 +18,7 @@ pub mod inbound;
 mod inbox;
 mod keys;
 mod listen;
+mod lookup;
 mod migrate;
 mod outbox;
 mod projections;
@@ -49,7 +50,7 @@ pub use audit::AuditEvent;
 pub use binding::BindingFacts;
 pub use conflicts::{Adopted, Conflict, ConflictFilter};
 pub use consents::{ConsentRefused, ConsentsDecided, ConsentsTaken};
-pub use dead_letters::{DeadLetter, Filter, OddMessage, Replayed};
+pub use dead_letters::{DeadLetter, Filter, OddMessage, Replayable, Replayed};
 pub use duty::{Duty, DutyLease};
 pub use guard::{DecidedHold, DeleteVerdict, Guarded, Weighed};
 pub use held::{HeldCount, HeldDecided, HeldItem, HeldKind, HeldNow, HoldDecision};
@@ -61,7 +62,7 @@ pub use projections::Projection;
 pub use pulled::{InboundCounts, InboundOf};
 pub use records::{AttemptRecord, FinishReport};
 pub use removals::RemovalsWeighed;
-pub use status::{AttemptRow, DutyRow, Projected, RecordRow, StateCount};
+pub use status::{AttemptRow, DutyRow, OpenDeadLetter, Projected, RecordRow, StateCount};
 pub use sweep::{Chunk, SweepWatermark};
 pub use targets::{
     BreakerState, Change, Heard, Moment, Standings, TargetListener, TargetState, TargetVoice,

@@ -83,6 +83,17 @@ pub enum SweepError {
     TakenOver,
 }
 
+impl SweepError {
+    /// Whether it ends by itself once the database or the broker answers again.
+    fn is_outage(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_outage(),
+            Self::Broker(error) => error.is_outage(),
+            Self::TakenOver => false,
+        }
+    }
+}
+
 /// The sweeper of one target.
 pub struct Sweeper<R> {
     /// The database.

@@ -179,6 +179,7 @@ begin
             done_gen           = case when o.settled then o.gen else r.done_gen end,
             owed_on            = case when not o.settled then r.owed_on
                                       when r.owed_gen > o.gen then r.last_owed_on end,
+            settled_on         = case when o.settled or o.state = 'rejected' then clock_timestamp() else r.settled_on end,
             entity_synced_on   = case when o.pushed then clock_timestamp() else r.entity_synced_on end,
             entity_modified_on = case when o.confirmed then o.modified_on else r.entity_modified_on end,
             seen_modified_on   = case when not o.tombstone then coalesce(o.modified_on, r.seen_modified_on) end,

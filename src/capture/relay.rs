@@ -25,7 +25,7 @@ use crate::config::WakeMode;
 use crate::error_chain::chain;
 use crate::limits;
 use crate::ops::metrics::Metrics;
-use crate::ops::progress::Beat;
+use crate::ops::progress::{Beat, Progress};
 use crate::route::{self, Owing};
 use crate::store::{Listener, Store, StoreError, Wake};
 use crate::sweep;
@@ -54,6 +54,8 @@ pub struct Relay {
     pub metrics: Arc<Metrics>,
     /// Where it shows that it makes progress.
     pub beat: Beat,
+    /// The same for the republish scan, which has a part for each target.
+    pub progress: Progress,
 }
 
 impl Relay {
@@ -67,6 +69,7 @@ impl Relay {
                 let began = Instant::now();
                 if let Err(error) = relay.run_on_a_connection(&stop).await {
                     relay.leads.store(false, Ordering::Relaxed);
+                    relay.beat.failed();
                     tracing::warn!(error = %error, "The relay begins anew");
                 }
                 if began.elapsed() > limits::RECONNECT_MAX {
@@ -99,16 +102,18 @@ impl Relay {
                 listener.ping().await?;
                 proven = Instant::now();
             }
-            self.beat.beat();
+            self.beat.waits();
             if !self.leads.load(Ordering::Relaxed) {
                 if !listener.try_lead().await? {
                     self.stand_by(stop).await?;
+                    self.beat.well();
                     continue;
                 }
                 self.leads.store(true, Ordering::Relaxed);
                 tracing::info!("This relay leads");
             }
             self.drain(stop).await?;
+            self.beat.well();
             if !listener.is_notified() {
                 pause(limits::RELAY_POLL, stop).await;
             } else if self.sleep(&listener, stop).await? == Wake::Lost {
@@ -123,8 +128,8 @@ impl Relay {
     async fn poll(&self, stop: &CancellationToken) -> Result<(), StoreError> {
         self.leads.store(true, Ordering::Relaxed);
         while !stop.is_cancelled() {
-            self.beat.beat();
             self.drain(stop).await?;
+            self.beat.well();
             pause(limits::RELAY_POLL, stop).await;
         }
         Ok(())
@@ -189,7 +194,8 @@ impl Relay {
             self.publish(&owed).await;
             crate::failpoint!("relay.published", !changes.is_empty());
             self.owe_truncated(&changes).await?;
-            self.beat.beat();
+            // Also of a long backlog: that it failed before is over with the first batch that does not.
+            self.beat.well();
             if i64::try_from(changes.len()).is_ok_and(|n| n < limits::RELAY_BATCH_ROWS) {
                 break;
             }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::args::{ConflictListArgs, ConflictsCommand};
 use super::table::{cell, instant, table};
-use super::{Exit, adapters, output, target};
+use super::{Exit, MORE, adapters, output, target};
 use crate::config::{self, Config};
 use crate::limits;
 use crate::ops::conflicts::Row;
@@ -42,12 +42,16 @@ async fn list(config: &Config, args: ConflictListArgs) -> anyhow::Result<Exit> {
         number: None,
         closed_too: args.closed,
     };
-    let rows = args.limit.map_or(limits::CONFLICTS_SHOWN, i64::from);
-    let rows: Vec<Row> = store.conflicts(filter, rows).await?.into_iter().map(Row::from).collect();
+    let most = args.limit.map_or(limits::CONFLICTS_SHOWN, i64::from);
+    let mut rows = store.conflicts(filter, most.saturating_add(1)).await?;
+    let shown = usize::try_from(most).unwrap_or(usize::MAX);
+    let more = if rows.len() > shown { MORE } else { "" };
+    rows.truncate(shown);
+    let rows: Vec<Row> = rows.into_iter().map(Row::from).collect();
     if args.json {
         output::json(&rows)?;
     } else {
-        output::text(&listed(&rows))?;
+        output::text(&format!("{}{more}", listed(&rows)))?;
     }
     Ok(Exit::Fine)
 }

@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 use super::args::{ChangeArgs, DeadLetterArgs, DeadLettersCommand, ListArgs, ReplayArgs};
 use super::table::{cell, instant, table};
 use super::target::by;
-use super::{Exit, adapters, bar, output};
+use super::{Exit, MORE, adapters, bar, output};
 use crate::broker::Publisher;
 use crate::config::{self, Config};
 use crate::limits;
@@ -64,11 +64,15 @@ pub(super) async fn dead_letters(
 
 async fn list(store: &Store, ListArgs { which, closed }: ListArgs) -> anyhow::Result<Exit> {
     let filter = Filter { closed_too: closed, ..filter(&which) };
-    let rows: Vec<Row> = all(store, &filter, which.limit).await?;
+    let most = which.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let mut rows: Vec<Row> =
+        all(store, &filter, which.limit.map(|limit| limit.saturating_add(1))).await?;
+    let more = if rows.len() > most { MORE } else { "" };
+    rows.truncate(most);
     if which.json {
         output::json(&rows)?;
     } else {
-        output::text(&listed(&rows))?;
+        output::text(&format!("{}{more}", listed(&rows)))?;
     }
     Ok(Exit::Fine)
 }
@@ -76,7 +80,12 @@ async fn list(store: &Store, ListArgs { which, closed }: ListArgs) -> anyhow::Re
 async fn show(store: &Store, args: DeadLetterArgs) -> anyhow::Result<Exit> {
     let filter = Filter { closed_too: args.number.is_some(), ..filter(&args) };
     let mut shown = Vec::new();
-    for row in all(store, &filter, Some(args.limit.unwrap_or(SHOWN_UNLESS_LIMITED))).await? {
+    let most = args.limit.unwrap_or(SHOWN_UNLESS_LIMITED);
+    let mut rows: Vec<Row> = all(store, &filter, Some(most.saturating_add(1))).await?;
+    let at_most = usize::try_from(most).unwrap_or(usize::MAX);
+    let more = if rows.len() > at_most { MORE } else { "" };
+    rows.truncate(at_most);
+    for row in rows {
         let attempts = match (row.entity, row.id) {
             (Some(entity_type), Some(id)) => {
                 let entity = crate::entity::EntityRef::new(entity_type, id);
@@ -89,11 +98,16 @@ async fn show(store: &Store, args: DeadLetterArgs) -> anyhow::Result<Exit> {
     }
     if args.json {
         output::json(&shown)?;
-    } else if shown.is_empty() {
-        output::text("No dead letter matches.")?;
-    } else {
+    } else if !shown.is_empty() {
         let texts: Vec<String> = shown.iter().map(in_full).collect();
-        output::text(&texts.join("\n\n"))?;
+        output::text(&format!("{}{more}", texts.join("\n\n")))?;
+    } else if args.number.is_none() {
+        output::text("No dead letter matches.")?;
+    }
+    if let Some(number) = args.number.filter(|_| shown.is_empty()) {
+        anyhow::bail!(
+            "There is no dead letter {number}, or nothing else of what was asked for is true of it"
+        );
     }
     Ok(Exit::Fine)
 }
@@ -110,19 +124,18 @@ async fn replay(store: &Store, publisher: &Publisher, args: ReplayArgs) -> anyho
     let page = rate.clamp(1, 100);
     let mut pace = tokio::time::interval(Duration::from_secs(1) * page / rate);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    changed.already_replayed = store.count_dead_letters(&filter(&which), true).await?;
+    let there = store.count_dead_letters(&filter(&which)).await?;
+    (changed.already_replayed, changed.not_replayable) = (there.put_back, there.never);
     let beat = bar::beat();
     if beat.is_watched() && !dry_run {
-        let all = store.count_dead_letters(&filter(&which), false).await?;
+        let all = there.yet;
         let most = which.limit.map_or(all, |limit| all.min(usize::try_from(limit).unwrap_or(all)));
         beat.begin("putting back", i64::try_from(most).ok());
     }
-    // What was put back before does not count towards the limit: whoever repeats this goes on where it ended.
-    let fresh = Filter { not_replayed: true, ..filter(&which) };
+    // What was put back before, or never can be, does not count towards the limit: whoever repeats this goes on where it ended.
+    let fresh = Filter { to_replay: true, ..filter(&which) };
     let mut letters = Pages::new(store, fresh, which.limit);
     while let Some(page) = letters.next(page).await? {
-        let (page, odd): (Vec<_>, Vec<_>) = page.into_iter().partition(|l| l.entity.is_some());
-        changed.not_replayable += odd.len();
         if dry_run {
             changed.add(page);
             continue;
@@ -201,7 +214,7 @@ fn in_words(changed: &Changed, done: &str) -> String {
     }
     if changed.not_replayable > 0 {
         text.push_str(&format!(
-            ", {} of messages that could not be decoded, which can only be discarded",
+            ", {} can't be put back (a message that could not be decoded): discard with `--reason undecodable`",
             changed.not_replayable
         ));
     }

@@ -23,7 +23,7 @@ pub(super) async fn status(config: &Config, args: StatusArgs) -> anyhow::Result<
     let (store, publisher) = adapters(config, "status")?;
     let enabled = config.targets.enabled();
     let patience = if args.watch { PATIENCE_WATCHED } else { PATIENCE };
-    let read = || status::document(&store, &publisher, &enabled, patience);
+    let read = || status::document(&store, &publisher, &enabled, config.sweep, patience);
     if args.watch {
         return tokio::select! {
             result = watch(read, args.json) => result,

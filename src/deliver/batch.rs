@@ -101,6 +101,8 @@ struct Round {
     closes_target: bool,
     /// What could not be written down; its leases run out.
     failed: Option<StoreError>,
+    /// There was something to do, and it was decided what.
+    worked: bool,
 }
 
 /// A place among the batches that are under way. One that waits for a slow entity gives it up. The default holds none.
@@ -115,7 +117,7 @@ impl From<OwnedSemaphorePermit> for Slot {
 
 impl<R: Remote> Worker<R> {
     /// Brings the target up to date on these deliveries' entities, as far as they are owed and due. Each delivery is acked
-    /// when its record is committed, or when there is nothing to do.
+    /// when its record is committed, or when there is nothing to do. Whether there was anything to do.
     ///
     /// # Errors
     /// [`StoreError`] when the database failed; what was claimed is then left to its leases, and its deliveries are not
@@ -125,28 +127,30 @@ impl<R: Remote> Worker<R> {
         deliveries: Vec<Delivery>,
         unacked: &Unacked,
         mut slot: Slot,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let mut wanted: BTreeSet<EntityRef> = deliveries.iter().map(Delivery::entity_ref).collect();
         let traced: HashMap<EntityRef, &str> = deliveries
             .iter()
             .filter_map(|delivery| Some((delivery.entity_ref(), delivery.traceparent.as_deref()?)))
             .collect();
         self.send_round_again(&deliveries).await?;
+        let mut worked = false;
         for _ in 0..limits::GO_AGAIN_MAX {
             if wanted.is_empty() {
-                return Ok(());
+                return Ok(worked);
             }
             if self.stop.is_cancelled() {
                 break;
             }
             if self.gate.is_closed() {
                 // It is told nothing: it is caught up when it opens.
-                return Ok(());
+                return Ok(worked);
             }
             let entities: Vec<_> = wanted.into_iter().collect();
             let round = self.work_once(&entities, &traced, unacked, &mut slot).await?;
+            worked |= round.worked;
             if round.closes_target {
-                return round.failed.map_or(Ok(()), Err);
+                return round.failed.map_or(Ok(worked), Err);
             }
             wanted = round.again;
             if let Some(error) = round.failed {
@@ -161,7 +165,7 @@ impl<R: Remote> Worker<R> {
         // An entity that never comes to rest makes way for others, and so does all of it when we stop: it is due,
         // and told so again.
         self.publish_due(wanted.into_iter().collect()).await;
-        Ok(())
+        Ok(worked)
     }
 
     /// A retry that comes before its record is due (the delay queues know few delays) goes round once more: an ack
@@ -216,7 +220,8 @@ impl<R: Remote> Worker<R> {
         let until = claimed_at + lease;
         let send_before = SendBefore::new(until - self.remote.request_timeout(), self.gate.token());
         let leases = Leases { until, send_before, decided_on: decided.now };
-        Ok(self.push(decided, &leases, unacked, slot).await)
+        let round = self.push(decided, &leases, unacked, slot).await;
+        Ok(Round { worked: true, ..round })
     }
 
     /// What could not be decided was not sent: its leases end now, not when they run out.

@@ -29,7 +29,7 @@ use crate::error_chain::chain;
 use crate::limits;
 use crate::ops::progress::Beat;
 use crate::remote::Remote;
-use crate::store::OddMessage;
+use crate::store::{OddMessage, StoreError};
 use crate::target_watch::TargetWatch;
 
 /// What is done with the messages of one queue.
@@ -40,8 +40,12 @@ pub trait Work: Send + Sync + 'static {
     /// For what was taken and is left to others.
     fn publisher(&self) -> &Publisher;
 
-    /// Works on a batch and acks it.
-    fn work(&self, messages: Vec<Message>, slot: Slot) -> impl Future<Output = ()> + Send;
+    /// Works on a batch and acks it, or hands it back where that failed. Whether there was anything to do.
+    fn work(
+        &self,
+        messages: Vec<Message>,
+        slot: Slot,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 
 /// The consumer of one queue.
@@ -58,6 +62,8 @@ pub struct Consumer<W> {
     batches: TaskTracker,
     /// Places for batches.
     slots: Arc<Semaphore>,
+    /// The last subscription failed, and none has delivered or proven itself since.
+    is_cut_off: bool,
 }
 
 impl<W: Work> Consumer<W> {
@@ -71,6 +77,7 @@ impl<W: Work> Consumer<W> {
             beat,
             batches: TaskTracker::new(),
             slots: Arc::new(Semaphore::new(limits::BATCHES_IN_FLIGHT)),
+            is_cut_off: false,
         }
     }
 }
@@ -103,6 +110,10 @@ impl<W: Work> Consumer<W> {
             let ended = self.consume(stop).await;
             if began.elapsed() > limits::RECONNECT_MAX {
                 delay = limits::RECONNECT_MIN;
+            }
+            if !matches!(ended, Ok(Ended::Told)) {
+                self.is_cut_off = true;
+                self.beat.failed();
             }
             match ended {
                 Ok(Ended::Told) => delay = limits::RECONNECT_MIN,
@@ -212,6 +223,13 @@ impl<W: Work> Consumer<W> {
         state.is_some_and(|state| state.on_trial)
     }
 
+    /// The subscription is good: what went wrong with the one before it is over.
+    fn delivers_again(&mut self) {
+        if std::mem::take(&mut self.is_cut_off) {
+            self.beat.well();
+        }
+    }
+
     async fn take_batches(
         &mut self,
         subscription: &mut Subscription,
@@ -219,7 +237,7 @@ impl<W: Work> Consumer<W> {
     ) -> Ended {
         let target = self.worker.queue().target;
         loop {
-            self.beat.beat();
+            self.beat.waits();
             let places = Arc::clone(&self.slots).acquire_many_owned(self.places());
             let slot = tokio::select! {
                 biased;
@@ -234,10 +252,15 @@ impl<W: Work> Consumer<W> {
                 () = self.watch.until(target, false) => return Ended::Told,
                 first = subscription.next() => first,
                 () = tokio::time::sleep(limits::RELAY_FALLBACK_POLL) => {
-                    if subscription.is_alive().await { continue } else { return Ended::Lost }
+                    if subscription.is_alive().await {
+                        self.delivers_again();
+                        continue;
+                    }
+                    return Ended::Lost;
                 }
             };
             let Some(first) = first else { return Ended::Lost };
+            self.delivers_again();
             let mut messages = vec![first];
             while messages.len() < self.batch_deliveries() {
                 match subscription.arrived() {
@@ -245,7 +268,7 @@ impl<W: Work> Consumer<W> {
                     None => break,
                 }
             }
-            let worker = Arc::clone(&self.worker);
+            let (worker, beat) = (Arc::clone(&self.worker), self.beat.clone());
             // Nothing else goes out before a trial has ended, however long it takes.
             let (slot, kept) = if self.is_on_trial() {
                 (Slot::default(), Some(slot))
@@ -253,7 +276,14 @@ impl<W: Work> Consumer<W> {
                 (slot.into(), None)
             };
             self.batches.spawn(async move {
-                worker.work(messages, slot).await;
+                match worker.work(messages, slot).await {
+                    Ok(true) => beat.well(),
+                    // What was handed back and is not due yet proves nothing.
+                    Ok(false) => beat.waits(),
+                    // That the database is away is told by `/readyz` itself.
+                    Err(error) if error.is_outage() => beat.waits(),
+                    Err(_) => beat.failed(),
+                }
                 drop(kept);
             });
         }
@@ -269,14 +299,18 @@ impl<R: Remote> Work for Worker<R> {
         &self.publisher
     }
 
-    async fn work(&self, messages: Vec<Message>, slot: Slot) {
-        deliver(self, messages, slot).await;
+    async fn work(&self, messages: Vec<Message>, slot: Slot) -> Result<bool, StoreError> {
+        deliver(self, messages, slot).await
     }
 }
 
 /// Works on a batch and acks it. When the database fails, the deliveries go back. What was claimed and could not be
 /// handed back is leased; the republish scan finds it when its lease is over.
-async fn deliver<R: Remote>(worker: &Worker<R>, messages: Vec<Message>, slot: Slot) {
+async fn deliver<R: Remote>(
+    worker: &Worker<R>,
+    messages: Vec<Message>,
+    slot: Slot,
+) -> Result<bool, StoreError> {
     let target = worker.remote.target();
     let (mut deliveries, mut taken, mut odd) = (Vec::new(), Vec::new(), Vec::new());
     for message in messages {
@@ -293,19 +327,29 @@ async fn deliver<R: Remote>(worker: &Worker<R>, messages: Vec<Message>, slot: Sl
     let worked =
         AssertUnwindSafe(Worker::work(worker, deliveries, &unacked, slot)).catch_unwind().await;
     match worked {
-        Ok(Ok(())) => unacked.ack_rest().await,
+        Ok(Ok(worked)) => {
+            unacked.ack_rest().await;
+            Ok(worked)
+        }
         Ok(Err(error)) => {
             tracing::warn!(error = %chain(&error), "The database failed; deliveries are handed back");
             wait_a_second().await;
             unacked.hand_back_rest().await;
+            Err(error)
         }
         Err(_panic) => {
             tracing::error!(
                 "A batch panicked, which is a bug; what it held comes back when its leases run out"
             );
             unacked.ack_rest().await;
+            Err(panicked())
         }
     }
+}
+
+/// What becomes of a batch that panicked.
+pub(crate) const fn panicked() -> StoreError {
+    StoreError::Unexpected("a batch panicked")
 }
 
 /// What is no delivery to this target gets a dead letter, and is acked when that is committed.

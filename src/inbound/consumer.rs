@@ -8,10 +8,11 @@ use futures_util::FutureExt as _;
 use super::apply::Applier;
 use crate::broker::{Message, Publisher, Queue, ack_all, hand_back_all};
 use crate::deliver::batch::Slot;
-use crate::deliver::consumer::{Work, put_aside, wait_a_second};
+use crate::deliver::consumer::{Work, panicked, put_aside, wait_a_second};
 use crate::error_chain::chain;
 use crate::failpoint;
 use crate::remote::Remote;
+use crate::store::StoreError;
 
 impl<R: Remote> Work for Applier<R> {
     fn queue(&self) -> Queue {
@@ -22,7 +23,7 @@ impl<R: Remote> Work for Applier<R> {
         &self.publisher
     }
 
-    async fn work(&self, messages: Vec<Message>, slot: Slot) {
+    async fn work(&self, messages: Vec<Message>, slot: Slot) -> Result<bool, StoreError> {
         let target = self.remote.target();
         let (mut rows, mut taken, mut odd) = (Vec::new(), Vec::new(), Vec::new());
         for message in messages {
@@ -35,15 +36,18 @@ impl<R: Remote> Work for Applier<R> {
             }
         }
         put_aside(&self.tokens, odd).await;
+        let _slot = slot;
         match AssertUnwindSafe(Self::work(self, &rows)).catch_unwind().await {
             Ok(Ok(())) => {
                 ack_all(taken).await;
                 failpoint!("inbound.acked");
+                Ok(true)
             }
             Ok(Err(error)) => {
                 tracing::warn!(error = %chain(&error), "The database failed; what came back is handed back");
                 wait_a_second().await;
                 hand_back_all(taken).await;
+                Err(error)
             }
             Err(_panic) => {
                 tracing::error!(
@@ -51,8 +55,8 @@ impl<R: Remote> Work for Applier<R> {
                 );
                 self.put_off(&rows).await;
                 ack_all(taken).await;
+                Err(panicked())
             }
         }
-        drop(slot);
     }
 }

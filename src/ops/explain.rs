@@ -7,6 +7,8 @@
 mod situation;
 mod verdict;
 
+use std::collections::BTreeMap;
+
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -26,6 +28,50 @@ pub use verdict::{Evidence, Verdict, judge};
 pub struct Explanation {
     /// One row per entity and target, all five targets.
     pub targets: Vec<ExplainRow>,
+    /// What was searched for is known of more entities: these are the newest.
+    pub more: bool,
+    /// The events of what was found by a bib number.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<EventOf>,
+}
+
+/// The event that an entity belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EventOf {
+    /// The entity's type.
+    pub entity: EntityType,
+    /// Its EMS id.
+    pub id: i64,
+    /// The EMS id of the event.
+    pub event: i64,
+    /// Its name, where the EMS shows one.
+    pub name: Option<String>,
+}
+
+/// What a person means.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The entities, the newest first where there are many.
+    pub entities: Vec<EntityRef>,
+    /// There are more.
+    pub more: bool,
+    /// The events of what was found by a bib number.
+    pub events: Vec<EventOf>,
+}
+
+impl EventOf {
+    /// The event in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let name = self.name.as_deref().map_or_else(String::new, |name| format!(", {name}"));
+        format!("event {}{name}", self.event)
+    }
+
+    /// The one of this entity.
+    #[must_use]
+    pub fn of(events: &[Self], of: EntityRef) -> Option<&Self> {
+        events.iter().find(|event| (event.entity, event.id) == (of.entity_type, of.id))
+    }
 }
 
 /// An entity at a target.
@@ -131,7 +177,7 @@ pub async fn explain(
         stream::iter(rows).buffered(limits::EXPLAIN_TARGETS_AT_ONCE).try_collect().await?;
     let is_known = rows.iter().any(|(is_known, _)| *is_known);
     let targets = rows.into_iter().map(|(_, row)| row).collect();
-    Ok(is_known.then_some(Explanation { targets }))
+    Ok(is_known.then_some(Explanation { targets, more: false, events: Vec::new() }))
 }
 
 /// The entity at one target, and whether the projection or a record knows it.
@@ -252,13 +298,32 @@ impl Named {
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn find(store: &Store, named: &Named) -> Result<Vec<EntityRef>, StoreError> {
-    match named {
-        Named::Entity(entity) => Ok(vec![*entity]),
-        Named::Email(email) => store.entities_by_email(email).await,
-        Named::Bib(bib) => store.entities_by_bib(bib).await,
-        Named::Remote(target, id) => store.entities_by_remote_id(*target, id).await,
+pub async fn find(store: &Store, named: &Named) -> Result<Found, StoreError> {
+    let mut entities = match named {
+        Named::Entity(entity) => vec![*entity],
+        Named::Email(email) => store.entities_by_email(email).await?,
+        Named::Bib(bib) => store.entities_by_bib(bib).await?,
+        Named::Remote(target, id) => store.entities_by_remote_id(*target, id).await?,
+    };
+    let more = entities.len() > limits::EXPLAIN_FOUND_MAX;
+    entities.truncate(limits::EXPLAIN_FOUND_MAX);
+    // The same number is worn at many events.
+    let events =
+        if matches!(named, Named::Bib(_)) { events(store, &entities).await? } else { Vec::new() };
+    Ok(Found { entities, more, events })
+}
+
+async fn events(store: &Store, entities: &[EntityRef]) -> Result<Vec<EventOf>, StoreError> {
+    let mut by_type: BTreeMap<EntityType, Vec<i64>> = BTreeMap::new();
+    for of in entities {
+        by_type.entry(of.entity_type).or_default().push(of.id);
     }
+    let mut events = Vec::new();
+    for (entity, ids) in by_type {
+        let found = store.events_of(entity, &ids).await?.into_iter();
+        events.extend(found.map(|(id, event, name)| EventOf { entity, id, event, name }));
+    }
+    Ok(events)
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::Publisher;
+use crate::config::Sweep;
 use crate::deliver::breaker::rule::Patience;
 use crate::error_chain::chain;
 use crate::limits;
@@ -61,6 +62,8 @@ pub struct OpsContext {
     pub publisher: Arc<Publisher>,
     /// The targets that the configuration enables.
     pub enabled: Vec<Target>,
+    /// How often they are swept.
+    pub sweep: Sweep,
     /// The shared state of the targets.
     pub watch: TargetWatch,
     /// What this process counts.
@@ -83,6 +86,8 @@ pub(in crate::ops) struct Desk {
     pub(in crate::ops) publisher: Arc<Publisher>,
     /// The targets that the configuration enables.
     pub(in crate::ops) enabled: Vec<Target>,
+    /// How often they are swept.
+    pub(in crate::ops) sweep: Sweep,
     /// How long a target may fail.
     pub(in crate::ops) patience: Patience,
     /// Who is let in; without it nobody is.
@@ -137,6 +142,7 @@ fn app(context: Arc<OpsContext>, actions: Actions) -> Router {
         store: context.store.clone(),
         publisher: Arc::clone(&context.publisher),
         enabled: context.enabled.clone(),
+        sweep: context.sweep,
         patience: context.patience,
         gate: context.access.clone().map(|access| Arc::new(Gate::new(access))),
         questions: Semaphore::new(limits::QUESTIONS_AT_ONCE),
@@ -220,7 +226,7 @@ async fn readyz(State(context): State<Arc<OpsContext>>) -> Response {
 }
 
 async fn metrics(State(context): State<Arc<OpsContext>>) -> Response {
-    let OpsContext { store, publisher, metrics, enabled, progress, .. } = &*context;
+    let OpsContext { store, publisher, metrics, enabled, sweep, progress, .. } = &*context;
     let reading = tokio::time::timeout(health::PATIENCE, Reading::of(store));
     let (reading, lengths, taken) = tokio::join!(
         reading,
@@ -231,7 +237,9 @@ async fn metrics(State(context): State<Arc<OpsContext>>) -> Response {
     metrics.reachable("database", matches!(reading, Ok(Ok(_))));
     metrics.reachable("broker", lengths.is_some() && taken.is_ok());
     match reading {
-        Ok(Ok(reading)) => gauges::refresh(metrics, &reading, lengths.as_ref(), enabled),
+        Ok(Ok(reading)) => {
+            gauges::refresh(metrics, &reading, lengths.as_ref(), enabled, *sweep);
+        }
         Ok(Err(error)) => tracing::warn!(error = chain(&error), "The gauges are not fresh"),
         Err(_) => tracing::warn!("The gauges are not fresh: the database did not answer in time"),
     }

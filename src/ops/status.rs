@@ -4,6 +4,7 @@
 //! reached makes the lengths unknown and nothing else. The outbox is read before the records: a change that the
 //! relay moves meanwhile is then seen twice, never not at all.
 
+mod needs;
 pub mod state;
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,14 +14,16 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::broker::{BrokerError, Publisher, Queue, QueueKind};
+use crate::config::Sweep;
 use crate::deliver::{binding, bound};
 use crate::entity::EntityType;
-use crate::limits;
 use crate::store::{
     BreakerState, Duty, DutyRow, InboundCounts, StateCount, Store, StoreError, TargetState,
 };
 use crate::target::Target;
 
+pub use needs::needs;
+pub(in crate::ops) use needs::reasons;
 use state::{Obstacle, Shown};
 
 /// How long the broker is asked while a page or a program waits. One that is not there takes as long to find out at most; one that is
@@ -171,6 +174,14 @@ pub struct Counts {
     pub oldest_seconds: Option<f64>,
     /// What comes back from it.
     pub inbound: InboundCounts,
+    /// Age of the oldest change in the outbox that may concern it.
+    pub outbox_seconds: Option<f64>,
+    /// For how long the record that has waited longest could have been pushed.
+    pub due_seconds: Option<f64>,
+    /// How long ago anything was settled, with or without a write.
+    pub settled_seconds: Option<f64>,
+    /// A sweep has not come to its end for several intervals.
+    pub sweep_silent: bool,
 }
 
 impl Counts {
@@ -225,17 +236,28 @@ impl Reading {
 
     /// What is counted for a target. A change in the outbox concerns only those that the configuration enables.
     #[must_use]
-    pub fn counts(&self, target: Target, is_enabled: bool) -> Counts {
-        let mut counts = Counts::default();
+    pub fn counts(&self, target: Target, is_enabled: bool, sweep: Sweep) -> Counts {
+        let mut counts =
+            Counts { sweep_silent: self.is_sweep_silent(target, sweep), ..Counts::default() };
         for count in self.states.iter().filter(|count| count.target == target) {
             counts.by_state.insert(count.state.clone(), (count.records, count.owed));
             counts.kept += count.kept;
             counts.age(count.oldest_seconds);
+            counts.due_seconds =
+                [counts.due_seconds, count.due_seconds].into_iter().flatten().reduce(f64::max);
+            counts.settled_seconds = [counts.settled_seconds, count.settled_seconds]
+                .into_iter()
+                .flatten()
+                .reduce(f64::min);
         }
         for (entity_type, rows, oldest_seconds) in &self.outbox {
             if is_enabled && target.covers(*entity_type) {
                 counts.in_outbox += rows;
                 counts.age(Some(*oldest_seconds));
+                counts.outbox_seconds = [counts.outbox_seconds, Some(*oldest_seconds)]
+                    .into_iter()
+                    .flatten()
+                    .reduce(f64::max);
             }
         }
         let dead = self.dead_letters.iter().find(|dead| dead.0 == target);
@@ -314,10 +336,11 @@ pub async fn document(
     store: &Store,
     publisher: &Publisher,
     enabled: &[Target],
+    sweep: Sweep,
     patience: Duration,
 ) -> Result<Status, StoreError> {
     let (reading, lengths) = tokio::join!(Reading::of(store), lengths(publisher, patience));
-    put_together(&reading?, lengths.as_ref(), enabled)
+    put_together(&reading?, lengths.as_ref(), enabled, sweep)
 }
 
 /// Puts the document together.
@@ -328,13 +351,14 @@ pub fn put_together(
     reading: &Reading,
     lengths: Option<&HashMap<Target, Queues>>,
     enabled: &[Target],
+    sweep: Sweep,
 ) -> Result<Status, StoreError> {
     let mut targets = Vec::new();
     let mut needs_person = Vec::new();
     for target in Target::ALL {
         let state = state_of(&reading.targets, target)?;
         let is_enabled = enabled.contains(&target);
-        let counts = reading.counts(target, is_enabled);
+        let counts = reading.counts(target, is_enabled, sweep);
         if is_enabled {
             let needs = needs(state, &counts).into_iter();
             needs_person.extend(needs.map(|reason| NeedsPerson { target: Some(target), reason }));
@@ -439,33 +463,6 @@ pub fn target_state(
     ];
     let most_urgent = by_urgency.into_iter().find(|(records, _, _)| *records > 0);
     most_urgent.map_or((Shown::Synced, "nothing_owed"), |(_, state, reason)| (state, reason))
-}
-
-/// What needs a person at a target that the configuration enables. A pause does not: a person made it.
-#[must_use]
-pub fn needs(state: &TargetState, counts: &Counts) -> Vec<&'static str> {
-    let reasons = reasons(state, counts).into_iter();
-    reasons.filter_map(|(reason, is_one)| is_one.then_some(reason)).collect()
-}
-
-/// Everything that a person may be needed for, and whether one is.
-pub(in crate::ops) fn reasons(state: &TargetState, counts: &Counts) -> [(&'static str, bool); 11] {
-    let inbound = &counts.inbound;
-    // Those that are held because of a conflict are among the conflicts.
-    let inbound_held = inbound.held_consents > 0 || inbound.held > 0 && inbound.conflicts == 0;
-    [
-        ("disabled", state.disabled),
-        ("binding", !state.held_parts.is_empty()),
-        ("breaker_open", state.breaker != BreakerState::Closed),
-        ("dead_letters", counts.dead_letters > 0 || counts.records("dead_letter") > 0),
-        ("rejected", counts.records("rejected") > 0),
-        ("held", counts.undecided() > 0),
-        ("conflicts", inbound.conflicts > 0),
-        ("inbound_rejected", inbound.rejected > 0),
-        ("inbound_held", inbound_held),
-        ("inbound_missing", inbound.held_reason.is_some()),
-        ("inbound_failing", inbound.failures >= limits::WALK_FAILURES_TOLD),
-    ]
 }
 
 #[cfg(test)]

@@ -78,8 +78,19 @@ pub struct Filter {
     pub older_than: Option<std::time::Duration>,
     /// The closed ones too.
     pub closed_too: bool,
-    /// Not those that were put back already.
-    pub not_replayed: bool,
+    /// Only those that can be put back and were not yet: not of messages that could not be decoded.
+    pub to_replay: bool,
+}
+
+/// How many open dead letters can be put back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Replayable {
+    /// They can.
+    pub yet: usize,
+    /// They were, and have not failed since.
+    pub put_back: usize,
+    /// They can't: they are of messages that could not be decoded.
+    pub never: usize,
 }
 
 /// A message that could not be decoded: what is kept of it.
@@ -257,7 +268,7 @@ impl Store {
                     &filter.older_than.map(|age| age.as_secs_f64()),
                     &most,
                     &after,
-                    &filter.not_replayed,
+                    &filter.to_replay,
                 ],
             )
             .await?;
@@ -269,15 +280,11 @@ impl Store {
             .collect()
     }
 
-    /// How many of the open dead letters that match were put back and have not failed since (`put_back`), or how many others there are.
+    /// How many of the open dead letters that match there are of each kind.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn count_dead_letters(
-        &self,
-        filter: &Filter,
-        put_back: bool,
-    ) -> Result<usize, StoreError> {
+    pub async fn count_dead_letters(&self, filter: &Filter) -> Result<Replayable, StoreError> {
         let client = self.client().await?;
         let row = client
             .query_one(
@@ -290,12 +297,18 @@ impl Store {
                     &filter.reason,
                     &filter.error,
                     &filter.older_than.map(|age| age.as_secs_f64()),
-                    &put_back,
                 ],
             )
             .await?;
-        let count: i64 = row.try_get(0)?;
-        Ok(count.try_into().unwrap_or(0))
+        let count = |name| -> Result<usize, StoreError> {
+            let count: i64 = row.try_get(name)?;
+            Ok(count.try_into().unwrap_or(0))
+        };
+        Ok(Replayable {
+            yet: count("to_replay")?,
+            put_back: count("put_back")?,
+            never: count("never")?,
+        })
     }
 
     /// Puts these dead letters back: each entity is owed a new cycle. Those that were put back already are left alone.

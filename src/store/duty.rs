@@ -109,6 +109,29 @@ impl Store {
         Ok(())
     }
 
+    /// Ends a run that failed: whoever looks after [`limits::DUTY_AGAIN_AFTER`], or after `every` where that is shorter, may take
+    /// the duty.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn give_duty_back(
+        &self,
+        lease: &DutyLease,
+        every: Duration,
+    ) -> Result<(), StoreError> {
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/duty_give_back.sql")).await?;
+        let (every, again) = (every.as_secs_f64(), limits::DUTY_AGAIN_AFTER.as_secs_f64());
+        client
+            .execute(
+                &query,
+                &[&lease.duty.name(), &lease.target.name(), &lease.owner, &every, &again],
+            )
+            .await?;
+        Ok(())
+    }
+
     /// Ends the duty's run, with how much it found.
     ///
     /// # Errors

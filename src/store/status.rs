@@ -40,8 +40,10 @@ pub struct RecordRow {
     pub due_on: Option<Timestamp>,
     /// What it waits for.
     pub waiting_on: Option<String>,
-    /// That entity is held for a person.
-    pub waits_for_held: bool,
+    /// The state of that entity's record, and why.
+    pub other_state: Option<(String, Option<String>)>,
+    /// Its open dead letter.
+    pub dead_letter: Option<OpenDeadLetter>,
     /// Attempts of the present cycle.
     pub attempts: i32,
     /// A write may have happened that no answer confirmed.
@@ -54,6 +56,15 @@ pub struct RecordRow {
     pub owner_id: Option<i64>,
     /// Its record was left to the owner of its e-mail address, who has not taken it over: it may be there yet, with its id.
     pub gave_up: bool,
+}
+
+/// The open dead letter of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenDeadLetter {
+    /// Its number.
+    pub number: i64,
+    /// From when a sweep makes another attempt; `None`: not before a change or a replay.
+    pub next_try_on: Option<Timestamp>,
 }
 
 /// What a projection shows of an entity, as it is explained.
@@ -97,6 +108,10 @@ pub struct StateCount {
     pub kept: i64,
     /// Age of the oldest change among them that can still be pushed, in seconds.
     pub oldest_seconds: Option<f64>,
+    /// For how long the one that has waited longest could have been pushed, in seconds; negative before that.
+    pub due_seconds: Option<f64>,
+    /// How long ago anything was settled that is in this state now, with or without a write, in seconds.
+    pub settled_seconds: Option<f64>,
 }
 
 /// A duty's last run.
@@ -110,6 +125,10 @@ pub struct DutyRow {
     pub finished_on: Option<Timestamp>,
     /// How much it found, ever.
     pub found: i64,
+    /// For how long no run has come to its end, in seconds; since it was first begun, where none ever has.
+    pub idle_seconds: f64,
+    /// Somebody does it now.
+    pub is_under_way: bool,
 }
 
 impl Store {
@@ -183,6 +202,8 @@ impl Store {
                     target: row.try_get("target")?,
                     finished_on: row.try_get("finished_on")?,
                     found: row.try_get("found")?,
+                    idle_seconds: row.try_get("idle_seconds")?,
+                    is_under_way: row.try_get("is_under_way")?,
                 })
             })
             .collect()
@@ -198,45 +219,6 @@ impl Store {
             client.prepare_cached(include_str!("../../sql/queries/capture_problems.sql")).await?;
         let rows = client.query(&query, &[]).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
-    }
-
-    /// Entities that a person may mean by an e-mail address.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn entities_by_email(&self, email: &str) -> Result<Vec<EntityRef>, StoreError> {
-        self.look_up(include_str!("../../sql/queries/lookup_email.sql"), email).await
-    }
-
-    /// Entities that a person may mean by a bib number.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn entities_by_bib(&self, bib: &str) -> Result<Vec<EntityRef>, StoreError> {
-        self.look_up(include_str!("../../sql/queries/lookup_bib.sql"), bib).await
-    }
-
-    /// Entities whose record at a target has this remote id.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn entities_by_remote_id(
-        &self,
-        target: Target,
-        remote_id: &str,
-    ) -> Result<Vec<EntityRef>, StoreError> {
-        let client = self.client().await?;
-        let query =
-            client.prepare_cached(include_str!("../../sql/queries/lookup_remote.sql")).await?;
-        let types: Vec<&str> = EntityType::ALL.iter().map(|of| of.name()).collect();
-        let rows = client.query(&query, &[&target.name(), &remote_id, &types]).await?;
-        rows.iter().map(entity).collect()
-    }
-
-    async fn look_up(&self, sql: &str, value: &str) -> Result<Vec<EntityRef>, StoreError> {
-        let client = self.client().await?;
-        let query = client.prepare_cached(sql).await?;
-        client.query(&query, &[&value]).await?.iter().map(entity).collect()
     }
 
     /// How many rows a target's projection of a type has.
@@ -330,6 +312,10 @@ impl Store {
 }
 
 fn record_row(row: &tokio_postgres::Row) -> Result<RecordRow, StoreError> {
+    let (other_state, other_reason): (Option<_>, _) =
+        (row.try_get("other_state")?, row.try_get("other_reason")?);
+    let number: Option<i64> = row.try_get("dead_letter_id")?;
+    let next_try_on = row.try_get("next_try_on")?;
     Ok(RecordRow {
         entity: entity(row)?,
         remote_id: row.try_get("remote_id")?,
@@ -344,7 +330,8 @@ fn record_row(row: &tokio_postgres::Row) -> Result<RecordRow, StoreError> {
         remote_synced_on: row.try_get("remote_synced_on")?,
         due_on: row.try_get("due_on")?,
         waiting_on: row.try_get("waiting_on")?,
-        waits_for_held: row.try_get("waits_for_held")?,
+        other_state: other_state.map(|state| (state, other_reason)),
+        dead_letter: number.map(|number| OpenDeadLetter { number, next_try_on }),
         attempts: row.try_get("attempts")?,
         in_doubt: row.try_get("in_doubt")?,
         hashes_agree: row.try_get("hashes_agree")?,
@@ -362,6 +349,8 @@ fn state_count(row: &tokio_postgres::Row) -> Result<StateCount, StoreError> {
         owed: row.try_get("owed")?,
         kept: row.try_get("kept")?,
         oldest_seconds: row.try_get("oldest_seconds")?,
+        due_seconds: row.try_get("due_seconds")?,
+        settled_seconds: row.try_get("settled_seconds")?,
     })
 }
 

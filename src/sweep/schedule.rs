@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{Extent, Found, SweepError, Sweeper};
 use crate::error_chain::chain;
 use crate::limits;
+use crate::ops::progress::Beat;
 use crate::remote::Remote;
 use crate::store::{Duty, DutyLease, StoreError};
 
@@ -25,8 +26,10 @@ impl<R: Remote> Sweeper<R> {
         // Looks more often than it sweeps, so that a duty whose holder fell silent is taken over soon.
         let look_every = (every / 10).clamp(Duration::from_millis(200), Duration::from_secs(10));
         while !stop.is_cancelled() {
-            self.beat.beat();
-            match self.sweep_if_due(every, owner).await {
+            self.beat.waits();
+            let swept = self.sweep_if_due(every, owner).await;
+            show(&self.beat, &swept);
+            match swept {
                 Ok(Some(found)) if found.total() > 0 => {
                     tracing::info!(target.name = %target, ?found, "The outbound sweep found what events had not told");
                 }
@@ -92,7 +95,7 @@ impl<R: Remote> Sweeper<R> {
                 self.store.purge_tombstones(target).await?
             };
             dropped += batch;
-            self.beat.beat();
+            self.beat.waits();
             if batch == 0 || !self.store.keep_duty(lease).await? {
                 break;
             }
@@ -113,7 +116,11 @@ impl<R: Remote> Sweeper<R> {
         let result = self.outbound(Extent::Periodic { every }, Some(&duty)).await;
         let found = result.as_ref().map_or(0, |found| found.total());
         let found = i64::try_from(found).unwrap_or(i64::MAX);
-        self.store.end_duty(&duty, found, result.is_ok()).await?;
+        match result {
+            Ok(_) => self.store.end_duty(&duty, found, true).await?,
+            // Not after a whole interval: what lasts is noticed then, and what does not is made up for.
+            Err(_) => self.store.give_duty_back(&duty, every).await?,
+        }
         result.map(Some)
     }
 
@@ -135,4 +142,45 @@ impl<R: Remote> Sweeper<R> {
     }
 }
 
+/// Shows what a look at the duty came to. That the database or the broker is away is told by `/readyz` itself.
+fn show(beat: &Beat, swept: &Result<Option<Found>, SweepError>) {
+    match swept {
+        Ok(Some(_)) => beat.well(),
+        Ok(None) | Err(SweepError::TakenOver) => beat.waits(),
+        Err(error) if error.is_outage() => beat.waits(),
+        Err(_) => beat.failed(),
+    }
+}
+
 const _: () = assert!(limits::DUTY_LEASE.as_secs() >= 2 * limits::STATEMENT_TIMEOUT.as_secs());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::BrokerError;
+    use crate::ops::progress::Progress;
+
+    /// Whether a sweep that ends so again and again makes its process unready.
+    async fn turns_red(ended: impl Fn() -> Result<Option<Found>, SweepError>) -> bool {
+        let progress = Progress::default();
+        let beat = progress.part("sweep");
+        for _ in 0..4 {
+            show(&beat, &ended());
+            tokio::time::advance(limits::DUTY_AGAIN_AFTER).await;
+        }
+        !progress.silent().is_empty()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_passes_with_an_outage_is_no_failure_of_the_sweep() {
+        let database =
+            |code: &str| StoreError::Database { code: code.to_owned(), message: String::new() };
+        assert!(!turns_red(|| Err(StoreError::NoAnswer.into())).await);
+        assert!(!turns_red(|| Err(database("57P01").into())).await, "the server stops");
+        assert!(!turns_red(|| Err(BrokerError::Blocked.into())).await);
+        assert!(!turns_red(|| Err(SweepError::TakenOver)).await);
+        assert!(!turns_red(|| Ok(None)).await);
+        assert!(turns_red(|| Err(database("22012").into())).await, "a projection divides by zero");
+        assert!(turns_red(|| Err(BrokerError::Url.into())).await);
+    }
+}

@@ -197,6 +197,7 @@ async fn a_full_queue_is_not_published_to_and_what_is_owed_catches_up() {
         queue_full: FULL,
         metrics: Arc::new(Metrics::new().unwrap()),
         beat: Progress::default().part("relay"),
+        progress: Progress::default(),
     };
     let watching = tokio::spawn(watcher.run(stop.clone()));
     let relaying = tokio::spawn(relay.run(stop.clone()));

@@ -97,6 +97,16 @@ async fn exit_codes_are_0_fine_1_failed_2_usage_and_64_configuration() {
     assert_eq!(run(&rig, &["check-config"]).await.code, Some(0));
     assert_eq!(run(&rig, &["status"]).await.code, Some(0));
     assert_eq!(run(&rig, &["status", "--check"]).await.code, Some(0));
+    for list in
+        [&["dead-letters", "show", "--number", "999999"][..], &["conflicts", "show", "999999"]]
+    {
+        let unknown = run(&rig, list).await;
+        assert_eq!(unknown.code, Some(1), "{unknown:?}");
+        assert!(unknown.stderr.contains("999999") && unknown.stdout.is_empty(), "{unknown:?}");
+    }
+    let unknown = run(&rig, &["dead-letters", "show", "--number", "999999", "--json"]).await;
+    assert_eq!((unknown.code, unknown.json()), (Some(1), json!([])), "a program reads a list");
+    assert!(unknown.stderr.contains("999999"), "{unknown:?}");
     let unknown = run(&rig, &["explain", "person", "999999"]).await;
     assert_eq!(unknown.code, Some(1), "{unknown:?}");
     assert_eq!(run(&rig, &["sweep", "outbound", "--target", "mautic"]).await.code, Some(1));
@@ -359,6 +369,63 @@ async fn an_entity_is_explained_by_id_email_bib_and_remote_id() {
     running.stop().await;
 }
 
+/// Who waits is told of what does not come by itself, and that one of how it is tried now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_what_is_rejected_is_told_so() {
+    let rig = Rig::new().await;
+    rig.exec(
+        "insert into sync.record (target, entity_type, entity_id, owed_gen, state, state_reason, waiting_on, due_on) values
+             ('tagserver', 'person', 1, 1, 'rejected', 'rejected', null, 'infinity'),
+             ('tagserver', 'tag', 1, 1, 'waiting', 'waiting_for_parent', 'person:1', 'infinity');
+         insert into sync.dead_letter (target, entity_type, entity_id, reason) values ('tagserver', 'person', 1, 'rejected')",
+    )
+    .await;
+    let waits = run(&rig, &["explain", "tag", "1", "--json"]).await.json();
+    let next = row(&waits, "tagserver")["next"].as_str().unwrap();
+    assert!(next.contains("That is rejected, until it changes in the EMS."), "{next}");
+    let number = rig.count("select dead_letter_id from sync.dead_letter").await;
+    let rejected = run(&rig, &["explain", "person", "1", "--json"]).await.json();
+    let next = row(&rejected, "tagserver")["next"].as_str().unwrap();
+    assert!(next.contains(&format!("`ems-sync dead-letters replay --number {number}`")), "{next}");
+}
+
+/// The same number is worn at one event after the other, and a family has one address: the newest come first, and it is said that
+/// there are more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_with_one_bib_or_address_the_newest_are_explained_and_more_is_said() {
+    let rig = Rig::new().await;
+    rig.exec(
+        "insert into ems.organisation (name) values ('Club');
+         insert into ems.person (first_name, last_name, email)
+             select 'P', n::text, 'family@ems.example' from generate_series(1, 22) n;
+         insert into ems.event (organisation_id, name, start_date_time, timezone)
+             select o.id, 'Event ' || n, now(), 'UTC' from ems.organisation o, generate_series(1, 21) n;
+         insert into ems.event_participant (event_id, person_id, number)
+             select e.id, (select min(id) from ems.person), '77' from ems.event e order by e.id",
+    )
+    .await;
+    let newest = rig.count("select max(id) from ems.event_participant").await;
+    let bib = run(&rig, &["explain", "--bib", "77", "--json"]).await.json();
+    let rows = bib["targets"].as_array().unwrap();
+    assert_eq!((rows.len(), &bib["more"]), (20 * 5, &json!(true)), "{bib}");
+    assert_eq!(rows[0]["id"], json!(newest), "the newest first");
+    let events = bib["events"].as_array().unwrap();
+    assert_eq!(events.len(), 20, "{bib}");
+    let event = events.iter().find(|event| event["id"] == json!(newest)).unwrap();
+    assert_eq!(event["name"], "Event 21");
+    let text = run(&rig, &["explain", "--bib", "77"]).await.stdout;
+    let first = format!("event_participant {newest} of event {}, Event 21", event["event"]);
+    assert!(text.starts_with(&first), "{text}");
+    assert!(text.contains("There are more"), "{text}");
+
+    let email = run(&rig, &["explain", "--email", "family@ems.example", "--json"]).await.json();
+    assert_eq!((&email["more"], email["targets"].as_array().unwrap().len()), (&json!(true), 100));
+    assert_eq!(email["events"], json!(null), "of a bib only");
+    rig.exec("delete from ems.person where last_name in ('21', '22')").await;
+    let email = run(&rig, &["explain", "--email", "family@ems.example", "--json"]).await.json();
+    assert_eq!((&email["more"], email["targets"].as_array().unwrap().len()), (&json!(false), 100));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn orders_to_a_target_stand_in_its_state_and_are_harmless_to_repeat() {
     let rig = Rig::new().await;
@@ -491,6 +558,21 @@ async fn a_watched_status_follows_what_happens_and_a_check_says_whether_a_person
             "conflicts",
             "insert into sync.conflict (target, entity_type, entity_id, remote_id, reason) values ('tagserver', 'person', 1, 'c', 'unpushed')",
             "delete from sync.conflict",
+        ),
+        (
+            "not_moving",
+            "insert into sync.record (target, entity_type, entity_id, owed_gen, state, owed_on, due_on)
+             select 'tagserver', 'tag', 1, 1, 'pending', long_ago, long_ago
+             from (select clock_timestamp() - interval '1 hour') as t (long_ago)",
+            // Something else needed no write.
+            "insert into sync.record (target, entity_type, entity_id, state, due_on, settled_on)
+             values ('tagserver', 'tag', 2, 'synced', 'infinity', now())",
+        ),
+        (
+            "sweep_silent",
+            "insert into sync.duty (duty, target, started_on, first_begun_on)
+             values ('sweep_outbound', 'tagserver', now(), now() - interval '1 day')",
+            "update sync.duty set owner = gen_random_uuid(), lease_until = now() + interval '1 hour'",
         ),
     ] {
         assert_eq!(run(&rig, &["status", "--check"]).await.code, Some(0), "before {reason}");

@@ -293,11 +293,32 @@ async fn a_message_that_is_no_delivery_becomes_a_dead_letter_without_its_content
     assert_eq!(listed[0]["message_digest"].as_str().unwrap().len(), 64);
     let (_, changed) = command(&rig, "dead-letters replay --target tagserver --json").await;
     assert_eq!((&changed["changed"], &changed["not_replayable"]), (&json!(0), &json!(2)));
+    // One that can be put back comes after them, and a limit counts only such.
+    rig.sim.faults().push(Rule::new(refusal()).writes().unlimited());
+    rig.exec("update ems.person set last_name = 'Second'").await;
+    opened(&rig, 3).await;
+    rig.sim.faults().clear();
+    for (limit, more) in [("1", true), ("3", false)] {
+        let listed = ended(of(&rig, &["dead-letters", "list", "--limit", limit])).await.stdout;
+        assert_eq!(listed.contains("There are more"), more, "{listed}");
+    }
+    let limited = "dead-letters replay --target tagserver --limit 1 --json";
+    let (_, changed) = command(&rig, limited).await;
+    assert_eq!((&changed["changed"], &changed["not_replayable"]), (&json!(1), &json!(2)));
+    rig.settled().await;
+    let (_, changed) = command(&rig, limited).await;
+    assert_eq!((&changed["changed"], &changed["not_replayable"]), (&json!(0), &json!(2)));
     let status = ended(of(&rig, &["status", "--json"])).await.json();
     assert_eq!(status["targets"][0]["dead_letters"], 2);
     command(&rig, "dead-letters discard --target tagserver --reason undecodable --json").await;
     rows_and_tokens_agree(&rig).await;
     running.stop().await;
+}
+
+/// The target refuses what it is sent.
+fn refusal() -> Fault {
+    let body = Some(json!({"message": "error.validation"}));
+    Fault::Status { code: 400, headers: Vec::new(), body, applied: false }
 }
 
 /// Forty people (a thousand in a campaign) are refused; filters take what they say, a limit ends, a rate holds, and a replay that is
@@ -310,9 +331,7 @@ async fn a_replay_by_filter_is_limited_and_can_be_killed_and_repeated() {
         "insert into ems.person (first_name, last_name) select 'P', n::text from generate_series(1, {people}) n"
     ))
     .await;
-    let body = Some(json!({"message": "error.validation"}));
-    let fault = Fault::Status { code: 400, headers: Vec::new(), body, applied: false };
-    rig.sim.faults().push(Rule::new(fault).writes().unlimited());
+    rig.sim.faults().push(Rule::new(refusal()).writes().unlimited());
     let running = rig.start_all();
     opened(&rig, people as i64).await;
     rig.sim.faults().clear();

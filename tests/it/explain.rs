@@ -293,9 +293,9 @@ async fn an_explanation_is_quick_among_a_million_records() {
         ] {
             let began = Instant::now();
             let found = explain::find(&rig.store, &named).await.unwrap();
-            assert_eq!(found.len(), 1, "{named:?}");
+            assert_eq!(found.entities.len(), 1, "{named:?}");
             let explained =
-                explain::explain(&rig.store, &[Target::Mautic], found[0]).await.unwrap();
+                explain::explain(&rig.store, &[Target::Mautic], found.entities[0]).await.unwrap();
             assert!(explained.is_some());
             note(what, began.elapsed());
         }

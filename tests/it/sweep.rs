@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use ems_sync::limits;
 use ems_sync::process::Role;
+use ems_sync::store::{Duty, DutyRow};
+use ems_sync::target::Target;
+use uuid::Uuid;
 
 use crate::support::ems;
 use crate::support::parity::assert_in_sync;
@@ -167,4 +171,50 @@ async fn polling_works_where_nobody_may_notify() {
     tokio::time::timeout(Duration::from_secs(20), rig.settled()).await.expect("is quick");
     assert_in_sync(&rig).await;
     running.stop().await;
+}
+
+/// The one duty that there is.
+async fn the_duty(rig: &Rig) -> DutyRow {
+    let mut duties = rig.store.duties().await.unwrap();
+    assert_eq!(duties.len(), 1);
+    duties.remove(0)
+}
+
+/// A sweep that fails is neither repeated at once and for ever, nor only after its interval, and one that never comes to its end is
+/// late by when it was first begun.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sweep_that_failed_is_due_after_a_moment_and_late_since_it_was_first_begun() {
+    const EVERY: Duration = Duration::from_secs(300);
+    let rig = Rig::new().await;
+    let take = async |every: Duration| {
+        rig.store
+            .take_duty(Duty::SweepOutbound, Target::TagServer, Uuid::new_v4(), every)
+            .await
+            .unwrap()
+    };
+    let lease = take(EVERY).await.expect("never begun");
+    rig.exec("update sync.duty set first_begun_on = now() - interval '1 hour'").await;
+    let before = rig.store.now().await.unwrap();
+    rig.store.give_duty_back(&lease, EVERY).await.unwrap();
+    let after = rig.store.now().await.unwrap();
+    assert!(take(EVERY).await.is_none(), "not at once");
+    let again = limits::DUTY_AGAIN_AFTER.as_secs();
+    let is_then = format!(
+        "select count(*) from sync.duty
+         where started_on + interval '{} s' between '{before}'::timestamptz + interval '{again} s' and '{after}'::timestamptz + interval '{again} s'",
+        EVERY.as_secs()
+    );
+    assert_eq!(rig.count(&is_then).await, 1, "due after a moment");
+    rig.exec(&format!("update sync.duty set started_on = started_on - interval '{again} s'")).await;
+    let lease = take(EVERY).await.expect("due");
+    let begun = the_duty(&rig).await;
+    assert!(begun.idle_seconds >= 3_600.0 && begun.is_under_way, "{begun:?}");
+    // Of a short interval the next run is due after no more than that.
+    rig.store.give_duty_back(&lease, Duration::ZERO).await.unwrap();
+    let failed = the_duty(&rig).await;
+    assert!(failed.idle_seconds >= 3_600.0 && !failed.is_under_way, "{failed:?}");
+    let lease = take(Duration::ZERO).await.expect("due at once");
+    rig.store.end_duty(&lease, 0, true).await.unwrap();
+    let ended = the_duty(&rig).await;
+    assert!(ended.idle_seconds < 3_600.0 && !ended.is_under_way, "{ended:?}");
 }

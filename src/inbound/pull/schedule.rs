@@ -15,9 +15,20 @@ impl<R: Remote> Puller<R> {
     /// Sweeps every `every`, and looks for hints meanwhile, until told to stop.
     pub async fn run(&self, every: Duration) {
         while !self.stop.is_cancelled() {
-            self.beat.beat();
+            self.beat.waits();
             if self.is_open() {
-                self.look(every).await;
+                match self.look(every).await {
+                    Ok(Looked::Done) => self.beat.well(),
+                    Ok(Looked::NothingDue) => self.beat.waits(),
+                    Err(error) if is_ours(&error) => {
+                        self.beat.failed();
+                        self.say(&error);
+                    }
+                    Err(error) => {
+                        self.beat.waits();
+                        self.say(&error);
+                    }
+                }
             }
             tokio::select! {
                 () = self.stop.cancelled() => {}
@@ -26,35 +37,27 @@ impl<R: Remote> Puller<R> {
         }
     }
 
-    async fn look(&self, every: Duration) {
-        let due = match self.store.walks_due(self.remote.target(), every).await {
-            Ok(due) => due,
-            Err(error) => return self.say(&error.into()),
-        };
+    async fn look(&self, every: Duration) -> Result<Looked, PullError> {
+        let due = self.store.walks_due(self.remote.target(), every).await?;
         let WalksDue { streams, reads, sweep } = due;
         let (swept, result) = if sweep {
-            match self.sweep_if_due(every).await {
-                Ok(Some(swept)) => swept,
-                Ok(None) => return,
-                Err(error) => return self.say(&error.into()),
+            match self.sweep_if_due(every).await? {
+                Some(swept) => swept,
+                None => return Ok(Looked::NothingDue),
             }
         } else if reads || !streams.is_empty() {
-            if let Err(error) = self.is_at_home(None).await {
-                return self.say(&error);
-            }
+            self.is_at_home(None).await?;
             // A stream that this version does not pull is nobody's.
             let streams: Vec<_> =
                 self.remote.streams().iter().copied().filter(|s| streams.contains(s)).collect();
             self.read_streams(&streams, Extent::USUAL, None).await
         } else {
-            return;
+            return Ok(Looked::NothingDue);
         };
         if swept.taken_in() > 0 {
             tracing::info!(target.name = %self.remote.target(), taken_in = swept.taken_in(), "Changes were taken in from the target");
         }
-        if let Err(error) = result {
-            self.say(&error);
-        }
+        result.map(|()| Looked::Done)
     }
 
     async fn sweep_if_due(
@@ -116,6 +119,20 @@ impl<R: Remote> Puller<R> {
             }
         }
     }
+}
+
+/// What a look came to.
+enum Looked {
+    /// What was due was read to its end.
+    Done,
+    /// Nothing was due, or others do it.
+    NothingDue,
+}
+
+/// Whether the failure is one of this process's own work. That the remote can't be read is told by its breaker and by `status`, that
+/// the database is away by `/readyz` itself.
+fn is_ours(error: &PullError) -> bool {
+    matches!(error, PullError::Store(error) if !error.is_outage())
 }
 
 const fn is_for_a_person(class: FailureClass) -> bool {

@@ -12,7 +12,7 @@ use super::Answer;
 use super::page::{self, Here};
 use super::parts::{badge, entity, nothing, prose, spoken, table, td, text, when};
 use crate::entity::EntityRef;
-use crate::ops::explain::{self, Attempt, ExplainRow, Named};
+use crate::ops::explain::{self, Attempt, EventOf, ExplainRow, Found, Named};
 use crate::ops::server::Desk;
 use crate::ops::server::gate::Visitor;
 use crate::ops::server::routes::Fields;
@@ -25,28 +25,36 @@ pub(super) async fn search(
     Extension(fields): Extension<Fields>,
 ) -> Answer {
     let Some(named) = Named::from_text(fields.get("what")) else {
-        return Ok(found(&visitor, &[]));
+        return Ok(found(&visitor, &Found::default()));
     };
     let Some(_turn) = desk.turn().await else { return Ok(page::busy(page::TOO_MANY)) };
-    let entities = explain::find(&desk.store, &named).await?;
-    Ok(match entities.as_slice() {
+    let several = explain::find(&desk.store, &named).await?;
+    Ok(match several.entities.as_slice() {
         [only] => {
             page::done(None, &visitor, &format!("/explain/{}/{}", only.entity_type, only.id), "")
         }
-        several => found(&visitor, several),
+        _ => found(&visitor, &several),
     })
 }
 
-fn found(visitor: &Visitor, entities: &[EntityRef]) -> axum::response::Response {
+fn found(visitor: &Visitor, several: &Found) -> axum::response::Response {
     let body = html! {
-        @if entities.is_empty() {
+        @if several.entities.is_empty() {
             (nothing("Nothing is known by that."))
             p.aside {
                 "Search for a type and an id (" code { "person 42" } "), an e-mail address, a bib number, or a target and the id there ("
                 code { (Target::Mautic) ":17" } ")."
             }
         } @else {
-            ul.found { @for found in entities { li { (entity(Some(found.entity_type), Some(found.id))) } } }
+            ul.found {
+                @for found in &several.entities {
+                    li {
+                        (entity(Some(found.entity_type), Some(found.id)))
+                        @if let Some(event) = EventOf::of(&several.events, *found) { " of " (event.words()) }
+                    }
+                }
+            }
+            @if several.more { p.aside { "There are more: these are the newest." } }
         }
     };
     page::page(visitor, Here::Elsewhere, "Found", &body)

@@ -38,8 +38,8 @@ pub(super) async fn show(
     Extension(visitor): Extension<Visitor>,
     Asked(View { watch }): Asked<View>,
 ) -> Answer {
-    let Desk { store, publisher, enabled, .. } = &*desk;
-    let status = status::document(store, publisher, enabled, status::PATIENCE).await?;
+    let Desk { store, publisher, enabled, sweep, .. } = &*desk;
+    let status = status::document(store, publisher, enabled, *sweep, status::PATIENCE).await?;
     let now = Timestamp::now();
     let watches = watch.is_some();
     let body = html! {

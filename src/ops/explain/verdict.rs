@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::deliver::{binding, bound};
 use crate::entity::EntityRef;
 use crate::ops::status::state::{Obstacle, Shown};
+use crate::ops::words::instant;
 use crate::remote::FailureClass;
 use crate::store::{RecordRow, TargetState};
 
@@ -134,20 +135,21 @@ fn owed(evidence: &Evidence<'_>, record: &RecordRow, obstacle: Option<Obstacle>)
     let reason = record.reason.as_deref();
     match record.state.as_str() {
         "rejected" => {
-            return Verdict::new(
-                Shown::Rejected,
-                reason.unwrap_or("rejected"),
-                "Nothing is sent until the entity changes in the EMS.",
-            );
+            let next =
+                format!("Nothing is sent until the entity changes in the EMS{}.", replay(record));
+            return Verdict::new(Shown::Rejected, reason.unwrap_or("rejected"), next);
         }
         "held" => return held(evidence, reason),
-        "waiting" => return waiting(evidence, record),
+        "waiting" => return waiting(evidence, record, obstacle),
         "dead_letter" => {
-            return Verdict::new(
-                Shown::DeadLetter,
-                reason.unwrap_or("tries_failed"),
-                "The next sweep begins another cycle of tries.",
-            );
+            let again = match record.dead_letter.and_then(|letter| letter.next_try_on) {
+                Some(at) => {
+                    format!("It is tried once more by the first sweep after {}", instant(Some(at)))
+                }
+                None => "It is not tried again before it changes in the EMS".to_owned(),
+            };
+            let next = format!("{again}{}.", replay(record));
+            return Verdict::new(Shown::DeadLetter, reason.unwrap_or("tries_failed"), next);
         }
         _ => {}
     }
@@ -155,6 +157,13 @@ fn owed(evidence: &Evidence<'_>, record: &RecordRow, obstacle: Option<Obstacle>)
         return behind(obstacle, evidence.state);
     }
     moving(evidence, record)
+}
+
+/// How a person has it tried now, after the words before.
+fn replay(record: &RecordRow) -> String {
+    record.dead_letter.map_or_else(String::new, |letter| {
+        format!("; `ems-sync dead-letters replay --number {}` tries it now", letter.number)
+    })
 }
 
 fn held(evidence: &Evidence<'_>, reason: Option<&str>) -> Verdict {
@@ -199,7 +208,7 @@ fn held(evidence: &Evidence<'_>, reason: Option<&str>) -> Verdict {
     }
 }
 
-fn waiting(evidence: &Evidence<'_>, record: &RecordRow) -> Verdict {
+fn waiting(evidence: &Evidence<'_>, record: &RecordRow, obstacle: Option<Obstacle>) -> Verdict {
     let target = evidence.state.target;
     let other = record.waiting_on.as_deref().unwrap_or("another entity");
     let reason = record.reason.as_deref().unwrap_or("waiting_for_parent");
@@ -212,8 +221,10 @@ fn waiting(evidence: &Evidence<'_>, record: &RecordRow) -> Verdict {
         }
         _ => format!("It is pushed as soon as {other} is at {target}."),
     };
-    let next =
-        if record.waits_for_held { format!("{next} That is held for a person.") } else { next };
+    let stuck =
+        record.other_state.as_ref().and_then(|(state, reason)| stuck(state, reason.as_deref()));
+    let behind = obstacle.map(|obstacle| behind(obstacle, evidence.state).next);
+    let next = [Some(next), stuck, behind].into_iter().flatten().collect::<Vec<_>>().join(" ");
     let verdict = Verdict::new(Shown::Waiting, reason, next);
     match other.parse::<EntityRef>() {
         Ok(other) => {
@@ -221,6 +232,25 @@ fn waiting(evidence: &Evidence<'_>, record: &RecordRow) -> Verdict {
             verdict.advising(format!("See `ems-sync explain {entity_type} {id}`."))
         }
         Err(_) => verdict,
+    }
+}
+
+/// Why what is waited for does not come by itself.
+fn stuck(state: &str, reason: Option<&str>) -> Option<String> {
+    let because = |what: &str| match reason.filter(|reason| *reason != state) {
+        Some(reason) => format!("{what} ({})", reason.replace('_', " ")),
+        None => what.to_owned(),
+    };
+    match state {
+        "held" => Some(format!("That is {}.", because("held for a person"))),
+        "rejected" => {
+            Some(format!("That is {}, until it changes in the EMS.", because("rejected")))
+        }
+        "dead_letter" => {
+            Some(format!("That is {}: all its tries failed.", because("a dead letter")))
+        }
+        "waiting" => Some("That waits for another itself.".to_owned()),
+        _ => None,
     }
 }
 
@@ -342,10 +372,7 @@ fn skipped(evidence: &Evidence<'_>, record: &RecordRow) -> Verdict {
 }
 
 fn when(at: Option<Timestamp>) -> String {
-    at.map_or_else(
-        || "within moments".to_owned(),
-        |at| format!("at {}", at.strftime("%Y-%m-%d %H:%M:%SZ")),
-    )
+    at.map_or_else(|| "within moments".to_owned(), |at| format!("at {}", instant(Some(at))))
 }
 
 #[cfg(test)]

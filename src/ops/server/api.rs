@@ -32,7 +32,8 @@ pub(super) fn routes(routes: Routes<Arc<Desk>>) -> Routes<Arc<Desk>> {
 }
 
 async fn status(State(desk): State<Arc<Desk>>) -> Response {
-    match status::document(&desk.store, &desk.publisher, &desk.enabled, status::PATIENCE).await {
+    let Desk { store, publisher, enabled, sweep, .. } = &*desk;
+    match status::document(store, publisher, enabled, *sweep, status::PATIENCE).await {
         Ok(document) => Json(document).into_response(),
         Err(error) => unavailable(&error),
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::config::Sweep;
 use crate::ops::metrics::Metrics;
 use crate::ops::progress::Progress;
 use crate::ops::status::state::{Obstacle, breaker};
@@ -36,6 +37,7 @@ pub(super) fn refresh(
     reading: &Reading,
     lengths: Option<&HashMap<Target, Queues>>,
     enabled: &[Target],
+    sweep: Sweep,
 ) {
     let outbox = reading.outbox_backlog();
     metrics.outbox(count(outbox.rows), outbox.oldest_seconds.unwrap_or(0.0));
@@ -43,7 +45,7 @@ pub(super) fn refresh(
     for state in reading.targets() {
         let target = state.target;
         let is_enabled = enabled.contains(&target);
-        let counts = reading.counts(target, is_enabled);
+        let counts = reading.counts(target, is_enabled, sweep);
         let breaker = level(breaker(is_enabled, state));
         let oldest = counts.oldest_seconds.unwrap_or(0.0);
         metrics.target(target, breaker, oldest, count(counts.dead_letters));
@@ -111,7 +113,7 @@ fn count(n: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::status::tests::reading;
+    use crate::ops::status::tests::{reading, sweep};
 
     #[test]
     fn a_scrape_shows_the_fixed_metrics_with_what_was_read() {
@@ -119,7 +121,7 @@ mod tests {
         let queues =
             Queues { outbound: Some(3), retry: Some(1), dead: Some(2), ..Queues::default() };
         let lengths = HashMap::from([(Target::TagServer, queues)]);
-        refresh(&metrics, &reading(), Some(&lengths), &[Target::TagServer]);
+        refresh(&metrics, &reading(), Some(&lengths), &[Target::TagServer], sweep());
         let text = metrics.text().unwrap();
         for line in [
             "ems_sync_outbox_rows 3",
@@ -140,6 +142,7 @@ mod tests {
             r#"ems_sync_obstacle{reason="not_enabled",target="mautic"} 1"#,
             r#"ems_sync_needs_person{reason="dead_letters",target="tagserver"} 1"#,
             r#"ems_sync_needs_person{reason="held",target="tagserver"} 0"#,
+            r#"ems_sync_needs_person{reason="sweep_silent",target="tagserver"} 0"#,
             r#"ems_sync_inbox_rows{state="pending",target="tagserver"} 2"#,
             r#"ems_sync_open_conflicts{target="tagserver"} 0"#,
             r#"ems_sync_sweep_finished_timestamp_seconds{direction="outbound",target="tagserver"} 0"#,

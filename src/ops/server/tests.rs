@@ -26,6 +26,7 @@ fn desk(tokens: Option<Tokens>) -> Desk {
         store: nowhere(),
         publisher: Arc::new(Publisher::new(broker, "test")),
         enabled: vec![Target::TagServer],
+        sweep: crate::ops::status::tests::sweep(),
         patience: Patience { disable_after: Duration::from_secs(60) },
         gate: tokens.map(|tokens| Arc::new(Gate::new(tokens))),
         questions: Semaphore::new(1),

@@ -120,6 +120,12 @@ fn deletes_that_a_person_rejected_are_shown_and_need_nobody() {
     assert_eq!(needs(&open_target(), &counts), ["held"]);
 }
 
+/// The usual intervals.
+pub(in crate::ops) fn sweep() -> Sweep {
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    Sweep { outbound_every: minutes(5), inbound_every: minutes(15) }
+}
+
 pub(in crate::ops) fn reading() -> Reading {
     let state = |target| TargetState { target, ..open_target() };
     Reading {
@@ -131,6 +137,8 @@ pub(in crate::ops) fn reading() -> Reading {
             owed: 4,
             kept: 0,
             oldest_seconds: Some(3.0),
+            due_seconds: None,
+            settled_seconds: None,
         }],
         dead_letters: vec![(Target::TagServer, 1)],
         targets: Target::ALL.map(state).to_vec(),
@@ -139,6 +147,8 @@ pub(in crate::ops) fn reading() -> Reading {
             target: "tagserver".to_owned(),
             finished_on: Some(Timestamp::UNIX_EPOCH),
             found: 5,
+            idle_seconds: 60.0,
+            is_under_way: false,
         }],
         inbound: vec![(
             Target::TagServer,
@@ -152,7 +162,7 @@ pub(in crate::ops) fn reading() -> Reading {
 fn the_document_has_the_fixed_shape() {
     let queues = Queues { outbound: Some(3), retry: Some(1), dead: Some(0), ..Queues::default() };
     let lengths = HashMap::from([(Target::TagServer, queues)]);
-    let status = put_together(&reading(), Some(&lengths), &[Target::TagServer]).unwrap();
+    let status = put_together(&reading(), Some(&lengths), &[Target::TagServer], sweep()).unwrap();
     let document = serde_json::to_value(&status).unwrap();
     assert_eq!(
         document["targets"][0],
@@ -180,7 +190,7 @@ fn the_document_has_the_fixed_shape() {
 
 #[test]
 fn a_broker_that_can_not_be_asked_makes_the_lengths_unknown_and_says_so() {
-    let status = put_together(&reading(), None, &[Target::TagServer]).unwrap();
+    let status = put_together(&reading(), None, &[Target::TagServer], sweep()).unwrap();
     for row in &status.targets {
         assert_eq!(
             serde_json::to_value(row.queues).unwrap(),
@@ -196,13 +206,13 @@ fn a_broker_that_can_not_be_asked_makes_the_lengths_unknown_and_says_so() {
 fn a_target_without_a_row_is_an_error_and_not_a_panic() {
     let mut reading = reading();
     reading.targets.pop();
-    assert!(put_together(&reading, None, &[]).is_err());
+    assert!(put_together(&reading, None, &[], sweep()).is_err());
 }
 
 #[test]
 fn a_change_in_the_outbox_concerns_enabled_targets_that_cover_its_type() {
     let reading = reading();
-    let in_outbox = |target, is_enabled| reading.counts(target, is_enabled).in_outbox;
+    let in_outbox = |target, is_enabled| reading.counts(target, is_enabled, sweep()).in_outbox;
     assert_eq!(in_outbox(Target::TagServer, true), 2);
     assert_eq!(in_outbox(Target::TagServer, false), 0);
     assert_eq!(in_outbox(Target::Mautic, true), 0, "a tag is not sent there");
@@ -223,4 +233,53 @@ fn empty_queues_are_told_from_unknown_ones() {
     assert_eq!(Queues { outbound: Some(0), ..Queues::default() }.words(), "empty");
     let filled = Queues { outbound: Some(2), retry: Some(1), dead: Some(0), ..Queues::default() };
     assert_eq!(filled.words(), "outbound 2, retry 1");
+}
+
+const MINUTE: f64 = 60.0;
+
+#[test]
+fn what_could_be_pushed_and_is_not_needs_a_person_unless_the_target_moves_or_is_closed() {
+    let needed = |state: &TargetState, outbox, due, settled| {
+        let (outbox_seconds, due_seconds, settled_seconds) = (outbox, due, settled);
+        let counts = Counts { outbox_seconds, due_seconds, settled_seconds, ..Counts::default() };
+        needs(state, &counts)
+    };
+    let (old, young) = (Some(11.0 * MINUTE), Some(9.0 * MINUTE));
+    let open = open_target();
+    assert!(needed(&open, None, None, None).is_empty(), "nothing is owed");
+    assert!(needed(&open, young, young, old).is_empty());
+    assert_eq!(needed(&open, old, None, young), ["not_moving"], "nobody empties the outbox");
+    assert_eq!(needed(&open, None, old, old), ["not_moving"]);
+    assert_eq!(needed(&open, None, old, None), ["not_moving"], "nothing was ever settled");
+    assert!(needed(&open, None, old, young).is_empty(), "a long queue that grows shorter");
+    let just_opened = TargetState { open_for: Some(Duration::from_secs(5)), ..open_target() };
+    assert!(needed(&just_opened, old, old, old).is_empty());
+    for state in every_target_state().iter().filter(|state| !state.is_open_for_business()) {
+        assert!(!needed(state, old, old, old).contains(&"not_moving"), "{state:?}");
+    }
+}
+
+#[test]
+fn a_sweep_that_has_not_ended_for_three_intervals_needs_a_person() {
+    let silent = |duty: &str, minutes: f64, is_under_way: bool, state: TargetState| {
+        let (duty, target) = (duty.to_owned(), "tagserver".to_owned());
+        let idle_seconds = minutes * MINUTE;
+        let row = DutyRow { duty, target, finished_on: None, found: 0, idle_seconds, is_under_way };
+        let reading = Reading { duties: vec![row], targets: vec![state], ..reading() };
+        let needed = |target| reading.counts(target, true, sweep()).sweep_silent;
+        assert!(!needed(Target::Mautic), "another one's, and never begun");
+        needed(Target::TagServer)
+    };
+    let paused = || TargetState { paused: true, ..open_target() };
+    assert!(!silent("sweep_outbound", 14.0, false, open_target()));
+    assert!(silent("sweep_outbound", 16.0, false, open_target()));
+    assert!(silent("sweep_outbound", 16.0, false, paused()), "it is swept all the same");
+    assert!(!silent("sweep_outbound", 999.0, true, open_target()), "a long one is under way");
+    assert!(!silent("sweep_inbound", 44.0, false, open_target()));
+    assert!(silent("sweep_inbound", 46.0, false, open_target()));
+    assert!(!silent("sweep_inbound", 46.0, true, open_target()));
+    assert!(!silent("sweep_inbound", 46.0, false, paused()), "nothing is read meanwhile");
+    assert!(!silent("purge_inbound", 9_999.0, false, open_target()));
+    let counts = Counts { sweep_silent: true, ..Counts::default() };
+    assert_eq!(needs(&open_target(), &counts), ["sweep_silent"]);
 }

@@ -6,6 +6,7 @@ use super::*;
 use crate::entity::EntityType;
 use crate::ops::explain::Situation;
 use crate::ops::status::state::tests::{every_target_state, open_target};
+use crate::store::OpenDeadLetter;
 use crate::target::Target;
 
 const ENTITY: EntityRef = EntityRef::new(EntityType::Tag, 7);
@@ -41,7 +42,8 @@ fn record(state: &str) -> RecordRow {
         remote_synced_on: None,
         due_on: None,
         waiting_on: None,
-        waits_for_held: false,
+        other_state: None,
+        dead_letter: None,
         attempts: 0,
         in_doubt: false,
         hashes_agree: None,
@@ -283,7 +285,7 @@ fn what_is_held_for_what_it_loses_is_called_no_delete() {
 }
 
 #[test]
-fn whoever_waits_for_a_held_delete_is_told_so() {
+fn whoever_waits_for_what_does_not_come_by_itself_is_told_so() {
     let waits = RecordRow {
         is_owed: true,
         reason: Some("waiting_for_child".to_owned()),
@@ -291,10 +293,48 @@ fn whoever_waits_for_a_held_delete_is_told_so() {
         ..record("waiting")
     };
     assert!(!verdict(Some(&waits)).next.contains("held for a person"));
-    let waits = RecordRow { waits_for_held: true, ..waits };
-    let verdict = verdict(Some(&waits));
-    assert!(verdict.next.contains("held for a person"), "{verdict:?}");
-    assert_eq!(verdict.advice.as_deref(), Some("See `ems-sync explain tag 9`."));
+    for (state, reason, told) in [
+        ("held", Some("guard"), "That is held for a person (guard)."),
+        ("rejected", Some("name_missing"), "That is rejected (name missing), until it changes"),
+        ("rejected", Some("rejected"), "That is rejected, until it changes"),
+        ("dead_letter", None, "That is a dead letter: all its tries failed."),
+        ("waiting", None, "That waits for another itself."),
+    ] {
+        let other_state = Some((state.to_owned(), reason.map(str::to_owned)));
+        let waits = RecordRow { other_state, ..waits.clone() };
+        let verdict = verdict(Some(&waits));
+        assert!(verdict.next.contains(told), "{verdict:?}");
+        assert_eq!(verdict.advice.as_deref(), Some("See `ems-sync explain tag 9`."));
+    }
+    for state in ["pending", "leased", "retrying", "parked", "synced", "skipped"] {
+        let other_state = Some((state.to_owned(), None));
+        let moves = RecordRow { other_state, ..waits.clone() };
+        assert_eq!(verdict(Some(&moves)).next, verdict(Some(&waits)).next, "{state}");
+    }
+    let paused = TargetState { paused: true, ..open_target() };
+    let next = judge(&evidence(&paused, Some(&waits))).next;
+    assert!(next.contains("Nothing is sent until `ems-sync target resume tagserver`"), "{next}");
+}
+
+#[test]
+fn a_dead_letter_says_when_it_is_tried_once_more_and_how_it_is_tried_now() {
+    let next = |state: &str, dead_letter| {
+        verdict(Some(&RecordRow { is_owed: true, dead_letter, ..record(state) })).next
+    };
+    let letter = |next_try_on| Some(OpenDeadLetter { number: 12, next_try_on });
+    assert_eq!(
+        next("dead_letter", letter(version())),
+        "It is tried once more by the first sweep after 1970-01-01 00:16:40Z; `ems-sync dead-letters replay --number 12` tries it now."
+    );
+    assert_eq!(
+        next("dead_letter", letter(None)),
+        "It is not tried again before it changes in the EMS; `ems-sync dead-letters replay --number 12` tries it now."
+    );
+    assert_eq!(
+        next("rejected", letter(None)),
+        "Nothing is sent until the entity changes in the EMS; `ems-sync dead-letters replay --number 12` tries it now."
+    );
+    assert_eq!(next("rejected", None), "Nothing is sent until the entity changes in the EMS.");
 }
 
 #[test]
