@@ -432,6 +432,9 @@ pub const DEAD_LETTERS_IN_DOCUMENT: u32 = 1_000;
 pub const CONSOLE_LOGIN_LASTS: Duration = Duration::from_secs(16 * 60 * 60);
 /// What could be pushed and is not for this long, while nothing else is either, needs a person.
 pub const NOT_MOVING_AFTER: Duration = Duration::from_secs(10 * 60);
+/// A change that is in the outbox for so long needs a person, whatever moves besides: an import that ran for a while before it was
+/// committed is gone from there by then.
+pub const OUTBOX_STUCK_AFTER: Duration = Duration::from_mins(30);
 /// A sweep that has not come to its end for this many of its intervals needs a person.
 pub const SWEEPS_MISSED_MAX: u32 = 3;
 /// A duty without progress for this long makes `/readyz` red.

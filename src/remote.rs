@@ -539,10 +539,10 @@ pub trait Remote: Send + Sync + 'static {
         async { Err(failure) }
     }
 
-    /// The fields by which a record that carries an id of ours is known for that entity's where the EMS has deleted it: one of them that
-    /// is as it was when both sides agreed last is enough, as it is for the EMS's own match functions. Anybody may type a number, so
+    /// The fields by which a record that carries an id of ours is known for that entity's where the EMS has deleted it: one of these
+    /// sets that is as it was when both sides agreed last is enough. Anybody may type a number, and may be of the same family, so
     /// where there are none, the id proves nothing.
-    fn identifying_fields(&self, _entity_type: EntityType) -> &'static [&'static str] {
+    fn identifying_fields(&self, _entity_type: EntityType) -> &'static [&'static [&'static str]] {
         &[]
     }
 
@@ -648,7 +648,7 @@ impl<R: Remote> Remote for Arc<R> {
         R::read(self, entity_type, remote_id).await
     }
 
-    fn identifying_fields(&self, entity_type: EntityType) -> &'static [&'static str] {
+    fn identifying_fields(&self, entity_type: EntityType) -> &'static [&'static [&'static str]] {
         R::identifying_fields(self, entity_type)
     }
 

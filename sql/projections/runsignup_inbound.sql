@@ -249,7 +249,7 @@ declare
     adopts      boolean := coalesce((p_fields ->> 'adopts')::boolean, false);
     -- Whoever adopts a conflict has its fields only: the race is named as RunSignup names it.
     given_race  bigint := coalesce((p_fields ->> 'race')::bigint, (
-        select r.entity_id from sync.record r
+        select min(r.entity_id) from sync.record r
         where adopts and r.target = 'runsignup' and r.entity_type = 'race' and r.remote_id = p_fields ->> 'event_id'));
     given_event bigint := (select r.event_id from ems.race r where r.id = given_race);
     the_person  bigint := (p_fields ->> 'person')::bigint;

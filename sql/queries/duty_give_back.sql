@@ -2,5 +2,6 @@
 update sync.duty set
     owner       = null,
     lease_until = null,
+    failures    = failures + 1,
     started_on  = clock_timestamp() - ($4::float8 - least($4::float8, $5::float8)) * interval '1 second'
 where duty = $1 and target = $2 and owner = $3

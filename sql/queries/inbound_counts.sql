@@ -1,7 +1,8 @@
--- What comes back from each target: rows of the inbox by state, open conflicts, and how its walks are.
+-- What comes back from each target: rows of the inbox by state (put_off: what failed, and is older than $1 seconds), open conflicts,
+-- and how its walks are.
 select t.target,
        coalesce(i.pending, 0) as pending, coalesce(i.waiting, 0) as waiting,
-       coalesce(i.held, 0) as held, coalesce(i.rejected, 0) as rejected,
+       coalesce(i.put_off, 0) as put_off, coalesce(i.held, 0) as held, coalesce(i.rejected, 0) as rejected,
        (select count(*) from sync.conflict c where c.target = t.target and c.closed_on is null) as conflicts,
        (select count(*) from sync.consent_held h where h.target = t.target and h.rejected_on is null) as held_consents,
        coalesce(w.failures, 0) as failures, w.last_error, w.held_reason
@@ -10,6 +11,8 @@ left join (
     select i.target,
            count(*) filter (where i.state = 'pending') as pending,
            count(*) filter (where i.state = 'waiting') as waiting,
+           count(*) filter (where i.state in ('pending', 'waiting') and i.state_reason = 'failed'
+                                  and i.created_on < clock_timestamp() - $1 * interval '1 second') as put_off,
            count(*) filter (where i.state = 'held') as held,
            count(*) filter (where i.state = 'rejected') as rejected
     from sync.inbox i where i.state <> 'done' group by i.target

@@ -18,6 +18,7 @@ use crate::error_chain::chain;
 use crate::inbound::apply::message;
 use crate::limits;
 use crate::ops::progress::Beat;
+use crate::store::StoreError;
 use crate::target::Target;
 
 /// When the next scan of one target is due.
@@ -99,6 +100,8 @@ async fn scan(relay: &Relay, target: Target, beat: Beat) -> Duration {
     match &scanned {
         Ok(Some(_)) => beat.well(),
         Ok(None) => beat.waits(),
+        // That the database or the broker is away is told by `/readyz` itself.
+        Err(error) if error.is_outage() => beat.waits(),
         Err(_) => beat.failed(),
     }
     match scanned {
@@ -109,8 +112,26 @@ async fn scan(relay: &Relay, target: Target, beat: Beat) -> Duration {
             limits::REPUBLISH_SOON * 4
         }
         Err(error) => {
-            tracing::warn!(target.name = %target, error = %error, "The republish scan failed; it is tried again");
+            tracing::warn!(target.name = %target, error = %chain(&error), "The republish scan failed; it is tried again");
             limits::REPUBLISH_SOON * 4
+        }
+    }
+}
+
+/// Why a scan came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum ScanError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+}
+
+impl ScanError {
+    fn is_outage(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_outage(),
+            Self::Broker(error) => error.is_outage(),
         }
     }
 }
@@ -125,38 +146,32 @@ fn is_short(asked: Result<u32, BrokerError>) -> Result<Option<bool>, BrokerError
 }
 
 /// Publishes rows of the inbox that are due, into a short queue. Whether anybody told if it is.
-async fn republish_inbox(
-    relay: &Relay,
-    target: Target,
-) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+async fn republish_inbox(relay: &Relay, target: Target) -> Result<bool, ScanError> {
     if !target.is_bidirectional() {
         return Ok(true);
     }
     let asked = relay.publisher.queue_length(Queue::inbound(target)).await;
-    let is_short = is_short(asked).map_err(|e| chain(&e))?;
+    let is_short = is_short(asked)?;
     if is_short != Some(true) {
         return Ok(is_short.is_some());
     }
     let due = relay.store.inbox_due(target, limits::REPUBLISH_BATCH_ROWS).await?;
     let messages: Vec<_> = due.into_iter().map(|row| message(target, row)).collect();
-    relay.publisher.publish(&messages).await.map_err(|e| chain(&e))?;
+    relay.publisher.publish(&messages).await?;
     Ok(true)
 }
 
 /// Publishes what is due; when the next look is worth it: soon where more is due, else when the next record will be
 /// (a lease runs out, a create has settled, a wait is over), at the latest after the usual interval. `None`: it was not learnt whether
 /// the target's queues are short.
-async fn try_scan(
-    relay: &Relay,
-    target: Target,
-) -> Result<Option<Duration>, Box<dyn std::error::Error + Send + Sync>> {
+async fn try_scan(relay: &Relay, target: Target) -> Result<Option<Duration>, ScanError> {
     if !republish_inbox(relay, target).await? {
         return Ok(None);
     }
     relay.store.read_back(target, limits::REPUBLISH_BATCH_ROWS).await?;
     crate::failpoint!("republish.read_back");
     let queue = Queue::outbound(target);
-    match is_short(relay.publisher.queue_length(queue).await).map_err(|e| chain(&e))? {
+    match is_short(relay.publisher.queue_length(queue).await)? {
         Some(true) => {}
         // What is in the queue may be all that is due, or not: look again when it has become short.
         Some(false) => return Ok(Some(limits::REPUBLISH_SOON)),
@@ -168,7 +183,7 @@ async fn try_scan(
     messages.sort_by_key(|message| message.delivery.entity_ref());
     relay.metrics.republished(target, messages.len());
     crate::failpoint!("republish.found", !messages.is_empty());
-    relay.publisher.publish(&messages).await.map_err(|e| chain(&e))?;
+    relay.publisher.publish(&messages).await?;
     crate::failpoint!("republish.published", !messages.is_empty());
     if !found_all {
         return Ok(Some(limits::REPUBLISH_SOON));

@@ -91,17 +91,17 @@ impl<R: Remote> Applier<R> {
         self.remote.target()
     }
 
-    /// Decides and applies these rows, as far as they are due.
+    /// Decides and applies these rows, as far as they are due. Whether any was decided, or asked for.
     ///
     /// # Errors
     /// [`StoreError`] when the database failed; rows that are not decided are due still.
-    pub async fn work(&self, rows: &[i64]) -> Result<(), StoreError> {
-        let mut wanted = rows.to_vec();
+    pub async fn work(&self, rows: &[i64]) -> Result<bool, StoreError> {
+        let (mut wanted, mut has_decided) = (rows.to_vec(), false);
         wanted.sort_unstable();
         wanted.dedup();
         for _ in 0..=limits::INBOUND_REREADS_MAX {
             if wanted.is_empty() || self.stop.is_cancelled() {
-                return Ok(());
+                return Ok(has_decided);
             }
             let due = self.store.inbox_due_of(self.target(), &wanted).await?;
             let steps: Vec<_> = futures_util::stream::iter(due)
@@ -119,6 +119,7 @@ impl<R: Remote> Applier<R> {
                         for_row: Some(row.inbox_id),
                     }),
                     Ok(Step::Done(done)) => {
+                        has_decided = true;
                         waiting.extend(done.waits);
                         asking.extend(done.waits.filter(|_| done.begins_to_wait));
                         self.count(done, &mut followed, &mut reads);
@@ -149,7 +150,8 @@ impl<R: Remote> Applier<R> {
         }
         // Pushes of it end one after another: it makes way for others.
         let error = "It is pushed again and again";
-        self.store.inbox_wait(self.target(), &wanted, error, PutOff::Soon).await
+        self.store.inbox_wait(self.target(), &wanted, error, PutOff::Soon).await?;
+        Ok(has_decided)
     }
 
     /// What has made us panic is tried again, ever later.

@@ -38,10 +38,10 @@ impl<R: Remote> Work for Applier<R> {
         put_aside(&self.tokens, odd).await;
         let _slot = slot;
         match AssertUnwindSafe(Self::work(self, &rows)).catch_unwind().await {
-            Ok(Ok(())) => {
+            Ok(Ok(has_decided)) => {
                 ack_all(taken).await;
                 failpoint!("inbound.acked");
-                Ok(true)
+                Ok(has_decided)
             }
             Ok(Err(error)) => {
                 tracing::warn!(error = %chain(&error), "The database failed; what came back is handed back");

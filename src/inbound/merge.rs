@@ -75,13 +75,14 @@ pub fn after_push(
     Agreed { ems, remote }
 }
 
-/// Whether one of these fields of a record is what it was when both sides agreed last; a blank one proves nothing.
+/// Whether all fields of one of these sets are in a record what they were when both sides agreed last; a blank one proves nothing.
 #[must_use]
-pub fn has_kept_one_of(target: Target, agreed: &Agreed, body: &Value, fields: &[&str]) -> bool {
-    fields.iter().any(|field| {
+pub fn has_kept_one_of(target: Target, agreed: &Agreed, body: &Value, sets: &[&[&str]]) -> bool {
+    let is_kept = |field: &&str| {
         let value = body.get(*field).filter(|value| !value.is_null());
         value.is_some_and(|value| agreed.remote.get(*field) == Some(&digest(target, value)))
-    })
+    };
+    sets.iter().any(|set| set.iter().all(is_kept))
 }
 
 /// In the place of a digest: what the field held is not known. Nothing that it holds counts as a change.

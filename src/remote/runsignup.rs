@@ -287,10 +287,10 @@ impl Remote for RunSignup {
         true
     }
 
-    /// Last name or day of birth, as the EMS's match function has it.
-    fn identifying_fields(&self, entity_type: EntityType) -> &'static [&'static str] {
+    /// The day of birth, or both names: a brother who takes over the number has the last name.
+    fn identifying_fields(&self, entity_type: EntityType) -> &'static [&'static [&'static str]] {
         match entity_type {
-            EntityType::EventParticipant => &["last_name", "dob"],
+            EntityType::EventParticipant => &[&["dob"], &["first_name", "last_name"]],
             EntityType::Organisation
             | EntityType::Person
             | EntityType::Event

@@ -15,6 +15,8 @@ pub struct InboundCounts {
     pub pending: i64,
     /// Those that wait for another record.
     pub waiting: i64,
+    /// Those that could not be decided, and are tried again, for a while.
+    pub put_off: i64,
     /// Those that wait for a person.
     pub held: i64,
     /// Those that the EMS does not take.
@@ -55,7 +57,7 @@ impl Store {
         let client = self.client().await?;
         let query =
             client.prepare_cached(include_str!("../../sql/queries/inbound_counts.sql")).await?;
-        let rows = client.query(&query, &[]).await?;
+        let rows = client.query(&query, &[&limits::NOT_MOVING_AFTER.as_secs_f64()]).await?;
         rows.iter()
             .map(|row| {
                 let target: &str = row.try_get("target")?;
@@ -65,6 +67,7 @@ impl Store {
                 let counts = InboundCounts {
                     pending: row.try_get("pending")?,
                     waiting: row.try_get("waiting")?,
+                    put_off: row.try_get("put_off")?,
                     held: row.try_get("held")?,
                     rejected: row.try_get("rejected")?,
                     conflicts: row.try_get("conflicts")?,

@@ -127,7 +127,7 @@ pub struct DutyRow {
     pub found: i64,
     /// For how long no run has come to its end, in seconds; since it was first begun, where none ever has.
     pub idle_seconds: f64,
-    /// Somebody does it now.
+    /// Somebody does it now, and the run before it did not fail.
     pub is_under_way: bool,
 }
 

@@ -158,6 +158,20 @@ mod tests {
         ContentHash::of(Target::TagServer, 1, &json!(n))
     }
 
+    fn every_row() -> Vec<Option<Row<'static>>> {
+        let mut rows = vec![None];
+        for remote_id in ["1", "2"] {
+            for hash in [1, 2].map(print) {
+                for (has_our_key, ignores) in
+                    [(true, true), (true, false), (false, true), (false, false)]
+                {
+                    rows.push(Some(Row { remote_id, hash, has_our_key, ignores }));
+                }
+            }
+        }
+        rows
+    }
+
     /// Every entity against every row, by the sentences of the findings: 2 × 3 × 97 × 17 cases.
     #[test]
     fn every_combination_has_the_finding_that_its_words_say() {
@@ -177,16 +191,7 @@ mod tests {
                 }
             }
         }
-        let mut rows = vec![None];
-        for remote_id in ["1", "2"] {
-            for hash in [1, 2].map(print) {
-                for (has_our_key, ignores) in
-                    [(true, true), (true, false), (false, true), (false, false)]
-                {
-                    rows.push(Some(Row { remote_id, hash, has_our_key, ignores }));
-                }
-            }
-        }
+        let rows = every_row();
         let mut cases = 0;
         for is_shown in [false, true] {
             for wanted in [None, Some(print(1)), Some(print(2))] {

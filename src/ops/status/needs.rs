@@ -31,7 +31,7 @@ pub(in crate::ops) fn reasons(state: &TargetState, counts: &Counts) -> [(&'stati
         ("inbound_rejected", inbound.rejected > 0),
         ("inbound_held", inbound_held),
         ("inbound_missing", inbound.held_reason.is_some()),
-        ("inbound_failing", inbound.failures >= limits::WALK_FAILURES_TOLD),
+        ("inbound_failing", inbound.failures >= limits::WALK_FAILURES_TOLD || inbound.put_off > 0),
         // What has just opened again needs a moment.
         (
             "not_moving",
@@ -42,12 +42,17 @@ pub(in crate::ops) fn reasons(state: &TargetState, counts: &Counts) -> [(&'stati
 }
 
 impl Counts {
-    /// Nobody takes up what could be pushed: changes stay in the outbox, or what is due stays due while nothing at all is settled. A
-    /// long queue that grows shorter moves, also where little of it needs a write.
+    /// Nobody takes up what could be pushed: changes stay in the outbox, or what is due stays due, while nothing at all is settled. A
+    /// long queue that grows shorter moves, also where little of it needs a write; and a change is as old as its statement, not as
+    /// its commit.
     fn stands_still(&self) -> bool {
         let is_old = |seconds: f64| seconds > limits::NOT_MOVING_AFTER.as_secs_f64();
-        self.outbox_seconds.is_some_and(is_old)
-            || self.due_seconds.is_some_and(is_old) && self.settled_seconds.is_none_or(is_old)
+        let is_left =
+            self.outbox_seconds.is_some_and(is_old) || self.due_seconds.is_some_and(is_old);
+        // What sweeps and retries move hides only for a while that nobody empties the outbox.
+        let is_stuck = |seconds: f64| seconds > limits::OUTBOX_STUCK_AFTER.as_secs_f64();
+        is_left && self.settled_seconds.is_none_or(is_old)
+            || self.outbox_seconds.is_some_and(is_stuck)
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::state::tests::{every_target_state, open_target};
 use super::*;
 use crate::deliver::binding::Part;
+use crate::limits;
 
 /// The states that stand in records, and what each shows where nothing is more urgent, the most urgent first.
 const URGENCY: [(&str, Shown); 9] = [
@@ -102,6 +103,7 @@ fn what_comes_back_needs_a_person_where_it_does_not_move_by_itself() {
     assert_eq!(needed(held_consents), ["conflicts", "inbound_held"]);
     assert_eq!(needed(InboundCounts { rejected: 1, ..none() }), ["inbound_rejected"]);
     assert_eq!(needed(InboundCounts { failures: 5, ..none() }), ["inbound_failing"]);
+    assert_eq!(needed(InboundCounts { put_off: 1, ..none() }), ["inbound_failing"]);
     let held_reason = Some("too many are missing".to_owned());
     assert_eq!(needed(InboundCounts { held_reason, ..none() }), ["inbound_missing"]);
 }
@@ -173,7 +175,7 @@ fn the_document_has_the_fixed_shape() {
             "dead_letters": 1, "oldest_unsynced_seconds": 7.5,
             "last_sweep": {"outbound": "1970-01-01T00:00:00Z", "inbound": null},
             "records": 4, "owed": 4, "waiting": 4, "rejected": 0, "held": 0, "kept": 0,
-            "inbound": {"pending": 2, "waiting": 0, "held": 0, "rejected": 0, "conflicts": 0, "held_consents": 0, "failures": 0,
+            "inbound": {"pending": 2, "waiting": 0, "put_off": 0, "held": 0, "rejected": 0, "conflicts": 0, "held_consents": 0, "failures": 0,
                         "error": null, "held_reason": null},
         })
     );
@@ -248,7 +250,10 @@ fn what_could_be_pushed_and_is_not_needs_a_person_unless_the_target_moves_or_is_
     let open = open_target();
     assert!(needed(&open, None, None, None).is_empty(), "nothing is owed");
     assert!(needed(&open, young, young, old).is_empty());
-    assert_eq!(needed(&open, old, None, young), ["not_moving"], "nobody empties the outbox");
+    assert_eq!(needed(&open, old, None, old), ["not_moving"], "nobody empties the outbox");
+    assert_eq!(needed(&open, old, None, young), [""; 0], "a long import was committed");
+    let stuck = Some(limits::OUTBOX_STUCK_AFTER.as_secs_f64() + 1.0);
+    assert_eq!(needed(&open, stuck, None, young), ["not_moving"], "sweeps alone move");
     assert_eq!(needed(&open, None, old, old), ["not_moving"]);
     assert_eq!(needed(&open, None, old, None), ["not_moving"], "nothing was ever settled");
     assert!(needed(&open, None, old, young).is_empty(), "a long queue that grows shorter");

@@ -165,7 +165,7 @@ async fn who_was_taken_out_there_and_deleted_here_stays_deleted() {
 }
 
 /// The same of one that is moved to another event there after that, and so has another id: it carries the id of who was deleted, and
-/// that this is the same one shows in the name.
+/// that this is the same one shows in the day of birth.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_was_deleted_here_and_is_transferred_there_stays_deleted() {
     for is_namesake in [true, false] {
@@ -184,10 +184,10 @@ async fn who_was_deleted_here_and_is_transferred_there_stays_deleted() {
         let event_id = if event_id == 72 { 73 } else { 72 };
         world.sim.act(pushed.registration, Action::Transfer { event_id }).unwrap();
         if !is_namesake {
-            // Somebody else, who has typed the number.
+            // Somebody else of the family, who has taken over the number.
             let moved = world.sim.registrations_of(&id.to_string());
             let moved = moved.iter().find(|row| row.active).unwrap();
-            let user = json!({"id": moved.user_id, "first_name": "Ada", "last_name": "Else", "dob": "1971-02-03",
+            let user = json!({"id": moved.user_id, "first_name": "Ada", "dob": "1971-02-03",
                               "email": "else@ems.example", "phone": null});
             world.sim.plant(Resource::User, user).unwrap();
         }
