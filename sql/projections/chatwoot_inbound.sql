@@ -152,6 +152,8 @@ begin
         from sync.chatwoot_names(p_fields ->> 'name', '', '') n;
         if wanted.first_name = '' or wanted.last_name = ''
            or coalesce(p_fields ->> 'blocked', '') = 'true'
+           -- We made it for somebody who is gone, or has another one now; people would have written another address.
+           or coalesce(p_fields ->> 'let_go', '') = 'true'
            or given_email is null and given_phone is null
            or exists (select from ems.person p where lower(p.email) = lower(given_email))
            or given_email is null and exists (select from ems.person p where btrim(p.phone) = given_phone)

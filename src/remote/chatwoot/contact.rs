@@ -110,7 +110,11 @@ impl Contact {
 
     /// As it is taken in. Nothing tells when a contact was changed (contract, section 0.1).
     pub(super) fn into_snapshot(self) -> Snapshot {
-        let extra = Map::from_iter([("blocked".to_owned(), Value::Bool(self.blocked))]);
+        let extra = Map::from_iter([
+            ("blocked".to_owned(), Value::Bool(self.blocked)),
+            // It was somebody's who is gone, or has another contact: nobody new.
+            ("let_go".to_owned(), Value::Bool(self.is_let_go())),
+        ]);
         Snapshot {
             entity_type: EntityType::Person,
             remote_id: self.id.to_string(),

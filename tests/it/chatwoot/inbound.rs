@@ -225,6 +225,31 @@ async fn what_agents_wrote_to_a_contact_that_a_create_adopts_is_kept() {
     running.stop().await;
 }
 
+/// What we made for somebody, and let go, makes nobody new, whatever is still known of it here; until people there give it another address.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_contact_that_was_let_go_makes_nobody_new() {
+    let rig = Rig::new().await;
+    rig.exec(
+        "insert into ems.person (id, first_name, last_name, email) overriding system value values
+         (10, 'Sipho', 'Nkosi', 'sipho@ems.example')",
+    )
+    .await;
+    let running = rig.start();
+    rig.settled().await;
+    let contact = rig.contact_of(10);
+    rig.exec("delete from ems.person where id = 10").await;
+    rig.settled().await;
+    rig.exec("delete from sync.record where target = 'chatwoot' and entity_id = 10").await;
+    let persons = "select count(*)::text from ems.person";
+    rig.taken_in().await;
+    assert_eq!(rig.text(persons).await, "0");
+    let row = json!({"id": contact, "email": "thandi@ems.example", "name": "Thandi Nkosi"});
+    rig.sim.plant(Resource::Contact, row).unwrap();
+    rig.taken_in().await;
+    assert_eq!(rig.text("select email from ems.person").await, "thandi@ems.example");
+    running.stop().await;
+}
+
 /// Agents merge somebody's contact into that of a person whom the EMS has deleted: it carries their id from then on, and is theirs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_contact_that_was_merged_into_a_deleted_persons_is_theirs_still() {

@@ -241,6 +241,7 @@ async fn a_contact_becomes_a_person_if_the_policy_says_so() {
         json!({"name": "Sipho"}),
         json!({"name": null}),
         json!({"blocked": true}),
+        json!({"let_go": true}),
         json!({"email": "thandi@example.org"}),
         json!({"email": null}),
         json!({"email": null, "phone_number": null}),

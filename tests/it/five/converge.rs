@@ -43,6 +43,7 @@ async fn random_changes_converge_in_all_five() {
     make_amends(&five.rig).await;
     until_looked_back(&five.rig).await;
     five.assert_a_sweep_writes_nothing().await;
+    five.assert_a_pull_changes_nothing().await;
     five.assert_verified().await;
     five.assert_same("at the end").await;
     for (target, requests) in each!(five, sim => sim.counters().requests) {

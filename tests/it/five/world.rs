@@ -300,6 +300,24 @@ impl Five {
         }
     }
 
+    /// What comes back says nothing new: all of it was written by us. The EMS stays as it is.
+    pub(crate) async fn assert_a_pull_changes_nothing(&self) {
+        let last = "select last_value from sync.outbox_id_seq";
+        let captured = self.rig.count(last).await;
+        let writes = each!(self, sim => sim.counters().writes_applied());
+        let (code, out) = self.rig.run(&["sweep", "inbound"]).await;
+        assert_eq!(code, 0, "{out}");
+        // What would be an entity's second record waits for ten minutes.
+        let decided = "select count(*) from sync.inbox where state = 'pending'";
+        self.rig.until(decided, "decided").await;
+        self.settled().await;
+        let made = "select coalesce(string_agg(id || ' ' || last_name, ', '), '') from (
+            select id, last_name from ems.person order by id desc limit 20) p";
+        let made = self.rig.ems.query_one(made, &[]).await.unwrap().get::<_, String>(0);
+        assert_eq!(self.rig.count(last).await, captured, "the EMS was changed; the newest: {made}");
+        assert_eq!(each!(self, sim => sim.counters().writes_applied()), writes);
+    }
+
     /// A full sweep of all targets leaves them as they are.
     pub(crate) async fn assert_a_sweep_writes_nothing(&self) {
         let writes = each!(self, sim => sim.counters().writes_applied());
