@@ -58,7 +58,8 @@ impl Counts {
 
 impl Reading {
     /// Whether one of the target's sweeps has not come to its end for several intervals. One that was never begun is not judged:
-    /// nothing has run yet, or nothing comes back from the target. Nor is one that is under way: it may rightly take long.
+    /// nothing has run yet, or nothing comes back from the target. Nor is one that is under way, unless the run
+    /// before it failed: it may rightly take long.
     pub(super) fn is_sweep_silent(&self, target: Target, sweep: Sweep) -> bool {
         let silent = |duty: Duty, every: Duration| {
             let most = (every * limits::SWEEPS_MISSED_MAX).max(limits::NOT_MOVING_AFTER);
