@@ -1,6 +1,9 @@
 //! The table, written down and compared with the code over everything that can come together.
 
+use jiff::SignedDuration;
+
 use super::*;
+use crate::inbound::pull::clock;
 use crate::target::Target;
 
 const PRECISION: Duration = Duration::from_secs(1);
@@ -50,10 +53,23 @@ const STANDS_WITHOUT_TIMES: &str = "
     both_different  remote  apply        unpushed  unpushed  unpushed     later      reread
 ";
 
-/// Expected where the entity is deleted in the EMS, or people took the record out, whoever changed what before.
+/// Expected where the EMS has deleted the entity, or shows it no more, and the record stands there still: what is our own writing is
+/// none of people's, and all else is kept.
+const DELETED_HERE: &str = "
+    change          first   pushed       unseen     owed       in_doubt     under_way  ended_since
+    neither         -       seen         seen       seen       seen         later      reread
+    ems             -       bounce_back  seen       seen       seen         later      reread
+    remote          -       tombstone    tombstone  tombstone  tombstone    later      reread
+    both_same       ems     bounce_back  tombstone  tombstone  bounce_back  later      reread
+    both_same       remote  bounce_back  tombstone  tombstone  bounce_back  later      reread
+    both_different  ems     tombstone    tombstone  tombstone  tombstone    later      reread
+    both_different  remote  tombstone    tombstone  tombstone  tombstone    later      reread
+";
+
+/// Expected where nothing is known but that it was an entity's that is deleted, or where people took the record out: whoever changed
+/// what before.
 const DELETED: &str = "
     delete              pushed     unseen     owed       in_doubt   under_way  ended_since
-    ems_deleted         tombstone  tombstone  tombstone  tombstone  later      reread
     ems_forgot          tombstone  tombstone  tombstone  tombstone  later      reread
     removed_there       remove     remove     remove     remove     later      reread
     moved_there         move       move       move       move       later      reread
@@ -76,7 +92,7 @@ fn hash(text: &str) -> ContentHash {
 
 fn at(minutes: i64) -> Timestamp {
     let then: Timestamp = "2026-11-25T07:00:00Z".parse().unwrap();
-    then.checked_add(jiff::SignedDuration::from_mins(minutes)).unwrap()
+    then.checked_add(SignedDuration::from_mins(minutes)).unwrap()
 }
 
 fn name(decision: Decision) -> &'static str {
@@ -93,15 +109,20 @@ fn name(decision: Decision) -> &'static str {
     }
 }
 
-/// The remote's clock is wrong by `skew`, which was measured: what is compared is corrected.
-fn corrected(true_time: Timestamp, skew: jiff::SignedDuration) -> Timestamp {
-    let raw = true_time.checked_add(skew).unwrap();
-    raw.checked_sub(skew).unwrap()
+/// A time by the remote's clock, which is wrong by `skew` and is told in whole seconds, as the pull corrects it: by what the `Date`
+/// header of an answer says that took `took`.
+fn seen(true_time: Timestamp, skew: SignedDuration, took: Duration) -> Timestamp {
+    let whole = |on: Timestamp| Timestamp::from_second(on.as_second()).unwrap();
+    let there = |on: Timestamp| whole(on.checked_add(skew).unwrap());
+    let asked = at(300).checked_add(SignedDuration::from_millis(730)).unwrap();
+    let header = there(asked.checked_add(took).unwrap());
+    let ahead = clock::measured(asked, took, Some(header));
+    clock::corrected(there(true_time), ahead, PRECISION)
 }
 
-/// A world: agreed at minute 0 on B; the EMS makes it E, the remote R (or E too), an hour apart; pushes take a minute.
+/// A world: agreed at minute 0 on B; the EMS makes it E, the remote R (or E too), two minutes apart; pushes take a minute.
 fn input(change: Change, remote_first: bool, pending: &str, skew_minutes: i64) -> Input {
-    let (ems_at, remote_at) = if remote_first { (120, 60) } else { (60, 120) };
+    let (ems_at, remote_at) = if remote_first { (62, 60) } else { (60, 62) };
     let ems_changed = !matches!(change, Change::Neither | Change::Remote);
     let ems = hash(if ems_changed { "E" } else { "B" });
     let is_pushed = pending == "pushed";
@@ -112,7 +133,7 @@ fn input(change: Change, remote_first: bool, pending: &str, skew_minutes: i64) -
         Change::BothSame => (hash("E"), remote_at),
         Change::Remote | Change::BothDifferent => (hash("R"), remote_at),
     };
-    let skew = jiff::SignedDuration::from_mins(skew_minutes);
+    let skew = SignedDuration::from_mins(skew_minutes);
     let known = Known {
         pushing: match pending {
             "under_way" => Pushing::Now,
@@ -125,12 +146,12 @@ fn input(change: Change, remote_first: bool, pending: &str, skew_minutes: i64) -
         data_hash: Some(there),
         remote_hash: Some(there),
         sent: if pending == "in_doubt" { vec![ems] } else { Vec::new() },
-        remote_synced_on: Some(at(0)),
+        remote_synced_on: Some(seen(at(0), skew, Duration::from_millis(300))),
     };
     Input {
         snapshot: Snapshot::Stands {
             hash: shown,
-            modified_on: Some(corrected(at(changed_there_at), skew)),
+            modified_on: Some(seen(at(changed_there_at), skew, Duration::from_millis(300))),
         },
         mapping: Mapping::Known(known),
         ems: Ems::Shown { hash: Some(ems), changed_on: ems_changed.then(|| at(ems_at)) },
@@ -182,6 +203,12 @@ fn every_decision_is_the_one_of_the_written_table() {
                     let expect = expected(STANDS_WITHOUT_TIMES, change, remote_first, column);
                     assert_eq!(name(decide(&without_times(&input))), expect, "{case}, no times");
                     echoes(&input, column, &case);
+                    let expect = expected(DELETED_HERE, change, remote_first, column);
+                    for ems in [input.ems, Ems::Nothing] {
+                        let mapping = Mapping::Known(Known { tombstone: true, ..known(&input) });
+                        let deleted = Input { mapping, ems, ..input.clone() };
+                        assert_eq!(name(decide(&deleted)), expect, "{case}, deleted");
+                    }
                     deletes(&input, column, &case);
                     seen += 1;
                 }
@@ -221,7 +248,7 @@ fn echoes(input: &Input, column: usize, case: &str) {
                 name => panic!("{name}"),
             };
             let input = Input {
-                snapshot: Snapshot::Stands { hash: own, modified_on: Some(at(0)) },
+                snapshot: Snapshot::Stands { hash: own, modified_on: known.remote_synced_on },
                 mapping: Mapping::Known(known),
                 ..input.clone()
             };
@@ -234,11 +261,9 @@ fn deletes(input: &Input, column: usize, case: &str) {
     for (keys, cells) in rows(DELETED, 1) {
         let known = known(input);
         let pushing = known.pushing;
-        let foreign = Snapshot::Stands { hash: hash("R2"), modified_on: Some(at(200)) };
         let removed = |has_successor| Snapshot::Removed { has_successor };
         let (snapshot, mapping) = match keys[0] {
-            "ems_deleted" => (foreign, Mapping::Known(Known { tombstone: true, ..known })),
-            "ems_forgot" => (foreign, Mapping::Forgotten(pushing)),
+            "ems_forgot" => (input.snapshot, Mapping::Forgotten(pushing)),
             "removed_there" => (removed(false), Mapping::Known(known)),
             "moved_there" => (removed(true), Mapping::Known(known)),
             "gone_there" => (Snapshot::Gone, Mapping::Known(known)),
@@ -251,6 +276,35 @@ fn deletes(input: &Input, column: usize, case: &str) {
     }
 }
 
+/// Whatever the remote's clock says and however long its answers take: who changed it later by more than what can be measured wins.
+#[test]
+fn a_clock_that_is_wrong_by_minutes_does_not_turn_the_order_round() {
+    for skew_ms in
+        [-300_000, -299_501, -61_250, -1_499, -700, 0, 700, 1_499, 61_250, 299_501, 300_000]
+    {
+        for took_ms in [0, 40, 300, 1_900] {
+            // Seconds are cut off twice, half a second is over in the mean, and half of the way is not known: and a clock that is
+            // wrong by less than the precision is not corrected.
+            let sure = 2_000 + 500 + took_ms / 2;
+            for apart_ms in [-3_600_000, -sure, sure, 3_600_000_i64] {
+                let skew = SignedDuration::from_millis(skew_ms);
+                let there = seen(at(60), skew, Duration::from_millis(took_ms.unsigned_abs()));
+                let here = at(60).checked_add(SignedDuration::from_millis(apart_ms)).unwrap();
+                let base = input(Change::BothDifferent, true, "pushed", 0);
+                let hash = hash("R");
+                let snapshot = Snapshot::Stands { hash, modified_on: Some(there) };
+                let ems = match base.ems {
+                    Ems::Shown { hash, .. } => Ems::Shown { hash, changed_on: Some(here) },
+                    Ems::Nothing => Ems::Nothing,
+                };
+                let expect = if apart_ms > 0 { "ems_newer" } else { "apply" };
+                let decision = decide(&Input { snapshot, ems, ..base });
+                assert_eq!(name(decision), expect, "{skew_ms} {took_ms} {apart_ms}");
+            }
+        }
+    }
+}
+
 /// Documented contradictions are found at the edges of a second.
 #[test]
 fn what_is_less_apart_than_the_remotes_precision_is_the_same_time() {
@@ -258,9 +312,7 @@ fn what_is_less_apart_than_the_remotes_precision_is_the_same_time() {
     let with = |ems_nanos: i64| Input {
         ems: Ems::Shown {
             hash: Some(hash("E")),
-            changed_on: Some(
-                at(60).checked_add(jiff::SignedDuration::from_nanos(ems_nanos)).unwrap(),
-            ),
+            changed_on: Some(at(60).checked_add(SignedDuration::from_nanos(ems_nanos)).unwrap()),
         },
         ..base.clone()
     };
