@@ -19,15 +19,18 @@ pub(super) fn is_changed(
     expected.is_some_and(|expected| found != expected && found != wanted)
 }
 
-/// What a registration is not edited in: its e-mail address is RunSignup's, and it is moved by a call of its own.
-const NOT_EDITED: [&str; 3] = ["email", "event_id", "active"];
+/// What a registration is not edited in: it is moved, and taken out, by calls of their own …
+const NOT_EDITED: [&str; 2] = ["event_id", "active"];
+/// … and its e-mail address is RunSignup's: the EMS's own is no reason to ask about it.
+const WITH_EMAIL: [&str; 3] = ["email", "event_id", "active"];
 
 /// Whether something that people entered would be written over which nobody has decided about, if the registration that a create has
-/// found were brought to what is wanted.
+/// found were brought to what is wanted. An address counts where the EMS has none: it is to take it.
 pub(super) fn would_lose(expected: Option<ContentHash>, wanted: &Content, found: &Content) -> bool {
+    let but_for: &[&str] = if wanted.email.is_some() { &WITH_EMAIL } else { &NOT_EDITED };
     let (wanted, found) = (wire::sendable(wanted, Refused::default()).wire(), found.wire());
     expected.is_some_and(|expected| found.hash != expected)
-        && inbound::would_lose(&wanted.body, &found.body, &NOT_EDITED)
+        && inbound::would_lose(&wanted.body, &found.body, but_for)
 }
 
 /// People have edited the registration of that id, or moved it: then it is another one by now.

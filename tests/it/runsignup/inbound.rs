@@ -187,8 +187,24 @@ async fn what_people_entered_in_a_registration_that_a_create_adopts_is_kept() {
                 .unwrap(),
         );
     }
+    // All that there is to be taken of this one is the address.
+    world
+        .rig
+        .exec("update ems.person set phone = null, city = null, email = null where id = 3")
+        .await;
+    let third = "select p.first_name, p.last_name, p.date_of_birth::text, r.remote_id::bigint
+                 from ems.event_participant ep join ems.person p on p.id = ep.person_id
+                 join sync.record r on r.target = 'runsignup' and r.entity_type = 'race' and r.entity_id = ep.race_id where p.id = 3";
+    let third = world.rig.ems.query_one(third, &[]).await.unwrap();
+    let user = json!({"first_name": third.get::<_, String>(0), "last_name": third.get::<_, String>(1), "dob": third.get::<_, String>(2),
+                      "email": "third@there.example"});
+    world.sim.register(third.get(3), json!({"user": user})).unwrap();
     let running = world.rig.start_all();
     world.rig.settled().await;
+    assert_eq!(
+        world.text("select email from ems.person where id = 3").await,
+        "third@there.example"
+    );
     let lost = "select string_agg(concat_ws(':', remote_id, f ->> 'field', f ->> 'remote_value'), ' ' order by remote_id::bigint, f ->> 'field')
                 from sync.conflict, jsonb_array_elements(fields) f where f ->> 'field' = 'phone' and closed_on is null";
     let expected = format!("{}:phone:+12125550100 {}:phone:+12125550100", paid[0], paid[1]);
