@@ -16,14 +16,18 @@ use crate::support::readings::{chatwoot, mailchimp, mautic, runsignup};
 /// What Chatwoot signs its webhooks with.
 const SECRET: &str = "whsec_both_sides";
 
-/// Every version of every row, and whether it was ems-sync that wrote it.
+/// Every version of every row, whether it was ems-sync that wrote it, and for which remote: by the functions that were under way.
 const HISTORY: &str = "
     create table public.history (
-        n bigint generated always as identity primary key, tab text, id bigint, op text, by_us boolean, row jsonb);
+        n bigint generated always as identity primary key, tab text, id bigint, op text, by_us boolean, taken_from text, row jsonb);
     create function public.note() returns trigger language plpgsql as $$
+    declare
+        functions text;
     begin
-        insert into public.history (tab, id, op, by_us, row)
-        select tg_table_name, r.id, tg_op, current_setting('application_name') like 'ems-sync%', to_jsonb(r)
+        get diagnostics functions = pg_context;
+        insert into public.history (tab, id, op, by_us, taken_from, row)
+        select tg_table_name, r.id, tg_op, current_setting('application_name') like 'ems-sync%',
+               substring(functions from 'sync[.](runsignup|chatwoot)_'), to_jsonb(r)
         from (select (case when tg_op = 'DELETE' then old else new end).*) r;
         return null;
     end $$;";
@@ -203,22 +207,24 @@ impl Both {
         self.texts(sql).await
     }
 
-    /// How many different contents the EMS ever had for a target: the most that a target has to be told.
+    /// How many different contents the EMS ever had for a target, but for those that it took from there: the most that a target has to be
+    /// told. A person who came from Chatwoot is told to it once: the contact gets our id.
     pub(super) async fn projections(&self) -> BTreeMap<&'static str, i64> {
-        let persons = "select id, n, row - 'modified_on' - 'created_on' as row, op from public.history where tab = 'person'";
+        let persons = "select id, n, row - 'modified_on' - 'created_on' as row, op, taken_from from public.history where tab = 'person'";
         let chatwoot = format!(
-            "select count(*) from (select id, op, row, lag(row) over (partition by id order by n) as was from (
-                 select id, n, op, jsonb_build_array(op = 'DELETE', row -> 'first_name', row -> 'last_name', row -> 'email', row -> 'phone', row -> 'city',
+            "select count(*) from (select op, taken_from, row, lag(row) over (partition by id order by n) as was from (
+                 select id, n, op, taken_from, jsonb_build_array(op = 'DELETE', row -> 'first_name', row -> 'last_name', row -> 'email', row -> 'phone', row -> 'city',
                                              row -> 'country') as row from ({persons}) p) v) w
-             where row is distinct from was"
+             where row is distinct from was and (taken_from is distinct from 'chatwoot' or op = 'INSERT')"
         );
         // Each version of a participant, and each version of its person for each participant that she ever had.
         let runsignup = format!(
-            "select (select count(*) from public.history where tab in ('event_participant', 'race', 'event'))
-                  + (select count(*) from (select id, row, lag(row) over (partition by id order by n) as was from ({persons}) p) v
+            "select (select count(*) from public.history where tab in ('event_participant', 'race', 'event')
+                     and taken_from is distinct from 'runsignup')
+                  + (select count(*) from (select id, taken_from, row, lag(row) over (partition by id order by n) as was from ({persons}) p) v
                      join (select distinct id, row ->> 'person_id' as person from public.history where tab = 'event_participant') e
                           on e.person = v.id::text
-                     where v.row is distinct from v.was)"
+                     where v.row is distinct from v.was and v.taken_from is distinct from 'runsignup')"
         );
         BTreeMap::from([
             ("chatwoot", self.five.rig.count(&chatwoot).await),
@@ -234,7 +240,13 @@ impl Both {
             let Some(projections) = projections.get(target) else { continue };
             let sql = format!("select count(*) from sync.conflict where target = '{target}'");
             let conflicts = self.five.rig.count(&sql).await;
-            eprintln!("{target}: {writes} writes, {projections} contents, {conflicts} conflicts");
+            let taken =
+                format!("select count(*) from public.history where taken_from = '{target}'");
+            let taken = self.five.rig.count(&taken).await;
+            assert!(taken > 0, "{target}: who wrote is not known");
+            eprintln!(
+                "{target}: {writes} writes, {projections} contents, {conflicts} conflicts, {taken} versions taken from there"
+            );
             assert!(writes as i64 <= projections + conflicts, "{target} is told too much");
         }
     }
