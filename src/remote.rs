@@ -493,6 +493,11 @@ pub trait Remote: Send + Sync + 'static {
         None
     }
 
+    /// Whether what an entity had there is left standing, without our marks, when the EMS shows it no more: nothing is deleted there.
+    fn leaves_behind(&self) -> bool {
+        false
+    }
+
     /// Whether every record of ours carries its EMS id at the target, so that one without has lost it. Where it does not,
     /// the sync record alone says whose it is.
     fn carries_keys(&self) -> bool {
@@ -618,6 +623,10 @@ impl<R: Remote> Remote for Arc<R> {
 
     fn nothing(&self) -> Option<ContentHash> {
         R::nothing(self)
+    }
+
+    fn leaves_behind(&self) -> bool {
+        R::leaves_behind(self)
     }
 
     fn carries_keys(&self) -> bool {

@@ -291,6 +291,8 @@ pub struct Candidate {
     pub tombstone: bool,
     /// A person chose it.
     pub chosen: bool,
+    /// The record was its own and was left behind, and nothing was entered there since that it could take.
+    pub left_behind: bool,
     /// What the EMS shows of it.
     pub showing: Shows,
 }
@@ -323,6 +325,8 @@ pub enum Unknown {
     AdoptWhole,
     /// It is deleted in the EMS: kept, and nothing else.
     Tombstone,
+    /// It was let go, and is nobody's still.
+    LeftBehind,
     /// A person must say whose it is.
     Ambiguous,
     /// Something new in the EMS.
@@ -342,6 +346,11 @@ pub const fn unknown(found: Found) -> Unknown {
                 Unknown::Reread
             } else if candidate.tombstone && !candidate.chosen {
                 Unknown::Tombstone
+            } else if candidate.left_behind
+                && !candidate.chosen
+                && (candidate.has_another || matches!(candidate.showing, Shows::Nothing))
+            {
+                Unknown::LeftBehind
             } else if candidate.has_another && candidate.waited_long {
                 Unknown::Ambiguous
             } else if candidate.has_another {

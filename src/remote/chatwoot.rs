@@ -204,6 +204,11 @@ impl Remote for Chatwoot {
         false
     }
 
+    /// A contact keeps its history (contract, section 3).
+    fn leaves_behind(&self) -> bool {
+        true
+    }
+
     async fn push(&self, batch: Vec<Push>, results: Results) {
         let mut rows: FuturesUnordered<_> = in_rows(batch)
             .into_iter()

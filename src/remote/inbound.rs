@@ -115,6 +115,10 @@ pub fn would_lose(wanted: &Value, held: &Value, but_for: &[&str]) -> bool {
     })
 }
 
+/// Of what comes with a record (`extra` of [`Shape::Stands`]): we made it for an entity that is gone, or has another one now, and nobody
+/// has changed since what somebody would be known by.
+pub const LET_GO: &str = "let_go";
+
 /// A remote record, as it was read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {

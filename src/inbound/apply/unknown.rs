@@ -13,6 +13,7 @@ use crate::inbound::decision::{
 use crate::inbound::merge;
 use crate::limits;
 use crate::remote::Remote;
+use crate::remote::inbound::LET_GO;
 use crate::store::StoreError;
 use crate::store::inbound::{FOR_REMOVAL, Inbound, InboundRecord, InboxRow, Standing, Taken};
 
@@ -77,7 +78,8 @@ impl<R: Remote> Applier<R> {
             Whose::Of(entity) => entity,
         };
         let (record, showing) = self.locked(inbound, row, entity).await?;
-        let candidate = candidate(row, record.as_ref(), &showing);
+        let left_behind = self.left_behind(row, entity, content, record.as_ref(), &showing);
+        let candidate = Candidate { left_behind, ..candidate(row, record.as_ref(), &showing) };
         let found = decision::unknown(Found::One(candidate));
         let taking = match found {
             Unknown::Later => return verdict("pushed_now", later(entity)),
@@ -90,6 +92,7 @@ impl<R: Remote> Applier<R> {
                 let outcome = taking::of_nobody(target, row, content, reason, Some(entity.id));
                 return verdict(reason.name(), outcome);
             }
+            Unknown::LeftBehind => return Ok(Some(not_ours("done"))),
             Unknown::Ambiguous => {
                 let outcome = taking::ambiguous(target, row, content, vec![entity]);
                 return verdict("ambiguous", outcome);
@@ -213,6 +216,25 @@ impl<R: Remote> Applier<R> {
         merge::fill(self.remote.target(), ems, content.body, &agreed, takes)
     }
 
+    /// Whether it was the entity's own record, which was left behind, and nothing was entered there since that the entity could take. What
+    /// we knew of it is that of the other one by now if it has another; then its mark tells.
+    fn left_behind(
+        &self,
+        row: &InboxRow,
+        entity: EntityRef,
+        content: Content<'_>,
+        record: Option<&InboundRecord>,
+        showing: &Showing,
+    ) -> bool {
+        if !self.remote.leaves_behind() || row.former != Some(entity.id) {
+            return false;
+        }
+        let has_another = record.is_some_and(|record| record.remote_id.is_some());
+        let is_marked = content.extra.get(LET_GO) == Some(&Value::Bool(true));
+        let entered = self.fill(row, entity, content, record, showing);
+        has_another && is_marked || entered.taken.is_empty() && entered.losing.is_empty()
+    }
+
     /// Whose it says that it is, where it was somebody's who is deleted: people have merged the record of another one into it. The EMS's
     /// rules must bear that out, as anybody may type a number.
     async fn carried_by(
@@ -298,6 +320,7 @@ fn candidate(row: &InboxRow, record: Option<&InboundRecord>, showing: &Showing) 
         waited_long: row.age >= limits::SECOND_RECORD_WAITS.as_secs_f64(),
         tombstone: !showing.is_there,
         chosen: !row.chosen.is_empty(),
+        left_behind: false,
         showing: match (&showing.wire, showing.is_covered) {
             (Some(_), _) => Shows::Comparable,
             (None, true) => Shows::Nothing,

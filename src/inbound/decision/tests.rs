@@ -360,29 +360,34 @@ fn what_nobody_knows_is_matched_and_its_removal_is_nothing() {
 #[test]
 fn a_candidate_is_adopted_only_where_nothing_speaks_against_it() {
     let table = [
-        // pushing (now, since, quiet), tombstone, chosen, has_another, waited_long, showing (comparable, nothing, never)
-        ("n.....", Unknown::Later),
-        ("s.....", Unknown::Reread),
-        ("q10...", Unknown::Tombstone),
-        ("q0.11.", Unknown::Ambiguous),
-        ("q1111.", Unknown::Ambiguous),
-        ("q0.10.", Unknown::Wait),
-        ("q1110.", Unknown::Wait),
-        ("q0.0.c", Unknown::Adopt),
-        ("q110.c", Unknown::Adopt),
-        ("q0.0.n", Unknown::Complete),
-        ("q110.n", Unknown::Complete),
-        ("q0.0.v", Unknown::AdoptWhole),
-        ("q110.v", Unknown::AdoptWhole),
+        // pushing (now, since, quiet), tombstone, chosen, has_another, waited_long, left_behind, showing (comparable, nothing, never)
+        ("n......", Unknown::Later),
+        ("s......", Unknown::Reread),
+        ("q10....", Unknown::Tombstone),
+        ("q001.1.", Unknown::LeftBehind),
+        ("q000.1n", Unknown::LeftBehind),
+        ("q00110.", Unknown::Ambiguous),
+        ("q0111..", Unknown::Ambiguous),
+        ("q1111..", Unknown::Ambiguous),
+        ("q00100.", Unknown::Wait),
+        ("q0110..", Unknown::Wait),
+        ("q1110..", Unknown::Wait),
+        ("q0.0..c", Unknown::Adopt),
+        ("q110..c", Unknown::Adopt),
+        ("q000.0n", Unknown::Complete),
+        ("q010..n", Unknown::Complete),
+        ("q110..n", Unknown::Complete),
+        ("q0.0..v", Unknown::AdoptWhole),
+        ("q110..v", Unknown::AdoptWhole),
     ];
     let pushing = [('n', Pushing::Now), ('s', Pushing::Since), ('q', Pushing::Quiet)];
     let showing = [('c', Shows::Comparable), ('n', Shows::Nothing), ('v', Shows::Never)];
     let both = pushing.iter().flat_map(|pushing| showing.iter().map(move |shows| (pushing, shows)));
     for (bits, (pushing, showing)) in
-        (0..16_u32).flat_map(|bits| both.clone().map(move |both| (bits, both)))
+        (0..32_u32).flat_map(|bits| both.clone().map(move |both| (bits, both)))
     {
-        let bit = |n: u32| bits >> (4 - n) & 1 == 1;
-        let text = format!("{}{bits:04b}{}", pushing.0, showing.0);
+        let bit = |n: u32| bits >> (5 - n) & 1 == 1;
+        let text = format!("{}{bits:05b}{}", pushing.0, showing.0);
         let fits =
             |pattern: &str| pattern.chars().zip(text.chars()).all(|(p, t)| p == '.' || p == t);
         let expected: Vec<_> = table.iter().filter(|(pattern, _)| fits(pattern)).collect();
@@ -393,6 +398,7 @@ fn a_candidate_is_adopted_only_where_nothing_speaks_against_it() {
             chosen: bit(2),
             has_another: bit(3),
             waited_long: bit(4),
+            left_behind: bit(5),
             showing: showing.1,
         };
         assert_eq!(unknown(Found::One(candidate)), expected[0].1, "{text}");

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::origin::{self, Origin};
 use super::wire;
 use crate::entity::{EntityRef, EntityType};
-use crate::remote::inbound::{ConsentSeen, ConsentState, Shape, Snapshot, Subject};
+use crate::remote::inbound::{ConsentSeen, ConsentState, LET_GO, Shape, Snapshot, Subject};
 use crate::remote::{RemoteRecord, Wire};
 
 /// What a block shuts: Chatwoot takes nothing from a blocked contact in any of its inboxes. It sends no letters.
@@ -112,8 +112,7 @@ impl Contact {
     pub(super) fn into_snapshot(self) -> Snapshot {
         let extra = Map::from_iter([
             ("blocked".to_owned(), Value::Bool(self.blocked)),
-            // It was somebody's who is gone, or has another contact: nobody new.
-            ("let_go".to_owned(), Value::Bool(self.is_let_go())),
+            (LET_GO.to_owned(), Value::Bool(self.is_let_go())),
         ]);
         Snapshot {
             entity_type: EntityType::Person,

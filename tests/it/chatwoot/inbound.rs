@@ -250,6 +250,51 @@ async fn a_contact_that_was_let_go_makes_nobody_new() {
     running.stop().await;
 }
 
+/// Whose address is another one's leaves their contact behind, and so does who has neither address nor number. What stands in it is no news,
+/// and it is nobody's until people enter something there; also where its person has another contact by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_contact_that_was_left_behind_is_taken_up_only_with_what_people_enter_there() {
+    let rig = Rig::new().await;
+    rig.exec(
+        "insert into ems.person (id, first_name, last_name, email) overriding system value values
+         (10, 'Lindiwe', 'Nkosi', 'family@ems.example'), (20, 'Sipho', 'Nkosi', 'sipho@ems.example'),
+         (30, 'Thandi', 'Moyo', 'thandi@ems.example')",
+    )
+    .await;
+    let running = rig.start();
+    rig.settled().await;
+    let (of_sipho, of_thandi) = (rig.contact_of(20), rig.contact_of(30));
+    for change in [
+        "update ems.person set email = 'family@ems.example' where id = 20",
+        "update ems.person set email = null where id in (20, 30)",
+        "update ems.person set email = 'moyo@ems.example' where id = 30",
+    ] {
+        rig.exec(change).await;
+        rig.settled().await;
+    }
+    let now_thandis = rig.contact_of(30);
+    assert_ne!(now_thandis, of_thandi);
+    let (writes, persons) = (
+        rig.writes(),
+        "select concat_ws('/', id, email) from ems.person where id > 10 order by id",
+    );
+    rig.taken_in().await;
+    let known = "select concat(entity_id, ':', remote_id, ':', former_remote_id) from sync.record
+                 where target = 'chatwoot' and entity_type = 'person' and entity_id > 10 order by entity_id";
+    assert_eq!(rig.text(known).await, format!("20::{of_sipho} 30:{now_thandis}:{of_thandi}"));
+    let undecided = "select count(*)::text from sync.inbox where state <> 'done'";
+    assert_eq!(rig.text(undecided).await, "0", "nothing waits for anything");
+    assert_eq!(rig.text(persons).await, "20 30/moyo@ems.example");
+    assert_eq!(rig.writes(), writes);
+
+    let entered = json!({"id": of_sipho, "email": "nkosi@there.example"});
+    rig.sim.plant(Resource::Contact, entered).unwrap();
+    rig.taken_in().await;
+    assert_eq!(rig.text(persons).await, "20/nkosi@there.example 30/moyo@ems.example");
+    assert_eq!(rig.contact_of(20), of_sipho);
+    running.stop().await;
+}
+
 /// Agents merge somebody's contact into that of a person whom the EMS has deleted: it carries their id from then on, and is theirs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_contact_that_was_merged_into_a_deleted_persons_is_theirs_still() {

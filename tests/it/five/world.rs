@@ -304,6 +304,8 @@ impl Five {
     pub(crate) async fn assert_a_pull_changes_nothing(&self) {
         let last = "select last_value from sync.outbox_id_seq";
         let captured = self.rig.count(last).await;
+        let mapped = "select count(*) from sync.record where remote_id is not null";
+        let known = self.rig.count(mapped).await;
         let writes = each!(self, sim => sim.counters().writes_applied());
         let (code, out) = self.rig.run(&["sweep", "inbound"]).await;
         assert_eq!(code, 0, "{out}");
@@ -315,7 +317,10 @@ impl Five {
             select id, last_name from ems.person order by id desc limit 20) p";
         let made = self.rig.ems.query_one(made, &[]).await.unwrap().get::<_, String>(0);
         assert_eq!(self.rig.count(last).await, captured, "the EMS was changed; the newest: {made}");
+        assert_eq!(self.rig.count(mapped).await, known, "nobody gets or loses a record");
         assert_eq!(each!(self, sim => sim.counters().writes_applied()), writes);
+        let waiting = "select count(*) from sync.inbox where state <> 'done'";
+        eprintln!("{} records wait for the removal of another one", self.rig.count(waiting).await);
     }
 
     /// A full sweep of all targets leaves them as they are.
