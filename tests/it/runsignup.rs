@@ -25,4 +25,6 @@ mod takes_in_races;
 mod engine;
 mod inbound;
 mod inbound_clock;
+#[cfg(feature = "failpoints")]
+mod inbound_deaths;
 mod inbound_edits;

@@ -145,6 +145,35 @@ async fn flip_flop_each_turn_there_is_taken() {
     assert_eq!(bench.inbox().await, 0);
 }
 
+/// The same two values again and again, one here and one there, each said to the other side in between: neither is taken for an echo of
+/// what was said or taken before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flip_flop_between_both_sides_each_turn_arrives_on_the_other() {
+    let bench = Bench::new().await;
+    let running = bench.start(&[Role::Relay, Role::Consume]);
+    let id = bench.person("Thandi", "Nkosi", "thandi@example.org").await;
+    let settled = "select (select count(*) from sync.outbox) + (select count(*) from sync.inbox where state <> 'done')
+                        + (select count(*) from sync.record where owed_gen > done_gen or remote_id is null or lease_owner is not null)
+                        + (select 1 - count(*) from sync.record)";
+    bench.until(settled).await;
+    let contact = bench.sim.contact(&id.to_string()).unwrap().id;
+    for turn in 0..4 {
+        bench.exec("update ems.person set city = 'Durban'").await;
+        bench.until(settled).await;
+        let there = bench.sim.contact(&id.to_string()).unwrap().body;
+        assert_eq!(there["additional_attributes"]["city"], "Durban", "{turn}: here");
+        bench.plant(json!({"id": contact, "additional_attributes": {"city": "Umlazi", "country_code": "ZA"}}));
+        let body = bench.changed(id, json!({"city": "Umlazi"})).await;
+        bench.comes_back(&contact.to_string(), body).await;
+        bench.until(settled).await;
+        let here = bench.text("select city from ems.person").await;
+        assert_eq!(here.as_deref(), Some("Umlazi"), "{turn}: there");
+    }
+    running.stop().await;
+    assert!(bench.open_conflicts().await.is_empty());
+    assert_eq!(bench.sim.violations(), []);
+}
+
 /// People change it there, and a push finds that out: nothing is written over what nobody has seen.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_push_finds_changed_is_kept_before_the_ems_is_written_over_it() {

@@ -7,10 +7,10 @@ use super::engine::{MAPPED, World};
 
 /// A race there that the EMS has never heard of, with two events.
 pub(super) const SKY: i64 = 9;
-const LONG: i64 = 91;
-const SHORT: i64 = 92;
+pub(super) const LONG: i64 = 91;
+pub(super) const SHORT: i64 = 92;
 
-const OF_SKY: &str = "from ems.event_participant ep join ems.event e on e.id = ep.event_id and e.name = 'Sky Run'
+pub(super) const OF_SKY: &str = "from ems.event_participant ep join ems.event e on e.id = ep.event_id and e.name = 'Sky Run'
                       join ems.person p on p.id = ep.person_id left join ems.race r on r.id = ep.race_id";
 
 pub(super) async fn world() -> World {
@@ -27,7 +27,7 @@ pub(super) async fn world() -> World {
 }
 
 /// A person there; two of the same number are the same.
-fn user(n: i64) -> Value {
+pub(super) fn user(n: i64) -> Value {
     json!({"user": {"first_name": "Zoë", "last_name": format!("Skye {n}"), "dob": "1986-01-06", "gender": "F",
            "email": format!("skye{}@there.example", n / 2), "phone": "856-850-1510"}, "bib_num": n})
 }
@@ -56,7 +56,7 @@ impl World {
     }
 
     /// What waits for a person, or for something else.
-    async fn open(&self) -> String {
+    pub(super) async fn open(&self) -> String {
         let inbox = self.text("select concat_ws('/', entity_type, remote_id, state, state_reason, last_error) from sync.inbox where state <> 'done'");
         let conflicts = self.text("select concat_ws('/', entity_type, remote_id, reason, fields) from sync.conflict where closed_on is null");
         format!("{} {}", inbox.await, conflicts.await).trim().to_owned()
