@@ -493,9 +493,10 @@ pub trait Remote: Send + Sync + 'static {
         None
     }
 
-    /// Whether what an entity had there is left standing, without our marks, when the EMS shows it no more: nothing is deleted there.
-    fn leaves_behind(&self) -> bool {
-        false
+    /// Where what an entity had there is left standing, without our marks, when the EMS shows it no more, since nothing is deleted there:
+    /// the fields that [`inbound::LET_GO`] vouches for. `None`: it is taken away.
+    fn leaves_behind(&self) -> Option<&'static [&'static str]> {
+        None
     }
 
     /// Whether every record of ours carries its EMS id at the target, so that one without has lost it. Where it does not,
@@ -625,7 +626,7 @@ impl<R: Remote> Remote for Arc<R> {
         R::nothing(self)
     }
 
-    fn leaves_behind(&self) -> bool {
+    fn leaves_behind(&self) -> Option<&'static [&'static str]> {
         R::leaves_behind(self)
     }
 

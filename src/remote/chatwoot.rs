@@ -205,8 +205,8 @@ impl Remote for Chatwoot {
     }
 
     /// A contact keeps its history (contract, section 3).
-    fn leaves_behind(&self) -> bool {
-        true
+    fn leaves_behind(&self) -> Option<&'static [&'static str]> {
+        Some(&[wire::EMAIL])
     }
 
     async fn push(&self, batch: Vec<Push>, results: Results) {

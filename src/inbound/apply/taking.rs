@@ -214,7 +214,7 @@ pub(super) fn taken(
     let not_taken = match showing.body() {
         Some(ems) => differing(ems, &taken),
         // Which of them it took can't be told in the target's words.
-        None if completes && showing.projection.is_some() => differing(&Value::Null, &taken),
+        None if completes => differing(&Value::Null, &taken),
         None => Vec::new(),
     };
     losing.extend(not_taken.into_iter().filter(|f| !is_new || !merge::is_blank(&f.remote_value)));

@@ -161,7 +161,8 @@ impl<R: Remote> Applier<R> {
             return Ok(carried.map_or(Whose::Forgotten(id), Whose::Of));
         }
         if let Some(id) = row.former {
-            return Ok(Whose::Of(EntityRef::new(row.entity_type, id)));
+            let carried = self.carried_by(inbound, row, &of).await?;
+            return Ok(Whose::Of(carried.unwrap_or(EntityRef::new(row.entity_type, id))));
         }
         let found = inbound.matches(row.entity_type, &of, limits::INBOUND_CANDIDATES_MAX).await?;
         let (itself, others): (Vec<_>, Vec<_>) =
@@ -216,8 +217,9 @@ impl<R: Remote> Applier<R> {
         merge::fill(self.remote.target(), ems, content.body, &agreed, takes)
     }
 
-    /// Whether it was the entity's own record, which was left behind, and nothing was entered there since that the entity could take. What
-    /// we knew of it is that of the other one by now if it has another; then its mark tells.
+    /// Whether it was the entity's own record, which was left behind, and nothing was entered there since that the entity could take. Where
+    /// that one has another record, what we knew of this one is forgotten: its mark vouches for some of it, and of the rest a person is
+    /// asked. One that carries an id was given back by people.
     fn left_behind(
         &self,
         row: &InboxRow,
@@ -226,16 +228,21 @@ impl<R: Remote> Applier<R> {
         record: Option<&InboundRecord>,
         showing: &Showing,
     ) -> bool {
-        if !self.remote.leaves_behind() || row.former != Some(entity.id) {
+        let Some(vouched_for) = self.remote.leaves_behind() else { return false };
+        if row.former != Some(entity.id) || row.carried.is_some() {
             return false;
         }
-        let has_another = record.is_some_and(|record| record.remote_id.is_some());
+        let merge::Merged { taken, losing } = self.fill(row, entity, content, record, showing);
+        let fields = losing.iter().map(|field| &field.field);
+        let mut entered = taken.keys().chain(fields).map(String::as_str);
         let is_marked = content.extra.get(LET_GO) == Some(&Value::Bool(true));
-        let entered = self.fill(row, entity, content, record, showing);
-        has_another && is_marked || entered.taken.is_empty() && entered.losing.is_empty()
+        match record.is_some_and(|record| record.remote_id.is_some()) {
+            true => is_marked && entered.all(|field| vouched_for.contains(&field)),
+            false => entered.next().is_none(),
+        }
     }
 
-    /// Whose it says that it is, where it was somebody's who is deleted: people have merged the record of another one into it. The EMS's
+    /// Whose it says that it is, where it was somebody else's once: people have merged the record of another one into it. The EMS's
     /// rules must bear that out, as anybody may type a number.
     async fn carried_by(
         &self,

@@ -25,10 +25,16 @@ const NOT_EDITED: [&str; 2] = ["event_id", "active"];
 const WITH_EMAIL: [&str; 3] = ["email", "event_id", "active"];
 
 /// Whether something that people entered would be written over which nobody has decided about, if the registration that a create has
-/// found were brought to what is wanted. An address counts where the EMS has none: it is to take it.
-pub(super) fn would_lose(expected: Option<ContentHash>, wanted: &Content, found: &Content) -> bool {
-    let but_for: &[&str] = if wanted.email.is_some() { &WITH_EMAIL } else { &NOT_EDITED };
-    let (wanted, found) = (wire::sendable(wanted, Refused::default()).wire(), found.wire());
+/// found were brought to what is wanted. An address counts where the EMS has none and people have registered: it is to take it.
+pub(super) fn would_lose(
+    expected: Option<ContentHash>,
+    wanted: &Content,
+    found: &Registration,
+) -> bool {
+    // What was imported may be our own, of which no answer came: its address is the one that the EMS had then.
+    let is_taken = wanted.email.is_none() && !found.imported;
+    let but_for: &[&str] = if is_taken { &NOT_EDITED } else { &WITH_EMAIL };
+    let (wanted, found) = (wire::sendable(wanted, Refused::default()).wire(), found.content.wire());
     expected.is_some_and(|expected| found.hash != expected)
         && inbound::would_lose(&wanted.body, &found.body, but_for)
 }

@@ -171,7 +171,7 @@ impl Talk<'_> {
         wanted: &Wanted,
         found: Registration,
     ) -> Result<PushResult, Stop> {
-        if differs::would_lose(wanted.expected, &wanted.content, &found.content) {
+        if differs::would_lose(wanted.expected, &wanted.content, &found) {
             return Ok(differs::edited(found.id, &found));
         }
         self.bring(wanted, found).await

@@ -58,10 +58,11 @@ impl InboxRow {
         self.chosen.get(self.entity_type.name()).and_then(Value::as_i64)
     }
 
-    /// The entity that it says it is, where it was the record of another one, whom the EMS has deleted.
+    /// The entity that it says it is, where it was the record of another one.
     #[must_use]
     pub fn carries_another(&self) -> Option<EntityRef> {
-        let carried = self.carried.filter(|id| self.forgotten.is_some_and(|was| was != *id));
+        let was = self.forgotten.or(self.former);
+        let carried = self.carried.filter(|id| was.is_some_and(|was| was != *id));
         carried.map(|id| EntityRef::new(self.entity_type, id))
     }
 }

@@ -292,6 +292,15 @@ async fn a_contact_that_was_left_behind_is_taken_up_only_with_what_people_enter_
     rig.taken_in().await;
     assert_eq!(rig.text(persons).await, "20/nkosi@there.example 30/moyo@ems.example");
     assert_eq!(rig.contact_of(20), of_sipho);
+
+    // The mark vouches for the address only: of a number a person will be asked, unless the other contact goes.
+    let entered = json!({"id": of_thandi, "phone_number": "+27821234567"});
+    rig.sim.plant(Resource::Contact, entered).unwrap();
+    let (code, out) = rig.run(&["sweep", "inbound", "--target", "chatwoot", "--json"]).await;
+    assert_eq!(code, 0, "{out}");
+    let waits = "select 1 - count(*) from sync.inbox where state_reason = 'waiting_for_removal'";
+    rig.until(&format!("{waits} and remote_id = '{of_thandi}'")).await;
+    assert_eq!(rig.text(persons).await, "20/nkosi@there.example 30/moyo@ems.example");
     running.stop().await;
 }
 
@@ -310,6 +319,39 @@ async fn a_contact_that_was_merged_into_a_deleted_persons_is_theirs_still() {
     rig.exec("delete from ems.person where id = 20").await;
     rig.settled().await;
     rig.taken_in().await;
+    merged_it_is_theirs(&rig, doubles, theirs).await;
+    let person = "select concat_ws(' ', id, first_name, last_name, email) from ems.person";
+    assert_eq!(rig.text(person).await, "10 Sipho Nkosi sipho@ems.example");
+    running.stop().await;
+}
+
+/// The same where that one is in the EMS still, and has left the contact behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_contact_that_was_merged_into_one_that_was_left_behind_is_theirs_still() {
+    let rig = Rig::new().await;
+    rig.exec(
+        "insert into ems.person (id, first_name, last_name, email, phone) overriding system value values
+         (5, 'Lindiwe', 'Double', 'family@ems.example', null), (10, 'Sipho', 'Nkosi', 'sipho@ems.example', '+27821234567'),
+         (20, 'Sipho', 'Double', 'double@ems.example', null)",
+    )
+    .await;
+    let running = rig.start();
+    rig.settled().await;
+    let (theirs, doubles) = (rig.contact_of(10), rig.contact_of(20));
+    for change in ["email = 'family@ems.example'", "email = null"] {
+        rig.exec(&format!("update ems.person set {change} where id = 20")).await;
+        rig.settled().await;
+    }
+    rig.taken_in().await;
+    merged_it_is_theirs(&rig, doubles, theirs).await;
+    let persons = "select concat_ws(' ', id, last_name, email, phone) from ems.person where id > 5 order by id";
+    assert_eq!(rig.text(persons).await, "10 Nkosi sipho@ems.example +27821234567 20 Double");
+    running.stop().await;
+}
+
+/// Agents merge person 10's contact into that of another one who has left theirs behind.
+async fn merged_it_is_theirs(rig: &Rig, doubles: i64, theirs: i64) {
+    let contacts = rig.sim.contact_count();
     assert_eq!(rig.sim.row_by_id(Resource::Contact, doubles).unwrap().external_id, None);
     rig.sim.merge(doubles, theirs).unwrap();
     // A webhook names the one that is left, and nobody walks: that the other one is gone is asked for.
@@ -319,10 +361,7 @@ async fn a_contact_that_was_merged_into_a_deleted_persons_is_theirs_still() {
     rig.until(&format!("{is_theirs} = '{doubles}'")).await;
     rig.taken_in().await;
     assert_eq!(rig.sim.contact("10").map(|row| row.id), Some(doubles));
-    assert_eq!(rig.sim.contact_count(), 1);
+    assert_eq!(rig.sim.contact_count(), contacts - 1);
     let row = rig.sim.row_by_id(Resource::Contact, doubles).unwrap().body;
     assert_eq!((&row["name"], &row["email"]), (&json!("Sipho Nkosi"), &json!("sipho@ems.example")));
-    let person = "select concat_ws(' ', id, first_name, last_name, email) from ems.person";
-    assert_eq!(rig.text(person).await, "10 Sipho Nkosi sipho@ems.example");
-    running.stop().await;
 }

@@ -320,6 +320,8 @@ impl Five {
         assert_eq!(self.rig.count(mapped).await, known, "nobody gets or loses a record");
         assert_eq!(each!(self, sim => sim.counters().writes_applied()), writes);
         let waiting = "select count(*) from sync.inbox where state <> 'done'";
+        let other = format!("{waiting} and state_reason is distinct from 'waiting_for_removal'");
+        assert_eq!(self.rig.count(&other).await, 0, "what was pulled is decided");
         eprintln!("{} records wait for the removal of another one", self.rig.count(waiting).await);
     }
 
