@@ -12,7 +12,7 @@ use crate::support::random::Random;
 const EVERYTHING: [&str; 3] = ["run", "--roles", "relay,consume,sweep"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "not yet seen to its end: run it by itself on a quiet machine"]
+#[ignore = "a minute: run with the campaign"]
 async fn processes_killed_while_both_sides_are_edited_lose_and_double_nothing() {
     let kills = kills(6, 100);
     let mut both = Both::new(40).await;

@@ -11,7 +11,7 @@ use crate::support::campaign::{make_amends, scaled, until_looked_back};
 use crate::support::random::Random;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "not yet seen to its end: run it by itself on a quiet machine"]
+#[ignore = "a minute: run with the campaign"]
 async fn lost_answers_while_both_sides_are_edited_lose_and_double_nothing() {
     let edits = scaled(150, 3_000);
     let mut both = Both::new(40).await;

@@ -16,7 +16,7 @@ use crate::support::random::Random;
 const PACE: Duration = Duration::from_millis(12);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "not yet seen green with enough seeds: run it by itself on a quiet machine"]
+#[ignore = "half a minute: run with the campaign"]
 async fn edits_on_both_sides_end_in_agreement_and_nothing_vanishes() {
     let edits = scaled(600, 10_000);
     let mut both = Both::new(scaled(60, 400) as i64).await;

@@ -126,7 +126,7 @@ async fn until_in_trouble(bed: &Bed) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "not yet run often enough to be relied on: run it by itself on a quiet machine"]
+#[ignore = "run with the campaign"]
 async fn what_people_entered_at_remotes_stands_where_it_is_decided_and_nowhere_else() {
     let mut bed = Bed::with(&Target::ALL, None).await;
     let port = free_port().await;
