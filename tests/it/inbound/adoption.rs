@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use ems_sync::config::MergeMode;
 use ems_sync::entity::EntityType;
+use ems_sync::process::Role;
 use ems_sync::remote::inbound::{RemoteParent, Shape, Snapshot};
 use ems_sync::store::Adopted;
+use ems_sync_remotes::chatwoot::Resource;
 use serde_json::{Map, json};
 
 use super::bench::{Bench, TARGET, foreign, snapshot, wire_of, with};
@@ -161,6 +163,31 @@ async fn revived_delete_what_the_ems_deleted_stays_deleted() {
         bench.store.adopt_conflict(bench.open_conflicts().await[0].number, "me", None, true).await,
         Ok(Adopted::Refused(_))
     ));
+}
+
+/// The same with the push that carries the delete out: it leaves the contact standing, without our marks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revived_delete_a_contact_that_a_delete_has_left_standing_brings_nobody_back() {
+    let bench = Bench::new().await;
+    let running = bench.start(&[Role::Relay, Role::Consume]);
+    let id = bench.person("Thandi", "Nkosi", "thandi@example.org").await;
+    let pushed =
+        "select 1 - count(*) from sync.record where state = 'synced' and remote_id is not null";
+    bench.until(pushed).await;
+    let contact = bench.sim.contact(&id.to_string()).unwrap().id;
+    let unmarked = json!({"city": "Umlazi", "identifier": null, "ems_person_id": null});
+    let there = bench.changed(id, unmarked).await;
+    bench.exec("delete from ems.person").await;
+    let deleted = "select 1 - count(*) from sync.record where tombstoned_on is not null and owed_gen = done_gen";
+    bench.until(deleted).await;
+    running.stop().await;
+    assert!(bench.sim.row_by_id(Resource::Contact, contact).is_some(), "it stands");
+    assert!(bench.sim.contact(&id.to_string()).is_none(), "and is nobody's");
+    bench.comes_back(&contact.to_string(), there).await;
+    assert_eq!(bench.count("select count(*) from ems.person").await, 0);
+    let conflicts = bench.open_conflicts().await;
+    assert_eq!((conflicts[0].reason.as_str(), conflicts.len()), ("tombstone", 1));
+    assert_eq!(conflicts[0].entity_id, Some(id));
 }
 
 /// A documented accident: a row that is deleted and inserted anew is taken for an update of the old one.
