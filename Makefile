@@ -47,7 +47,7 @@ campaign: toolchain ## The fault tests at full length, some hours (CAMPAIGN_ARGS
 	EMS_SYNC_CAMPAIGN=full EMS_SYNC_HOLD_SECONDS=60 $(SERVICES) cargo test --locked -p ems-sync $(FEATURES) --test it -- \
 		--nocapture --include-ignored --test-threads 1 \
 		$(or $(CAMPAIGN_ARGS),kills:: lost_answers:: outages:: postgres_faults:: broker_faults:: late_writes:: rolling:: five:: each_target:: \
-			both_sides:: mailchimp::orders chatwoot::engine explain:: dead_letters:: chromium::)
+			both_sides:: mailchimp::orders chatwoot::engine runsignup::inbound_deaths explain:: dead_letters:: chromium::)
 
 check: fmt lint test ## Everything CI checks: format, lints, documentation, licences, tests
 

@@ -3,7 +3,7 @@
 -- sync.take_consents (a blocked contact) these functions are all that writes to the EMS for Chatwoot; an EMS with other tables
 -- replaces them.
 --
--- p_fields: {field: text or null} of the contact or conversation; `completes`: only what is missing is taken; `adopts`: a person adopts a conflict. A field that is absent is left as it is, null clears. An attribute
+-- p_fields: {field: text or null} of the contact or conversation; `completes`: only what is missing is taken; `adopts`: a person adopts a conflict; `let_go`: we made the contact for somebody and let it go since. A field that is absent is left as it is, null clears. An attribute
 -- of a contact that is no text is shown as false: nothing is taken from it.
 
 -- A text in the form in which two of them are compared: NFC, blanks folded, without blanks around it.

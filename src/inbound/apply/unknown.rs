@@ -79,7 +79,7 @@ impl<R: Remote> Applier<R> {
         };
         let (record, showing) = self.locked(inbound, row, entity).await?;
         let left_behind = self.left_behind(row, entity, content, record.as_ref(), &showing);
-        let candidate = Candidate { left_behind, ..candidate(row, record.as_ref(), &showing) };
+        let candidate = candidate(row, record.as_ref(), &showing, left_behind);
         let found = decision::unknown(Found::One(candidate));
         let taking = match found {
             Unknown::Later => return verdict("pushed_now", later(entity)),
@@ -320,14 +320,19 @@ enum Whose {
     Several(Vec<EntityRef>),
 }
 
-fn candidate(row: &InboxRow, record: Option<&InboundRecord>, showing: &Showing) -> Candidate {
+fn candidate(
+    row: &InboxRow,
+    record: Option<&InboundRecord>,
+    showing: &Showing,
+    left_behind: bool,
+) -> Candidate {
     Candidate {
         pushing: record.map_or(Pushing::Quiet, pushing),
         has_another: record.is_some_and(|record| record.remote_id.is_some()),
         waited_long: row.age >= limits::SECOND_RECORD_WAITS.as_secs_f64(),
         tombstone: !showing.is_there,
         chosen: !row.chosen.is_empty(),
-        left_behind: false,
+        left_behind,
         showing: match (&showing.wire, showing.is_covered) {
             (Some(_), _) => Shows::Comparable,
             (None, true) => Shows::Nothing,

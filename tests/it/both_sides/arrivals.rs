@@ -44,7 +44,7 @@ async fn registrations_that_come_while_pages_are_walked_all_arrive_once() {
         }
     }
     let read = both.five.runsignup.journal().len() - before;
-    // All that was told of them is pushed, which may take minutes; then a walk of everything shows nothing else.
+    // All that was told of them is pushed, which may take minutes; then everything is walked once more.
     both.at_rest().await;
     let (code, out) = both.five.rig.run(&["sweep", "inbound", "--target", "runsignup"]).await;
     assert_eq!(code, 0, "{out}");

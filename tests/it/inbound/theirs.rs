@@ -64,6 +64,20 @@ async fn who_is_not_shown_is_completed_and_neither_overwritten_nor_taken_for_del
     assert_eq!(conflicts[0].reason, "unpushed");
 }
 
+/// Nor is what was entered forgotten where the EMS shows nothing afterwards either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_who_is_not_shown_did_not_take_is_kept() {
+    let bench = Bench::new().await;
+    let id = bench.person("Thandi", "Nkosi", "thandi@example.org").await;
+    bench.exec("update ems.person set email = null, phone = null").await;
+    let entered = json!({"email": null, "city": "Umlazi"});
+    bench.carries("31", id, with(foreign("Thandi Nkosi", ""), entered)).await;
+    assert_eq!(bench.text("select city from ems.person").await.as_deref(), Some("Durban"));
+    let conflicts = bench.open_conflicts().await;
+    let mut lost = conflicts.iter().flat_map(|c| &c.fields);
+    assert!(lost.any(|f| f.field == "city" && f.remote_value == "Umlazi"), "{conflicts:?}");
+}
+
 /// What the target's words can't express is no blank.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_target_cannot_hold_is_not_filled() {
