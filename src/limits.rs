@@ -232,7 +232,8 @@ pub const MAILCHIMP_WALK_MEMBERS_MAX: usize = 500_000;
 pub const MAILCHIMP_PAGE_TRIES: u32 = 5;
 /// RunSignup serves at most two calls at once (its contract, section 3).
 pub const RUNSIGNUP_CALLS_MAX: usize = 2;
-/// Registrations that are pushed at once: while one waits for an answer, another may use its call.
+/// Registrations that a process pushes at once: while one waits for an answer, another may use its call. More would only share the
+/// two calls.
 pub const RUNSIGNUP_PUSHES_AT_ONCE: usize = 4;
 /// Rows of one page of RunSignup's lists; races have at most 1000.
 pub const RUNSIGNUP_PAGE_ROWS: usize = 1_000;

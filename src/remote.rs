@@ -15,7 +15,8 @@
 //! 3. **The class says whether it may have been applied.** A write whose answer was lost is
 //!    [`FailureClass::Ambiguous`]; [`FailureClass::Transient`] promises that nothing was applied.
 //! 4. **Nothing is sent late.** Right before each request the client looks at [`Push::send_before`]; after it,
-//!    it answers [`PushResult::NotSent`] if nothing was sent for this push, otherwise an ambiguous failure.
+//!    it answers [`PushResult::NotSent`] if nothing was sent for this push, otherwise an ambiguous failure. A client whose
+//!    pushes are several calls each begins none that would not come to its end (`pace`).
 //! 5. **No second record.** A create that the remote refuses because the record is there is resolved by our key
 //!    and adopted. With [`Look::First`] the key is looked up before anything is sent; an empty look-up without
 //!    proof of absence is [`PushResult::Unsettled`].
@@ -59,6 +60,7 @@ pub mod inbound;
 mod login;
 pub mod mailchimp;
 pub mod mautic;
+mod pace;
 mod place;
 pub mod runsignup;
 mod sent;
@@ -286,7 +288,13 @@ impl SendBefore {
     /// Nothing may be sent any more.
     #[must_use]
     pub fn has_passed(&self) -> bool {
-        self.stop.is_cancelled() || Instant::now() >= self.at
+        self.passes_within(Duration::ZERO)
+    }
+
+    /// Nothing may be sent any more after that long.
+    #[must_use]
+    pub fn passes_within(&self, time: Duration) -> bool {
+        self.stop.is_cancelled() || self.at.saturating_duration_since(Instant::now()) <= time
     }
 }
 
@@ -345,7 +353,7 @@ pub enum PushResult {
     Gone,
     /// The key was looked up and not found, but an earlier create may still land: look again later.
     Unsettled,
-    /// Nothing was sent: too little of the lease was left.
+    /// Nothing was sent: too little of the lease was left, or another one's turn to be sent came first.
     NotSent,
     /// It failed.
     Failed(Failure),

@@ -103,10 +103,12 @@ struct Round {
     failed: Option<StoreError>,
     /// There was something to do, and it was decided what.
     worked: bool,
+    /// The target was on trial: what was not sent is not sent by this batch, which may be larger than what may follow at once.
+    on_trial: bool,
 }
 
-/// A place among the batches that are under way. One that waits for a slow entity gives it up. The default holds none.
-#[derive(Default)]
+/// A place among the batches that are under way. One that waits for a slow entity gives it up, but not while the target is on
+/// trial: nothing else goes out before that has ended, however long it takes.
 pub struct Slot(Option<OwnedSemaphorePermit>);
 
 impl From<OwnedSemaphorePermit> for Slot {
@@ -158,9 +160,12 @@ impl<R: Remote> Worker<R> {
                 return Err(error);
             }
             // Whoever has given up its place must not go on beside those that have one.
-            if slot.0.is_none() {
+            if slot.0.is_none() || round.on_trial {
                 break;
             }
+        }
+        if self.gate.is_closed() && !self.stop.is_cancelled() {
+            return Ok(worked);
         }
         // An entity that never comes to rest makes way for others, and so does all of it when we stop: it is due,
         // and told so again.

@@ -218,11 +218,6 @@ impl<W: Work> Consumer<W> {
         rule::allowance(state.on_trial, state.open_for, full)
     }
 
-    fn is_on_trial(&self) -> bool {
-        let state = self.watch.state(self.worker.queue().target);
-        state.is_some_and(|state| state.on_trial)
-    }
-
     /// The subscription is good: what went wrong with the one before it is over.
     fn delivers_again(&mut self) {
         if std::mem::take(&mut self.is_cut_off) {
@@ -269,14 +264,8 @@ impl<W: Work> Consumer<W> {
                 }
             }
             let (worker, beat) = (Arc::clone(&self.worker), self.beat.clone());
-            // Nothing else goes out before a trial has ended, however long it takes.
-            let (slot, kept) = if self.is_on_trial() {
-                (Slot::default(), Some(slot))
-            } else {
-                (slot.into(), None)
-            };
             self.batches.spawn(async move {
-                match worker.work(messages, slot).await {
+                match worker.work(messages, slot.into()).await {
                     Ok(true) => beat.well(),
                     // What was handed back and is not due yet proves nothing.
                     Ok(false) => beat.waits(),
@@ -284,7 +273,6 @@ impl<W: Work> Consumer<W> {
                     Err(error) if error.is_outage() => beat.waits(),
                     Err(_) => beat.failed(),
                 }
-                drop(kept);
             });
         }
     }

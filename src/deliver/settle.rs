@@ -203,6 +203,22 @@ pub fn after_trial(
     }
 }
 
+/// Whether a result says something about the target as a whole, or that nothing more can be sent: on trial, what was to follow it
+/// waits for what comes of it. What concerns one entity says nothing.
+#[must_use]
+pub const fn is_evidence(result: &PushResult) -> bool {
+    match result {
+        PushResult::Failed(failure) => {
+            retry::counts_for_breaker(failure.class) || failure.class.closes_target()
+        }
+        PushResult::Unsettled => false,
+        PushResult::Held { .. }
+        | PushResult::Differs(_)
+        | PushResult::Gone
+        | PushResult::NotSent => true,
+    }
+}
+
 /// A delete found nothing (any more). By key, that proves absence only once the create has settled.
 fn gone(claim: &Claim, seen: &Seen, times: Times) -> Settled {
     let looked = Times { now: times.decided, ..times };
@@ -1040,5 +1056,17 @@ mod tests {
             ..claim()
         };
         assert_eq!((shared(&over).settled, shared(&over).remote_id), (true, None));
+    }
+
+    #[test]
+    fn on_trial_nothing_follows_what_says_something_about_the_target() {
+        for class in FailureClass::ALL {
+            let result = PushResult::Failed(Failure::new(class, "no"));
+            let settled = after_trial(&claim(), &seen(), result.clone(), times(), POLICY);
+            assert_eq!(is_evidence(&result), settled.verdict != Verdict::Neutral, "{class:?}");
+        }
+        assert!(is_evidence(&PushResult::NotSent), "nothing more can be sent");
+        assert!(!is_evidence(&PushResult::Unsettled), "it was only looked for");
+        assert!(is_evidence(&PushResult::Gone), "it was served");
     }
 }

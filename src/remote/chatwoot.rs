@@ -23,8 +23,6 @@ mod wire;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::time::Instant;
@@ -32,6 +30,7 @@ use tokio::time::Instant;
 use self::answer::Names;
 use super::http::{Answer, Http, Intent, Method, Request};
 use super::inbound::{PullFrom, Pulled, Snapshot, Stream};
+use super::pace::Pace;
 use super::place::Place;
 use super::{
     Account, Action, Alarms, Failure, FailureClass, Fields, HttpSettings, Page, Push, Remote,
@@ -53,6 +52,8 @@ pub struct Chatwoot {
     http: Http,
     token: SecretString,
     account_id: u64,
+    /// As many contacts at once as there may be requests, so that who has begun is soon done.
+    pace: Pace,
     place: Place,
     alarms: Alarms,
 }
@@ -72,6 +73,7 @@ impl Chatwoot {
             http: Http::without_compression(settings)?,
             token,
             account_id,
+            pace: Pace::new(settings.concurrency),
             place: Place::new(),
             alarms: Alarms::default(),
         })
@@ -210,16 +212,7 @@ impl Remote for Chatwoot {
     }
 
     async fn push(&self, batch: Vec<Push>, results: Results) {
-        let mut rows: FuturesUnordered<_> = in_rows(batch)
-            .into_iter()
-            .map(|row| async {
-                for push in row {
-                    let entity = push.entity;
-                    results.put(entity, self.push_single(push).await);
-                }
-            })
-            .collect();
-        while rows.next().await.is_some() {}
+        self.pace.push_rows(in_rows(batch), &results, |push| self.push_single(push)).await;
     }
 
     async fn list(&self, entity_type: EntityType, from: Option<&str>) -> Result<Page, Failure> {

@@ -24,7 +24,6 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
@@ -32,6 +31,7 @@ use self::lists::Settings;
 use self::walk::Walk;
 use super::http::{Answer, Http, Intent, Method, Request};
 use super::inbound::{PullFrom, Pulled, Stream};
+use super::pace::Pace;
 use super::place::Place;
 use super::{
     Account, Alarms, Failure, FailureClass, Fields, HttpSettings, Page, Push, Remote, RemoteIds,
@@ -46,8 +46,8 @@ use crate::target::Target;
 pub struct MailChimp {
     http: Http,
     api_key: SecretString,
-    /// Persons that are brought home at once: as many as there may be requests, so that who has begun is soon done.
-    at_once: usize,
+    /// As many persons at once as there may be requests, so that who has begun is soon done.
+    pace: Pace,
     /// Audience id by list code.
     lists: BTreeMap<String, String>,
     /// What is known of the lists' settings, by list code.
@@ -71,7 +71,7 @@ impl MailChimp {
         Ok(Self {
             http: Http::new(settings)?,
             api_key,
-            at_once: settings.concurrency.max(1),
+            pace: Pace::new(settings.concurrency),
             lists,
             settings: Mutex::default(),
             walk: tokio::sync::Mutex::default(),
@@ -174,11 +174,8 @@ impl Remote for MailChimp {
     }
 
     async fn push(&self, batch: Vec<Push>, results: Results) {
-        let work = futures_util::stream::iter(batch).map(|push| self.push_one(push));
-        let mut ends = work.buffer_unordered(self.at_once);
-        while let Some((entity, result)) = ends.next().await {
-            results.put(entity, result);
-        }
+        let rows = batch.into_iter().map(|push| vec![push]);
+        self.pace.push_rows(rows, &results, |push| self.push_one(push)).await;
     }
 
     async fn list(&self, entity_type: EntityType, from: Option<&str>) -> Result<Page, Failure> {

@@ -34,7 +34,6 @@ mod wire;
 
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use tokio::time::Instant;
@@ -45,6 +44,7 @@ use self::memory::Memory;
 use self::talk::{Answered, Stop, Talk};
 use super::http::{Http, Intent, Request};
 use super::inbound::{PullFrom, Pulled, Snapshot, Stream};
+use super::pace::Pace;
 use super::place::Place;
 use super::{
     Account, Action, Alarms, Failure, FailureClass, Fields, HttpSettings, Page, Push, PushResult,
@@ -92,6 +92,7 @@ pub struct RunSignup {
     place: Place,
     directory: Directory,
     memory: Memory,
+    pace: Pace,
     alarms: Alarms,
 }
 
@@ -114,6 +115,7 @@ impl RunSignup {
             place: Place::new(),
             directory: Directory::default(),
             memory: Memory::default(),
+            pace: Pace::new(limits::RUNSIGNUP_PUSHES_AT_ONCE),
             alarms: Alarms::default(),
         })
     }
@@ -199,7 +201,7 @@ impl RunSignup {
         ContentHash::of(Target::RunSignup, ACCOUNT_VERSION, &login)
     }
 
-    async fn push_one(&self, push: Push) -> (EntityRef, PushResult) {
+    async fn push_one(&self, push: Push) -> PushResult {
         let talk = Talk::new(self, &push.send_before);
         let (entity, expected) = (push.entity, push.expected);
         let result = match entity.entity_type {
@@ -228,7 +230,7 @@ impl RunSignup {
                 }
             },
         };
-        (entity, result.unwrap_or_else(|stop| talk.ended(stop)))
+        result.unwrap_or_else(|stop| talk.ended(stop))
     }
 }
 
@@ -311,14 +313,9 @@ impl Remote for RunSignup {
         false
     }
 
-    /// A few at once, each to its end: more would only share the two calls that may be under way.
     async fn push(&self, batch: Vec<Push>, results: Results) {
-        let at_once = limits::RUNSIGNUP_PUSHES_AT_ONCE;
-        let pushes = futures_util::stream::iter(batch).map(|push| self.push_one(push));
-        let mut ended = pushes.buffer_unordered(at_once);
-        while let Some((entity, result)) = ended.next().await {
-            results.put(entity, result);
-        }
+        let rows = batch.into_iter().map(|push| vec![push]);
+        self.pace.push_rows(rows, &results, |push| self.push_one(push)).await;
     }
 
     async fn list(&self, entity_type: EntityType, from: Option<&str>) -> Result<Page, Failure> {

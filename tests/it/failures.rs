@@ -7,7 +7,7 @@ use ems_sync::broker::Queue;
 use ems_sync::process::Role;
 use ems_sync::target::Target;
 use ems_sync_remotes::tagserver::{Bulk, Resource};
-use ems_sync_remotes::{Effect, Fault, Offline, Operation, Rule};
+use ems_sync_remotes::{Effect, Entry, Fault, Offline, Operation, Rule};
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
@@ -172,6 +172,80 @@ async fn a_thousand_wait_for_a_target_that_refuses_connections() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_wait_for_a_target_that_does_not_answer() {
     a_thousand_wait_for_the_target_to_come_back(Offline::Hang).await;
+}
+
+/// On trial all that is due is taken, of which one push goes out: not always the same one, which may be poisonous.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trial_sends_one_push_of_all_that_are_due_and_not_always_the_same() {
+    const TRIALS: i64 = 6;
+    let rig = Rig::new().await;
+    people(&rig, 40).await;
+    rig.sim.faults().push(Rule::new(Fault::status(503)).writes().unlimited());
+    order(&rig, "enable").await;
+    target_is(&rig, "on_trial").await;
+    let running = rig.start(&CONSUMING);
+    let opened = "select count(*) from sync.target_event where event = 'opened'";
+    let leased = "select count(*) from sync.record where lease_until is not null";
+    for trials in 1..=TRIALS {
+        rig.until(&format!("select greatest({trials} - ({opened}), 0)"), "a trial has failed")
+            .await;
+        // What has failed could be next again.
+        rig.until(leased, "has ended").await;
+        rig.exec("update sync.record set due_on = clock_timestamp()").await;
+        order(&rig, "enable").await;
+    }
+    rig.until(&format!("select {TRIALS} + 1 - least(({opened}), {TRIALS} + 1)"), "failed").await;
+    // A lease is a doubt.
+    order(&rig, "pause").await;
+    rig.until(leased, "has ended").await;
+    let refused = |entry: &Entry| entry.operation.is_write() && entry.status == Some(503);
+    let writes: Vec<_> = rig.sim.journal().into_iter().filter(refused).collect();
+    let mut tried: Vec<_> = writes.iter().flat_map(|entry| entry.external_ids.clone()).collect();
+    assert_eq!(tried.len(), writes.len(), "one row at a time: {tried:?}");
+    assert!(writes.len() as i64 <= rig.count(opened).await, "{tried:?}");
+    assert_eq!(rig.count("select max(attempts)::bigint from sync.record").await, 0);
+    tried.sort_unstable();
+    tried.dedup();
+    assert!(tried.len() > 1, "of forty not always {tried:?}");
+    let doubted = rig.count("select count(*) from sync.record where in_doubt").await;
+    assert_eq!(doubted, tried.len() as i64, "what was not sent is in no doubt");
+    rig.sim.faults().clear();
+    order(&rig, "resume").await;
+    rig.settled().await;
+    assert_in_sync(&rig).await;
+    target_is(&rig, "breaker = 'closed' and not on_trial").await;
+    running.stop().await;
+}
+
+/// Many that need no push stand in front of the one that ends the trial: they are settled in batches, not one by one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trial_is_not_held_up_by_what_needs_no_push() {
+    const MANY: i64 = 900;
+    let rig = Rig::new().await;
+    let first = people(&rig, MANY).await;
+    let running = rig.start_all();
+    rig.settled().await;
+    running.stop().await;
+    // Changed and changed back.
+    rig.exec("update ems.person set last_name = last_name || '!'").await;
+    rig.exec("update ems.person set last_name = left(last_name, -1)").await;
+    people(&rig, 1).await;
+    let writes = rig.writes();
+    order(&rig, "enable").await;
+    target_is(&rig, "on_trial").await;
+    let running = rig.start_all();
+    rig.settled().await;
+    assert_in_sync(&rig).await;
+    target_is(&rig, "breaker = 'closed' and not on_trial").await;
+    assert_eq!(rig.writes() - writes, 1, "only the new one");
+    // A row's `xmin` is the transaction that wrote it last.
+    let settled = format!(
+        "select count(distinct xmin::text) from sync.record
+         where entity_type = 'person' and entity_id between {first} and {first} + {MANY} - 1"
+    );
+    let transactions = rig.count(&settled).await;
+    assert!(transactions <= MANY / 5, "{MANY} were settled in {transactions} transactions");
+    running.stop().await;
 }
 
 /// A captive portal or a proxy without its application answers everything with a page.

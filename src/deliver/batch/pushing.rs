@@ -17,6 +17,7 @@ use crate::entity::EntityRef;
 use crate::error_chain::chain;
 use crate::failpoint;
 use crate::limits;
+use crate::random;
 use crate::remote::{
     Action, Failure, FailureClass, Look, Push, PushResult, Remote, Results, SendBefore,
 };
@@ -46,28 +47,20 @@ impl<R: Remote> Worker<R> {
                 pushing.insert(turn.claim.entity, turn);
             }
         }
-        die_before_sending(&pushes);
         let began = Instant::now();
         let (results, arrived) = Results::channel();
-        let push = async move {
-            // The channel ends when the client is done, or has panicked.
-            if let Err(error) = self.mark_sent(&pushes).await {
-                tracing::warn!(error = %chain(&error), "What is to be pushed can't be noted; it is not sent");
-                pushes.into_iter().for_each(|push| results.put(push.entity, PushResult::NotSent));
-            } else if !pushes.is_empty() {
-                let push = AssertUnwindSafe(self.remote.push(pushes, results)).catch_unwind();
-                if push.await.is_err() {
-                    tracing::error!(
-                        "A client panicked, which is a bug; what it was to push is in doubt"
-                    );
-                }
+        let push = async {
+            if decided.on_trial {
+                self.send_on_trial(pushes, results).await;
+            } else {
+                self.send(pushes, results).await;
             }
         };
         let (ended, follow) = mpsc::unbounded_channel();
         let write_down = async {
             let ended = ended;
-            let mut arriving = Arriving { arrived, slot, began };
-            let mut round = Round::default();
+            let mut arriving = Arriving { arrived, slot, began, gives_way: !decided.on_trial };
+            let mut round = Round { on_trial: decided.on_trial, ..Round::default() };
             loop {
                 let (results, more) = arriving.next(!ready.is_empty()).await;
                 for (entity, result) in results {
@@ -93,6 +86,41 @@ impl<R: Remote> Worker<R> {
         };
         let follow_up = self.follow(follow, unacked);
         tokio::join!(push, write_down, follow_up).1
+    }
+
+    /// Sends pushes. The channel ends when the client is done, or has panicked.
+    async fn send(&self, pushes: Vec<Push>, results: Results) {
+        die_before_sending(&pushes);
+        if let Err(error) = self.mark_sent(&pushes).await {
+            tracing::warn!(error = %chain(&error), "What is to be pushed can't be noted; it is not sent");
+            pushes.into_iter().for_each(|push| results.put(push.entity, PushResult::NotSent));
+        } else if !pushes.is_empty() {
+            let push = AssertUnwindSafe(self.remote.push(pushes, results)).catch_unwind();
+            if push.await.is_err() {
+                tracing::error!(
+                    "A client panicked, which is a bug; what it was to push is in doubt"
+                );
+            }
+        }
+    }
+
+    /// Sends pushes one after the other until one says something about the target; the rest is not sent. It begins anywhere, so that
+    /// one that always fails does not fail every trial.
+    async fn send_on_trial(&self, mut pushes: Vec<Push>, results: Results) {
+        let first = random::below(pushes.len());
+        pushes.rotate_left(first);
+        let mut pushes = pushes.into_iter();
+        for push in pushes.by_ref() {
+            let (one, mut ended) = Results::channel();
+            self.send(vec![push], one).await;
+            let Some((entity, result)) = ended.recv().await else { break };
+            let is_over = settle::is_evidence(&result);
+            results.put(entity, result);
+            if is_over {
+                break;
+            }
+        }
+        pushes.for_each(|push| results.put(push.entity, PushResult::NotSent));
     }
 
     /// The record of what had a remote id is kept, though nothing is there any more, where that id still says something. Where changes
@@ -130,10 +158,12 @@ impl<R: Remote> Worker<R> {
         decided: &Decided,
         began: Instant,
     ) -> (Turn, Settled) {
-        die_after_answer(turn.decision);
         let times = self.times(decided.now(), decided.now);
         let took = began.elapsed();
-        self.metrics.pushed(self.remote.target(), took);
+        if result != PushResult::NotSent {
+            die_after_answer(turn.decision);
+            self.metrics.pushed(self.remote.target(), took);
+        }
         let after = if decided.on_trial { settle::after_trial } else { settle::after_push };
         let settled = after(&turn.claim, &turn.seen, result, times, self.policy);
         (Turn { took, ..turn }, settled)
@@ -145,6 +175,8 @@ struct Arriving<'a> {
     arrived: mpsc::UnboundedReceiver<(EntityRef, PushResult)>,
     slot: &'a mut Slot,
     began: Instant,
+    /// It gives its place to others when something in it is slow.
+    gives_way: bool,
 }
 
 impl Arriving<'_> {
@@ -164,7 +196,7 @@ impl Arriving<'_> {
                     }
                     linger.get_or_insert_with(|| Instant::now() + limits::FINISH_LINGER);
                 }
-                () = tokio::time::sleep_until(slow_at), if self.slot.0.is_some() => {
+                () = tokio::time::sleep_until(slow_at), if self.gives_way && self.slot.0.is_some() => {
                     self.slot.0 = None;
                 }
                 () = tokio::time::sleep_until(lingers_until) => {

@@ -3,9 +3,9 @@
 //! `(standing, event, now, random) → (standing, effects)`. Closed, open, half open, disabled, and two things besides:
 //!
 //! - **On trial.** A probe proves that the target answers, not that it takes writes. So a breaker that a probe (or a
-//!   person) has closed is on trial: few pushes go out, they burn no attempts, the first that fails opens it again for
-//!   twice as long, and the first that is served ends the trial. A brown-out, where logins work and writes fail, thus
-//!   neither flaps nor fills the dead letters.
+//!   person) has closed is on trial: a batch sends one push at a time, they burn no attempts, the first that fails opens it
+//!   again for twice as long, and the first that is served ends the trial. A brown-out, where logins work and writes fail,
+//!   thus neither flaps nor fills the dead letters.
 //! - **Slow start.** After a closing or a pause the target gets a tenth of the usual work at first, and all of it after
 //!   a minute.
 //!
@@ -273,12 +273,15 @@ pub fn is_open_for_business(standing: &Standing, now: Timestamp) -> bool {
         && standing.throttled_until.is_none_or(|until| until <= now)
 }
 
-/// How many deliveries a process may have under way, of `full`: one while on trial, a tenth when the target has just
+/// How many deliveries a process may have under way, of `full`: one batch while on trial, a tenth when the target has just
 /// opened for business, all of them when it has been open for long (`open_for` is `None`).
+///
+/// Of a batch on trial one push goes out at a time, until one says something about the target. Were it one delivery, thousands
+/// that need no push could stand in front of the one that ends the trial.
 #[must_use]
 pub fn allowance(on_trial: bool, open_for: Option<Duration>, full: usize) -> usize {
     if on_trial {
-        return 1;
+        return limits::BATCH_DELIVERIES;
     }
     let ramp = limits::SLOW_START.as_millis().max(1);
     let open_for = open_for.map_or(ramp, |open_for| open_for.as_millis().min(ramp));

@@ -8,7 +8,7 @@ use super::calls::{Calls, Ended};
 use super::member::Member;
 use super::one_list::OneList;
 use super::wire::{self, Content};
-use crate::entity::{EntityRef, EntityType};
+use crate::entity::EntityType;
 use crate::remote::{Action, Failure, FailureClass, Look, Push, PushResult, Wire};
 
 /// Contact ids by list code: a person's remote id.
@@ -33,15 +33,15 @@ pub(super) fn is_part_of(there: &str, known: &str) -> bool {
 }
 
 impl MailChimp {
-    pub(super) async fn push_one(&self, push: Push) -> (EntityRef, PushResult) {
+    pub(super) async fn push_one(&self, push: Push) -> PushResult {
         let entity = push.entity;
         if entity.entity_type != EntityType::Person {
             let failure = Failure::new(FailureClass::OurFault, "MailChimp has persons only");
-            return (entity, PushResult::Failed(failure));
+            return PushResult::Failed(failure);
         }
         let calls = Calls::new(self, entity.id, &push.send_before);
         let person = Person { client: self, calls: &calls };
-        let result = match push.action {
+        match push.action {
             Action::Create { wire, look } => {
                 let were = push.former.as_deref().and_then(contacts);
                 person.bring(&wire, were.map(Known::Formerly), look).await
@@ -55,8 +55,7 @@ impl MailChimp {
                 None => person.delete_by_key().await,
             },
             Action::DeleteByKey => person.delete_by_key().await,
-        };
-        (entity, result)
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::entity::EntityType;
+use crate::limits;
 
 const PATIENCE: Patience = Patience { disable_after: Duration::from_secs(24 * 60 * 60) };
 const LEASE: Duration = Duration::from_secs(10);
@@ -264,10 +265,11 @@ fn what_was_under_way_when_it_opened_moves_nothing() {
 }
 
 #[test]
-fn it_starts_slowly_one_push_on_trial_then_a_tenth_then_all_of_it_after_a_minute() {
+fn it_starts_slowly_one_batch_on_trial_then_a_tenth_then_all_of_it_after_a_minute() {
     let seconds = |s| Some(Duration::from_secs(s));
-    assert_eq!(allowance(true, seconds(0), 100), 1);
-    assert_eq!(allowance(true, None, 100), 1);
+    for open_for in [seconds(0), seconds(600), None] {
+        assert_eq!(allowance(true, open_for, 400), limits::BATCH_DELIVERIES);
+    }
     let steps = [0, 20, 40, 59, 60, 600].map(|s| allowance(false, seconds(s), 100));
     assert_eq!(steps, [10, 40, 70, 98, 100, 100]);
     assert_eq!(allowance(false, None, 100), 100);
