@@ -83,6 +83,13 @@ pub const TRANSACTION_TRIES_MAX: u32 = 5;
 pub const LEASE_REQUESTS: u32 = 4;
 /// … and at least this long.
 pub const LEASE_MIN: Duration = Duration::from_secs(30);
+
+/// How long the leases of a batch last where a request may take that long.
+#[must_use]
+pub fn lease(request_timeout: Duration) -> Duration {
+    (request_timeout * LEASE_REQUESTS).max(LEASE_MIN)
+}
+
 /// How long a record waits for its parent or child before it looks again by itself.
 pub const WAITING_LOOKS_AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// After an ambiguous write the remote is read back when the request can no longer be under way

@@ -94,6 +94,7 @@ struct Leases {
 
 /// What one round of a batch leaves.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Round {
     /// Owed again at once.
     again: BTreeSet<EntityRef>,
@@ -105,6 +106,8 @@ struct Round {
     worked: bool,
     /// The target was on trial: what was not sent is not sent by this batch, which may be larger than what may follow at once.
     on_trial: bool,
+    /// There was something to push, and nothing could be sent: it is not tried again at once.
+    stalled: bool,
 }
 
 /// A place among the batches that are under way. One that waits for a slow entity gives it up, but not while the target is on
@@ -159,13 +162,13 @@ impl<R: Remote> Worker<R> {
                 self.publish_due(wanted.into_iter().collect()).await;
                 return Err(error);
             }
+            if round.stalled {
+                self.wait_a_second().await;
+            }
             // Whoever has given up its place must not go on beside those that have one.
             if slot.0.is_none() || round.on_trial {
                 break;
             }
-        }
-        if self.gate.is_closed() && !self.stop.is_cancelled() {
-            return Ok(worked);
         }
         // An entity that never comes to rest makes way for others, and so does all of it when we stop: it is due,
         // and told so again.
@@ -202,7 +205,7 @@ impl<R: Remote> Worker<R> {
     ) -> Result<Round, StoreError> {
         let target = self.remote.target();
         let claimed_at = Instant::now();
-        let lease = self.lease();
+        let lease = limits::lease(self.remote.request_timeout());
         let mut claims = self.store.claim(target, self.owner, lease, entities).await?;
         failpoint!("claim.committed", !claims.is_empty());
         let claimed: BTreeSet<EntityRef> = claims.iter().map(|claim| claim.entity).collect();
@@ -266,16 +269,22 @@ impl<R: Remote> Worker<R> {
         }
     }
 
-    /// A lease outlasts a login, a look-up and a write, and one to spare.
-    fn lease(&self) -> Duration {
-        (self.remote.request_timeout() * limits::LEASE_REQUESTS).max(limits::LEASE_MIN)
+    /// Until the target is closed, or we are told to stop.
+    async fn wait_a_second(&self) {
+        let closed = self.gate.token();
+        tokio::select! {
+            () = closed.cancelled() => {}
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
     }
 
-    /// A queue at its bound is not published to: what is due is found by the republish scan.
+    /// A target that is closed, or a queue at its bound, is not published to: what is due is found when it opens, or by the republish
+    /// scan.
     async fn publish_due(&self, entities: Vec<EntityRef>) {
         let target = self.remote.target();
         let queue = Queue::outbound(target);
         if entities.is_empty()
+            || (self.gate.is_closed() && !self.stop.is_cancelled())
             || self.publisher.queue_length(queue).await.is_ok_and(|n| n >= limits::QUEUE_FULL)
         {
             return;

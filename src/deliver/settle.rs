@@ -203,13 +203,20 @@ pub fn after_trial(
     }
 }
 
-/// Whether a result says something about the target as a whole, or that nothing more can be sent: on trial, what was to follow it
-/// waits for what comes of it. What concerns one entity says nothing.
+/// Whether it has failed for a whole cycle: the only attempt that a sweep makes for an open dead letter.
 #[must_use]
-pub const fn is_evidence(result: &PushResult) -> bool {
+pub const fn is_extra(claim: &Claim, policy: RetryPolicy) -> bool {
+    claim.attempts > policy.max_retries
+}
+
+/// Whether a result says something about the target as a whole, or that nothing more can be sent: on trial, what was to follow it
+/// waits for what comes of it. What concerns one entity says nothing, nor does the failure of one that [`is_extra`].
+#[must_use]
+pub const fn is_evidence(result: &PushResult, is_extra: bool) -> bool {
     match result {
         PushResult::Failed(failure) => {
-            retry::counts_for_breaker(failure.class) || failure.class.closes_target()
+            let counts = retry::counts_for_breaker(failure.class) && !is_extra;
+            counts || failure.class.closes_target()
         }
         PushResult::Unsettled => false,
         PushResult::Held { .. }
@@ -379,8 +386,7 @@ fn failed(
     on_trial: bool,
 ) -> Settled {
     let attempts = claim.attempts.saturating_add(1);
-    // The only attempt that a sweep makes for an open dead letter.
-    let is_extra = claim.attempts > policy.max_retries;
+    let is_extra = is_extra(claim, policy);
     let action = retry::after_failure(failure.class, attempts, failure.retry_after, policy);
     // Each time longer; the remote may say by itself how long.
     let action = if matches!(action, Action::Postpone(_)) && failure.retry_after.is_none() {
@@ -1060,13 +1066,19 @@ mod tests {
 
     #[test]
     fn on_trial_nothing_follows_what_says_something_about_the_target() {
-        for class in FailureClass::ALL {
-            let result = PushResult::Failed(Failure::new(class, "no"));
-            let settled = after_trial(&claim(), &seen(), result.clone(), times(), POLICY);
-            assert_eq!(is_evidence(&result), settled.verdict != Verdict::Neutral, "{class:?}");
+        for attempts in [0, 1, POLICY.max_retries, POLICY.max_retries + 1] {
+            let claim = Claim { attempts, ..claim() };
+            for class in FailureClass::ALL {
+                let result = PushResult::Failed(Failure::new(class, "no"));
+                let is_evidence = is_evidence(&result, is_extra(&claim, POLICY));
+                let settled = after_trial(&claim, &seen(), result, times(), POLICY);
+                assert_eq!(is_evidence, settled.verdict != Verdict::Neutral, "{class} {attempts}");
+            }
         }
-        assert!(is_evidence(&PushResult::NotSent), "nothing more can be sent");
-        assert!(!is_evidence(&PushResult::Unsettled), "it was only looked for");
-        assert!(is_evidence(&PushResult::Gone), "it was served");
+        for is_extra in [false, true] {
+            assert!(is_evidence(&PushResult::NotSent, is_extra), "nothing more can be sent");
+            assert!(!is_evidence(&PushResult::Unsettled, is_extra), "it was only looked for");
+            assert!(is_evidence(&PushResult::Gone, is_extra), "it was served");
+        }
     }
 }

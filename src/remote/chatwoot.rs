@@ -73,7 +73,7 @@ impl Chatwoot {
             http: Http::without_compression(settings)?,
             token,
             account_id,
-            pace: Pace::new(settings.concurrency),
+            pace: Pace::new(settings.concurrency, settings.timeout),
             place: Place::new(),
             alarms: Alarms::default(),
         })

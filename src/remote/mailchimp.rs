@@ -71,7 +71,7 @@ impl MailChimp {
         Ok(Self {
             http: Http::new(settings)?,
             api_key,
-            pace: Pace::new(settings.concurrency),
+            pace: Pace::new(settings.concurrency, settings.timeout),
             lists,
             settings: Mutex::default(),
             walk: tokio::sync::Mutex::default(),

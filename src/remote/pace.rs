@@ -13,19 +13,24 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::{Push, PushResult, Results, SendBefore};
+use crate::limits;
 
 /// The places of a client for pushes, shared by all of its batches.
 pub(super) struct Pace {
     places: Semaphore,
     /// How long the longest push took. It fades, so that one that hung once does not count for ever.
     longest: Mutex<Duration>,
+    /// However long the longest took, with this much time a push is begun: nothing would be begun any more, were it more than
+    /// a lease gives.
+    enough: Duration,
 }
 
 impl Pace {
-    /// `at_once` pushes may be under way, and at least one.
-    pub(super) fn new(at_once: usize) -> Self {
+    /// `at_once` pushes may be under way, and at least one, with requests that take no longer than `request_timeout`.
+    pub(super) fn new(at_once: usize, request_timeout: Duration) -> Self {
         let places = Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS));
-        Self { places, longest: Mutex::default() }
+        let sending = limits::lease(request_timeout).saturating_sub(request_timeout);
+        Self { places, longest: Mutex::default(), enough: sending / 2 }
     }
 
     /// Pushes rows beside each other, in each of them one push after the other, and hands over each result when it is there.
@@ -59,12 +64,16 @@ impl Pace {
             () = send_before.passes() => None,
             place = self.places.acquire() => place.ok(),
         };
-        place.filter(|_| !send_before.passes_within(self.longest()))
+        place.filter(|_| !send_before.passes_within(self.longest().min(self.enough)))
     }
 
     async fn timed(&self, push: impl Future<Output = PushResult>) -> PushResult {
         let began = Instant::now();
         let result = push.await;
+        // How long it waited to be sent says nothing.
+        if result == PushResult::NotSent {
+            return result;
+        }
         let mut longest = self.longest.lock().unwrap_or_else(PoisonError::into_inner);
         *longest = began.elapsed().max(*longest / 8 * 7);
         result
@@ -119,7 +128,12 @@ mod tests {
     }
 
     fn client<T: Fn(i64) -> Duration>(at_once: usize, takes: T) -> Client<T> {
-        Client { pace: Pace::new(at_once), at_once, takes, under_way: AtomicUsize::new(0) }
+        Client {
+            pace: Pace::new(at_once, Duration::from_secs(20)),
+            at_once,
+            takes,
+            under_way: AtomicUsize::new(0),
+        }
     }
 
     /// Pushes rows; the ids that were begun, and those that were not sent.
@@ -191,6 +205,19 @@ mod tests {
         assert_eq!(one, ((0..4).collect(), Vec::new()));
         assert_eq!(two, ((4..7).collect(), Vec::new()));
         assert_eq!(three, (vec![7], (8..20).collect()));
+    }
+
+    /// A lease of 80 s with a deadline of 20 s lets it send for 60 s.
+    #[tokio::test(start_paused = true)]
+    async fn one_that_took_longer_than_a_lease_gives_stops_nobody_after_it() {
+        let client = client(1, |id| Duration::from_secs(if id == 0 { 79 } else { 1 }));
+        let batch = async |ids: std::ops::Range<i64>, time| {
+            let until = SendBefore::from(Instant::now() + Duration::from_secs(time));
+            outcome(&client, alone(pushes(ids, &until))).await
+        };
+        assert_eq!(batch(0..1, 80).await.0, [0]);
+        assert_eq!(batch(1..2, 30).await, (Vec::new(), vec![1]));
+        assert_eq!(batch(2..5, 60).await, ((2..5).collect(), Vec::new()));
     }
 
     #[tokio::test(start_paused = true)]

@@ -115,7 +115,7 @@ impl RunSignup {
             place: Place::new(),
             directory: Directory::default(),
             memory: Memory::default(),
-            pace: Pace::new(limits::RUNSIGNUP_PUSHES_AT_ONCE),
+            pace: Pace::new(limits::RUNSIGNUP_PUSHES_AT_ONCE, settings.timeout),
             alarms: Alarms::default(),
         })
     }

@@ -191,12 +191,14 @@ async fn a_trial_sends_one_push_of_all_that_are_due_and_not_always_the_same() {
             .await;
         // What has failed could be next again.
         rig.until(leased, "has ended").await;
-        rig.exec("update sync.record set due_on = clock_timestamp()").await;
+        rig.exec("update sync.record set due_on = clock_timestamp() where lease_until is null")
+            .await;
         order(&rig, "enable").await;
     }
     rig.until(&format!("select {TRIALS} + 1 - least(({opened}), {TRIALS} + 1)"), "failed").await;
     // A lease is a doubt.
     order(&rig, "pause").await;
+    nobody_consumes(&rig).await;
     rig.until(leased, "has ended").await;
     let refused = |entry: &Entry| entry.operation.is_write() && entry.status == Some(503);
     let writes: Vec<_> = rig.sim.journal().into_iter().filter(refused).collect();

@@ -63,6 +63,7 @@ mod queue_lengths;
 mod resync;
 mod rolling;
 mod runsignup;
+mod scripted_push;
 mod sim;
 mod sweep;
 mod tagserver;

@@ -1,6 +1,6 @@
 //! Pushing, and taking the results as they arrive.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt as _;
@@ -49,9 +49,12 @@ impl<R: Remote> Worker<R> {
         }
         let began = Instant::now();
         let (results, arrived) = Results::channel();
+        let is_extra = |turn: &Turn| settle::is_extra(&turn.claim, self.policy);
+        let extras: HashSet<EntityRef> =
+            pushing.values().filter(|turn| is_extra(turn)).map(|turn| turn.claim.entity).collect();
         let push = async {
             if decided.on_trial {
-                self.send_on_trial(pushes, results).await;
+                self.send_on_trial(pushes, &extras, results).await;
             } else {
                 self.send(pushes, results).await;
             }
@@ -60,10 +63,12 @@ impl<R: Remote> Worker<R> {
         let write_down = async {
             let ended = ended;
             let mut arriving = Arriving { arrived, slot, began, gives_way: !decided.on_trial };
+            let (something_to_push, mut sent) = (!pushing.is_empty(), false);
             let mut round = Round { on_trial: decided.on_trial, ..Round::default() };
             loop {
                 let (results, more) = arriving.next(!ready.is_empty()).await;
                 for (entity, result) in results {
+                    sent |= result != PushResult::NotSent;
                     if let Some(turn) = pushing.remove(&entity) {
                         ready.push(self.settle_push(turn, result, &decided, began));
                     }
@@ -80,6 +85,7 @@ impl<R: Remote> Worker<R> {
                     Err(error) => round.failed = Some(error),
                 }
                 if !more {
+                    round.stalled = something_to_push && !sent;
                     return round;
                 }
             }
@@ -106,7 +112,12 @@ impl<R: Remote> Worker<R> {
 
     /// Sends pushes one after the other until one says something about the target; the rest is not sent. It begins anywhere, so that
     /// one that always fails does not fail every trial.
-    async fn send_on_trial(&self, mut pushes: Vec<Push>, results: Results) {
+    async fn send_on_trial(
+        &self,
+        mut pushes: Vec<Push>,
+        extras: &HashSet<EntityRef>,
+        results: Results,
+    ) {
         let first = random::below(pushes.len());
         pushes.rotate_left(first);
         let mut pushes = pushes.into_iter();
@@ -114,7 +125,7 @@ impl<R: Remote> Worker<R> {
             let (one, mut ended) = Results::channel();
             self.send(vec![push], one).await;
             let Some((entity, result)) = ended.recv().await else { break };
-            let is_over = settle::is_evidence(&result);
+            let is_over = settle::is_evidence(&result, extras.contains(&entity));
             results.put(entity, result);
             if is_over {
                 break;
