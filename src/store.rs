@@ -46,7 +46,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-pub use audit::AuditEvent;
+pub use audit::{AuditEvent, WholeTarget};
 pub use binding::BindingFacts;
 pub use conflicts::{Adopted, Conflict, ConflictFilter};
 pub use consents::{ConsentRefused, ConsentsDecided, ConsentsTaken};
@@ -59,7 +59,7 @@ pub use keys::{MatchKey, MatchKeys};
 pub use listen::{Listener, Wake};
 pub use migrate::Migrated;
 pub use projections::Projection;
-pub use pulled::{InboundCounts, InboundOf};
+pub use pulled::{InboundCounts, InboundOf, NotTaken};
 pub use records::{AttemptRecord, FinishReport};
 pub use removals::RemovalsWeighed;
 pub use status::{AttemptRow, DutyRow, OpenDeadLetter, Projected, RecordRow, StateCount};

@@ -30,7 +30,7 @@ use crate::entity::{EntityRef, EntityType};
 use crate::limits;
 use crate::ops::metrics::Metrics;
 use crate::ops::progress::Beat;
-use crate::remote::Remote;
+use crate::remote::{Remote, RemoteIds, Standing};
 use crate::route::Owing;
 use crate::store::{DutyLease, Projection, Store, StoreError, SweepWatermark};
 use crate::target::Target;
@@ -307,6 +307,12 @@ impl<R: Remote> Sweeper<R> {
         let differs = |projection: &Projection| match held.get(&projection.entity.id) {
             None => true,
             Some(held) if !held.is_settled => false,
+            // What it was skipped for has come: somebody has mapped its parent, say.
+            Some(held)
+                if held.is_out_of_scope && is_in_scope(&self.remote, projection, &remote_ids) =>
+            {
+                true
+            }
             Some(held) => {
                 let wire = self.remote.wire(projection.entity, &projection.fields, &remote_ids);
                 match wire {
@@ -402,6 +408,12 @@ fn slice_of(all: i64, every: Duration) -> i64 {
     let sweeps = limits::AUDIT_ROUND.as_secs() / every.as_secs().max(1);
     let sweeps = i64::try_from(sweeps).unwrap_or(1).max(1);
     (all / sweeps + 1).max(limits::SWEEP_SLICE_ROWS)
+}
+
+/// Whether nothing is missing for it to be pushed: it is pushed by itself, and the records of its parents are known.
+fn is_in_scope<R: Remote>(remote: &R, projection: &Projection, remote_ids: &RemoteIds) -> bool {
+    remote.standing(projection.entity.entity_type) == Standing::Pushed
+        && projection.parents.iter().all(|parent| remote_ids.contains_key(parent))
 }
 
 #[cfg(test)]

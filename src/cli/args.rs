@@ -60,7 +60,7 @@ pub(super) enum Command {
     /// seconds
     #[command(subcommand)]
     Target(TargetOrder),
-    /// Read a whole target and say what differs from the EMS; exits with 1 if anything does
+    /// Read a whole target and say what differs from the EMS; exits with 1 if anything does that can be put right
     Verify(VerifyArgs),
     /// Bring a target up to date whatever was told: plan what would change, then push it in the bulk lane
     Resync(ResyncArgs),
@@ -327,6 +327,9 @@ pub(super) struct ConflictListArgs {
     /// Also those that are closed
     #[arg(long)]
     pub(super) closed: bool,
+    /// Instead what is not taken in and is no conflict: it can't be read, or the EMS refuses it
+    #[arg(long, conflicts_with = "closed")]
+    pub(super) not_taken: bool,
     /// At most so many
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) limit: Option<u32>,
@@ -382,7 +385,16 @@ pub(super) enum TargetOrder {
     Reject(RejectArgs),
     /// Say that the target is where it belongs now: verify it, trust nothing that was known of it, bind it to this database
     /// and this account, and let it go on
-    Rebind(TargetArgs),
+    Rebind(RebindArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RebindArgs {
+    #[command(flatten)]
+    pub(super) target: TargetArgs,
+    /// Only verify it: say what differs, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

@@ -9,9 +9,9 @@ use super::table::{cell, instant, table};
 use super::{Exit, MORE, adapters, output, target};
 use crate::config::{self, Config};
 use crate::limits;
-use crate::ops::conflicts::Row;
 use crate::ops::conflicts::decide::{self, Adoption, Decided};
-use crate::store::ConflictFilter;
+use crate::ops::conflicts::{NOT_TAKEN_ADVICE, NotTakenRow, Row};
+use crate::store::{ConflictFilter, Store};
 
 pub(super) async fn conflicts(config: &Config, command: ConflictsCommand) -> anyhow::Result<Exit> {
     match command {
@@ -35,6 +35,9 @@ pub(super) async fn conflicts(config: &Config, command: ConflictsCommand) -> any
 
 async fn list(config: &Config, args: ConflictListArgs) -> anyhow::Result<Exit> {
     let (store, _) = adapters(config, "conflicts")?;
+    if args.not_taken {
+        return list_not_taken(&store, &args).await;
+    }
     let filter = ConflictFilter {
         target: args.target,
         entity: args.entity,
@@ -51,9 +54,48 @@ async fn list(config: &Config, args: ConflictListArgs) -> anyhow::Result<Exit> {
     if args.json {
         output::json(&rows)?;
     } else {
-        output::text(&format!("{}{more}", listed(&rows)))?;
+        let left = store.not_taken(args.target, args.entity, args.id, 1).await?;
+        let besides = if left.is_empty() { "" } else { BESIDES };
+        output::text(&format!("{}{more}{besides}", listed(&rows)))?;
     }
     Ok(Exit::Fine)
+}
+
+/// Said where something else is not taken in.
+const BESIDES: &str = "\n\nBesides, something that is no conflict is not taken in: `ems-sync conflicts list --not-taken`.";
+
+async fn list_not_taken(store: &Store, args: &ConflictListArgs) -> anyhow::Result<Exit> {
+    let most = args.limit.map_or(limits::CONFLICTS_SHOWN, i64::from);
+    let mut rows =
+        store.not_taken(args.target, args.entity, args.id, most.saturating_add(1)).await?;
+    let shown = usize::try_from(most).unwrap_or(usize::MAX);
+    let more = if rows.len() > shown { MORE } else { "" };
+    rows.truncate(shown);
+    let rows: Vec<NotTakenRow> = rows.into_iter().map(NotTakenRow::from).collect();
+    if args.json {
+        output::json(&rows)?;
+    } else if rows.is_empty() {
+        output::text("All that came back is taken in, or is a conflict.")?;
+    } else {
+        output::text(&format!("{}{more}\n\n{NOT_TAKEN_ADVICE}", not_taken(&rows)))?;
+    }
+    Ok(Exit::Fine)
+}
+
+fn not_taken(rows: &[NotTakenRow]) -> String {
+    let mut table = table(&["TARGET", "ENTITY", "ID", "REMOTE ID", "REASON", "ERROR", "SEEN"]);
+    for row in rows {
+        table.add_row([
+            row.target.to_string(),
+            row.entity.to_string(),
+            row.id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
+            cell(Some(&row.remote_id)),
+            cell(Some(&row.reason)),
+            cell(row.error.as_deref()),
+            instant(Some(row.seen_on)),
+        ]);
+    }
+    table.to_string()
 }
 
 async fn show(config: &Config, number: i64, json: bool) -> anyhow::Result<Exit> {

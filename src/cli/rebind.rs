@@ -6,7 +6,7 @@
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::args::TargetArgs;
+use super::args::RebindArgs;
 use super::{Exit, adapters, output, verify};
 use crate::broker::Broker;
 use crate::clients::{self, Job};
@@ -28,10 +28,14 @@ struct Document {
     epoch: i64,
 }
 
-pub(super) async fn rebind(config: &Config, args: TargetArgs, by: &str) -> anyhow::Result<Exit> {
+pub(super) async fn rebind(config: &Config, args: RebindArgs, by: &str) -> anyhow::Result<Exit> {
+    let RebindArgs { target: args, dry_run } = args;
     let found = verify::of_target(config, args.target, false)
         .await
         .context("Nothing was changed: a rebind begins with a verify")?;
+    if dry_run {
+        return verify::say(&found, args.json);
+    }
     if !args.json {
         output::text(&verify::summary(&found))?;
     }

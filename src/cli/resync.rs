@@ -6,13 +6,13 @@ use serde::Serialize;
 
 use super::args::ResyncArgs;
 use super::table::{cell, table};
-use super::{Exit, adapters, bar, output};
+use super::{Exit, adapters, bar, output, target};
 use crate::clients::{self, Job};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::entity::{EntityRef, EntityType};
 use crate::limits;
 use crate::remote::Remote;
-use crate::store::{Found, Store};
+use crate::store::{Found, Store, WholeTarget};
 use crate::sweep::resync::{self, Selection};
 use crate::sweep::verify::{self, Finding};
 use crate::sweep::walk::{Verifier, Walked};
@@ -94,6 +94,17 @@ fn selection(args: &ResyncArgs) -> anyhow::Result<Selection> {
     }
 }
 
+/// What was ordered, in the audit trail; `None`: all of the target, as it differs.
+fn words(selection: Selection, force: bool) -> Option<String> {
+    let of = match selection {
+        Selection::All => None,
+        Selection::Type(entity_type) => Some(entity_type.to_string()),
+        Selection::One(entity) => Some(entity.to_string()),
+    };
+    let words: Vec<_> = of.into_iter().chain(force.then(|| "--force".to_owned())).collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
 struct Resync<'a> {
     config: &'a Config,
     selection: Selection,
@@ -115,6 +126,10 @@ impl Job for Resync<'_> {
             let mut document =
                 planned(&store, verifier.remote.target(), walked, self.selection).await?;
             if !self.dry_run {
+                let target = verifier.remote.target();
+                let detail = words(self.selection, self.force);
+                let by = target::by(&config::environment(), None);
+                store.note_order(target, WholeTarget::Resync, detail.as_deref(), &by).await?;
                 document.owed = Some(verifier.resync(walked, self.selection, self.force).await?);
                 resync::begin(&store, &publisher, verifier.remote.target()).await;
             }

@@ -9,6 +9,7 @@ use super::{Exit, adapters, output};
 use crate::config::Config;
 use crate::ops::status::{self, Status, StatusRow};
 use crate::store::StoreError;
+use crate::target::Target;
 
 /// How long the broker is asked: whoever checks has time, and must not be told of a broker that is only busy.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -68,6 +69,16 @@ fn checked(document: &Status) -> Exit {
     if document.needs_person.is_empty() { Exit::Fine } else { Exit::Failed }
 }
 
+/// A line about those of these that there are; nothing where there are none.
+fn counted(target: Target, what: &str, told: &[(&str, i64)]) -> String {
+    let told: Vec<_> =
+        told.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {n}")).collect();
+    if told.is_empty() {
+        return String::new();
+    }
+    format!("\n{target}: {what}: {}", told.join(", "))
+}
+
 fn shown(document: &Status) -> String {
     let heads = [
         "TARGET",
@@ -93,23 +104,24 @@ fn shown(document: &Status) -> String {
         }
     }
     for row in &document.targets {
+        let told = [
+            ("held", row.held - row.kept),
+            ("kept by a person", row.kept),
+            ("rejected", row.rejected),
+            ("waiting", row.waiting),
+        ];
+        text.push_str(&counted(row.target, "records", &told));
         let inbound = &row.inbound;
         let told = [
             ("to decide", inbound.pending),
             ("waiting", inbound.waiting),
-            ("held", inbound.held),
+            ("held", inbound.held - inbound.kept_removals),
+            ("kept by a person", inbound.kept_removals),
             ("rejected", inbound.rejected),
             ("conflicts", inbound.conflicts),
             ("consents held", inbound.held_consents),
         ];
-        let told: Vec<_> = told
-            .into_iter()
-            .filter(|(_, n)| *n > 0)
-            .map(|(name, n)| format!("{name} {n}"))
-            .collect();
-        if !told.is_empty() {
-            text.push_str(&format!("\n{}: inbound: {}", row.target, told.join(", ")));
-        }
+        text.push_str(&counted(row.target, "inbound", &told));
         for reason in [&inbound.error, &inbound.held_reason].into_iter().flatten() {
             text.push_str(&format!("\n{}: inbound: {}", row.target, cell(Some(reason))));
         }

@@ -12,13 +12,14 @@ use super::sweep::wanted;
 use super::table::{cell, table};
 use super::{Exit, adapters, bar, output};
 use crate::clients::{self, Job};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::deliver::breaker::Breaker;
 use crate::deliver::guard;
 use crate::error_chain::chain;
 use crate::inbound::pull::{Puller, Swept, Walked};
 use crate::ops::metrics::Metrics;
 use crate::remote::Remote;
+use crate::store::WholeTarget;
 use crate::target::Target;
 use crate::target_watch;
 
@@ -96,6 +97,10 @@ impl Job for SweepNow<'_> {
             beat: bar::beat(),
             stop,
         };
+        if self.accept_missing {
+            let by = super::target::by(&config::environment(), None);
+            puller.store.note_order(target, WholeTarget::AcceptMissing, None, &by).await?;
+        }
         let (swept, result) = puller.sweep_now(self.accept_missing).await;
         Ok((swept, result.err().map(|error| chain(&error))))
     }

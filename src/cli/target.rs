@@ -17,7 +17,7 @@ pub(super) async fn order(config: &Config, order: TargetOrder) -> anyhow::Result
         TargetOrder::Approve(args) => return guard::approve(config, args).await,
         TargetOrder::Reject(args) => return guard::reject(config, args).await,
         TargetOrder::Rebind(args) => {
-            let by = by_of(&args);
+            let by = by_of(&args.target);
             return rebind::rebind(config, args, &by).await;
         }
     };

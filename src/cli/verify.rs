@@ -7,11 +7,11 @@ use super::args::VerifyArgs;
 use super::table::{cell, table};
 use super::{Exit, adapters, bar, output};
 use crate::clients::{self, Job};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::entity::EntityType;
 use crate::limits;
 use crate::remote::Remote;
-use crate::store::Store;
+use crate::store::{Store, WholeTarget};
 use crate::sweep::resync;
 use crate::sweep::verify::Finding;
 use crate::sweep::walk::Verifier;
@@ -61,10 +61,15 @@ impl Document {
 
 pub(super) async fn verify(config: &Config, args: VerifyArgs) -> anyhow::Result<Exit> {
     let document = of_target(config, args.target, args.repair).await?;
-    if args.json {
-        output::json(&document)?;
+    say(&document, args.json)
+}
+
+/// Prints it; the exit code says whether anything differs.
+pub(super) fn say(document: &Document, json: bool) -> anyhow::Result<Exit> {
+    if json {
+        output::json(document)?;
     } else {
-        output::text(&shown(&document))?;
+        output::text(&shown(document))?;
     }
     Ok(if document.differs() { Exit::Failed } else { Exit::Fine })
 }
@@ -103,7 +108,14 @@ async fn with<R: Remote>(config: &Config, remote: R, repair: bool) -> anyhow::Re
     let verifier = Verifier { store: store.clone(), remote, beat: bar::beat() };
     let walked = verifier.walk().await?;
     let document = async {
-        let owed = if repair { Some(verifier.repair(walked).await?) } else { None };
+        let owed = if repair {
+            let by = super::target::by(&config::environment(), None);
+            let target = verifier.remote.target();
+            store.note_order(target, WholeTarget::Repair, None, &by).await?;
+            Some(verifier.repair(walked).await?)
+        } else {
+            None
+        };
         if owed.is_some() {
             resync::begin(&store, &publisher, verifier.remote.target()).await;
         }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::status::state::Shown;
 use crate::entity::EntityType;
 use crate::inbound::merge::LosingField;
-use crate::store::Conflict;
+use crate::store::{Conflict, NotTaken};
 use crate::target::Target;
 
 /// A conflict.
@@ -77,6 +77,45 @@ impl From<Conflict> for Row {
             closed_on: conflict.closed_on,
             closed_by: conflict.closed_by,
             outcome: conflict.outcome,
+        }
+    }
+}
+
+/// What came back and is not taken in, of which there is no conflict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotTakenRow {
+    /// Where it was read.
+    pub target: Target,
+    /// What it is in the EMS.
+    pub entity: EntityType,
+    /// The EMS id, where it is known.
+    pub id: Option<i64>,
+    /// Always `rejected`.
+    pub state: Shown,
+    /// `unreadable` or `refused`.
+    pub reason: String,
+    /// Its id at the target.
+    pub remote_id: String,
+    /// What is wrong with it.
+    pub error: Option<String>,
+    /// When it was read.
+    pub seen_on: Timestamp,
+}
+
+/// What ends that something is not taken in.
+pub const NOT_TAKEN_ADVICE: &str = "Correct it at the target, or what the EMS asks of it: it is read again when it has changed there.";
+
+impl From<NotTaken> for NotTakenRow {
+    fn from(row: NotTaken) -> Self {
+        Self {
+            target: row.target,
+            entity: row.entity_type,
+            id: row.entity_id,
+            state: Shown::Rejected,
+            reason: row.reason,
+            remote_id: row.remote_id,
+            error: row.error,
+            seen_on: row.seen_on,
         }
     }
 }

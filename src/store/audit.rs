@@ -22,6 +22,28 @@ pub struct AuditEvent {
     pub by: String,
 }
 
+/// What can be ordered of a whole target, besides what stands in `sync.target_event`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WholeTarget {
+    /// `verify --repair`.
+    Repair,
+    /// `resync`.
+    Resync,
+    /// `sweep inbound --accept-missing`.
+    AcceptMissing,
+}
+
+impl WholeTarget {
+    /// The word in the audit trail.
+    const fn event(self) -> &'static str {
+        match self {
+            Self::Repair => "repair_ordered",
+            Self::Resync => "resync_ordered",
+            Self::AcceptMissing => "missing_accepted",
+        }
+    }
+}
+
 impl Store {
     /// The newest `rows` lines of the audit trail, of one target or all.
     ///
@@ -70,6 +92,23 @@ impl Store {
             client.prepare_cached(include_str!("../../sql/queries/action_not_done.sql")).await?;
         let target = target.map(Target::name);
         client.execute(&query, &[&target, &event, &number, &detail, &by]).await?;
+        Ok(())
+    }
+
+    /// Notes what somebody has ordered of a whole target, before it is done. `detail` says what of, and nothing personal.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn note_order(
+        &self,
+        target: Target,
+        order: WholeTarget,
+        detail: Option<&str>,
+        by: &str,
+    ) -> Result<(), StoreError> {
+        let client = self.client().await?;
+        let query = client.prepare_cached(include_str!("../../sql/queries/order_note.sql")).await?;
+        client.execute(&query, &[&target.name(), &order.event(), &detail, &by]).await?;
         Ok(())
     }
 

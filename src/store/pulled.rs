@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Store, StoreError};
-use crate::entity::EntityRef;
+use crate::entity::{EntityRef, EntityType};
 use crate::limits;
 use crate::target::Target;
 
@@ -17,8 +17,12 @@ pub struct InboundCounts {
     pub waiting: i64,
     /// Those that could not be decided, and are tried again, for a while.
     pub put_off: i64,
-    /// Those that wait for a person.
+    /// Those that wait for a person, or that a person left as they are.
     pub held: i64,
+    /// Of these: removals, too many at once, that a person is to decide about.
+    pub held_removals: i64,
+    /// Of these: removals that a person has rejected.
+    pub kept_removals: i64,
     /// Those that the EMS does not take.
     pub rejected: i64,
     /// Open conflicts.
@@ -48,7 +52,62 @@ pub struct InboundOf {
     pub last_error: Option<String>,
 }
 
+/// What came back and is not taken in, of which there is no open conflict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotTaken {
+    /// Where it was read.
+    pub target: Target,
+    /// What it is in the EMS.
+    pub entity_type: EntityType,
+    /// Which, where that is known.
+    pub entity_id: Option<i64>,
+    /// Its id at the remote.
+    pub remote_id: String,
+    /// `unreadable` or `refused`.
+    pub reason: String,
+    /// What is wrong with it.
+    pub error: Option<String>,
+    /// When it was read.
+    pub seen_on: Timestamp,
+}
+
 impl Store {
+    /// What came back and is not taken in, the newest first, of which there is no open conflict: of these, `most` at most.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn not_taken(
+        &self,
+        target: Option<Target>,
+        entity_type: Option<EntityType>,
+        id: Option<i64>,
+        most: i64,
+    ) -> Result<Vec<NotTaken>, StoreError> {
+        let client = self.client().await?;
+        let query =
+            client.prepare_cached(include_str!("../../sql/queries/inbox_not_taken.sql")).await?;
+        let (target, entity_type) = (target.map(Target::name), entity_type.map(EntityType::name));
+        let rows = client.query(&query, &[&target, &entity_type, &id, &most]).await?;
+        rows.iter()
+            .map(|row| {
+                let unknown = StoreError::Unexpected("sync.inbox has an unknown target or type");
+                let names: (&str, &str) = (row.try_get("target")?, row.try_get("entity_type")?);
+                let (Ok(target), Ok(entity_type)) = (names.0.parse(), names.1.parse()) else {
+                    return Err(unknown);
+                };
+                Ok(NotTaken {
+                    target,
+                    entity_type,
+                    entity_id: row.try_get("entity_id")?,
+                    remote_id: row.try_get("remote_id")?,
+                    reason: row.try_get::<_, Option<String>>("state_reason")?.unwrap_or_default(),
+                    error: row.try_get("last_error")?,
+                    seen_on: row.try_get("created_on")?,
+                })
+            })
+            .collect()
+    }
+
     /// What comes back from each target.
     ///
     /// # Errors
@@ -69,6 +128,8 @@ impl Store {
                     waiting: row.try_get("waiting")?,
                     put_off: row.try_get("put_off")?,
                     held: row.try_get("held")?,
+                    held_removals: row.try_get("held_removals")?,
+                    kept_removals: row.try_get("kept_removals")?,
                     rejected: row.try_get("rejected")?,
                     conflicts: row.try_get("conflicts")?,
                     held_consents: row.try_get("held_consents")?,

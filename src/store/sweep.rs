@@ -32,6 +32,8 @@ pub(crate) struct HeldHash {
     pub(crate) is_settled: bool,
     /// It was decided that it has no record of its own there.
     pub(crate) is_skipped: bool,
+    /// That was because its record there, or its parent's, was not known.
+    pub(crate) is_out_of_scope: bool,
     /// The match key that it wanted then.
     pub(crate) wanted_key: Option<ContentHash>,
 }
@@ -219,6 +221,7 @@ impl Store {
                     data_hash: hash("data_hash")?,
                     is_settled: row.try_get("is_settled")?,
                     is_skipped: row.try_get("is_skipped")?,
+                    is_out_of_scope: row.try_get("is_out_of_scope")?,
                     wanted_key: hash("wanted_key")?,
                 })
             })

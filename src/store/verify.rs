@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 use super::projections::with_projection;
 use super::{Store, StoreError};
+use crate::deliver::decision::SkipReason;
+use crate::deliver::record::State;
 use crate::entity::{EntityRef, EntityType};
 use crate::hash::ContentHash;
 use crate::limits;
@@ -26,8 +28,18 @@ pub struct VerifyRecord {
     pub was_pushed_since: bool,
     /// The state that it was left in.
     pub state: String,
+    /// Why.
+    pub reason: Option<String>,
     /// What was pushed last, and what the target then said that it holds.
     pub confirmed: Option<(ContentHash, ContentHash)>,
+}
+
+impl VerifyRecord {
+    /// It was skipped because its record at the target, or its parent's, was not known.
+    pub(crate) fn is_out_of_scope(&self) -> bool {
+        self.state == State::Skipped.name()
+            && self.reason.as_deref() == Some(SkipReason::OutOfScope.name())
+    }
 }
 
 /// What was found of one entity.
@@ -297,6 +309,7 @@ fn record(row: &tokio_postgres::Row) -> Result<VerifyRecord, StoreError> {
         is_owed: row.try_get("is_owed")?,
         was_pushed_since: row.try_get("was_pushed_since")?,
         state: row.try_get("state")?,
+        reason: row.try_get("state_reason")?,
         confirmed: pushed(row, "data_hash")?.zip(pushed(row, "remote_hash")?),
     })
 }

@@ -9,13 +9,14 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::is_in_scope;
 use super::verify::{self, Finding, Known, Ours, Row};
 use crate::deliver::record::State;
 use crate::entity::{EntityRef, EntityType};
 use crate::hash::ContentHash;
 use crate::ops::progress::Beat;
-use crate::remote::{Failure, Remote, RemoteRecord, Standing, Wire};
-use crate::store::{Found, Store, StoreError, VerifyRecord};
+use crate::remote::{Failure, Remote, RemoteIds, RemoteRecord, Standing, Wire};
+use crate::store::{Found, Projection, Store, StoreError, VerifyRecord};
 
 /// Why a walk ended early.
 #[derive(Debug, thiserror::Error)]
@@ -194,12 +195,7 @@ impl<R: Remote> Verifier<R> {
         entity_type: EntityType,
         ids: &[i64],
     ) -> Result<HashMap<i64, Option<Wire>>, StoreError> {
-        let target = self.remote.target();
-        let projections = self.store.projections(target, entity_type, ids).await?;
-        let parents: HashSet<EntityRef> =
-            projections.iter().flat_map(|p| p.parents.iter().copied()).collect();
-        let parents: Vec<EntityRef> = parents.into_iter().collect();
-        let remote_ids = self.store.remote_ids(target, &parents).await?;
+        let (projections, remote_ids) = self.projections(entity_type, ids).await?;
         let wanted = projections.iter().map(|projection| {
             let wire = self.remote.wire(projection.entity, &projection.fields, &remote_ids);
             (projection.entity.id, wire.ok().filter(|_| !projection.is_odd))
@@ -220,12 +216,17 @@ impl<R: Remote> Verifier<R> {
             let rest = self.store.verify_unseen(run, target, entity_type, since, after).await?;
             let Some(last) = rest.last().map(|(id, _)| *id) else { return Ok(()) };
             let nothing = self.remote.nothing();
+            let in_scope = self.in_scope_by_now(entity_type, &rest).await?;
             let found = rest.iter().map(|(id, record)| {
                 let record = record.as_ref();
+                let known = record.map(|record| known_of(record, nothing));
                 let ours = Ours {
                     is_shown: true,
                     wanted: None,
-                    known: record.map(|record| known_of(record, nothing)),
+                    known: known.map(|known| Known {
+                        is_skipped: known.is_skipped && !in_scope.contains(id),
+                        ..known
+                    }),
                 };
                 let (finding, reason) = verify::judge(&ours, None);
                 found(*id, record, None, finding, reason)
@@ -233,6 +234,38 @@ impl<R: Remote> Verifier<R> {
             self.store.verify_note(run, entity_type, &found.collect::<Vec<_>>()).await?;
             after = last;
         }
+    }
+
+    /// Those of these that were skipped because the record of a parent was not known, which it is by now.
+    async fn in_scope_by_now(
+        &self,
+        entity_type: EntityType,
+        records: &[(i64, Option<VerifyRecord>)],
+    ) -> Result<HashSet<i64>, StoreError> {
+        let was_out = |record: &VerifyRecord| record.is_out_of_scope();
+        let ids = records.iter().filter(|(_, record)| record.as_ref().is_some_and(was_out));
+        let ids: Vec<i64> = ids.map(|(id, _)| *id).collect();
+        if ids.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let (projections, remote_ids) = self.projections(entity_type, &ids).await?;
+        let in_scope = projections.iter().filter(|p| is_in_scope(&self.remote, p, &remote_ids));
+        Ok(in_scope.map(|projection| projection.entity.id).collect())
+    }
+
+    /// What the EMS shows of these, and the remote ids of their parents.
+    async fn projections(
+        &self,
+        entity_type: EntityType,
+        ids: &[i64],
+    ) -> Result<(Vec<Projection>, RemoteIds), StoreError> {
+        let target = self.remote.target();
+        let projections = self.store.projections(target, entity_type, ids).await?;
+        let parents: HashSet<EntityRef> =
+            projections.iter().flat_map(|p| p.parents.iter().copied()).collect();
+        let parents: Vec<EntityRef> = parents.into_iter().collect();
+        let remote_ids = self.store.remote_ids(target, &parents).await?;
+        Ok((projections, remote_ids))
     }
 
     /// Owes what a complete walk found to be missing, different or orphaned: in doubt and in the bulk lane, the normal

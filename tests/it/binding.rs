@@ -210,6 +210,12 @@ async fn a_restored_backup_is_held_and_comes_home_by_rebind_and_repair() {
     assert_eq!(rig.sim.row_count(Resource::Person), people + 1);
     assert_eq!(rig.writes(), writes);
 
+    let doubted = "select count(*) from sync.record where in_doubt";
+    let before = rig.count(doubted).await;
+    let (code, said) = rig.run(&["target", "rebind", "tagserver", "--dry-run"]).await;
+    assert!(code == 1 && said.contains("orphaned"), "the row that is there besides: {said}");
+    assert_eq!(rig.count(doubted).await, before, "nothing is changed");
+    assert_eq!(held_parts(&rig).await, ["database", "epoch"]);
     rebind(&rig).await;
     rig.settled().await;
     assert_eq!(rig.sim.row_count(Resource::Person), people + 1, "nothing is deleted by a rebind");

@@ -78,6 +78,11 @@ async fn a_resync_plans_by_field_and_then_brings_home_what_people_changed_at_the
     assert!(rig.sim.remove(Resource::Person, orphan));
     assert_in_sync(&rig).await;
     assert_eq!(rig.count("select count(*) from sync.verify_row").await, 0, "no scratch is left");
+    // What was ordered stands in the audit trail, in which order; what was only planned does not.
+    let audited = "select coalesce(detail, '') from sync.audit where event = 'resync_ordered' order by happened_on";
+    let audited = rig.ems.query(audited, &[]).await.unwrap();
+    let audited: Vec<&str> = audited.iter().map(|row| row.get(0)).collect();
+    assert_eq!(audited, [&format!("person:{id}"), "race", "", "race --force"]);
     running.stop().await;
 }
 

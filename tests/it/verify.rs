@@ -81,6 +81,8 @@ async fn what_was_done_behind_our_back_is_found_and_repaired_and_foreign_rows_ar
     let document: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, document["owed"].as_i64()), (1, Some(3)), "{out}");
     assert_eq!(rig.writes(), writes, "it writes nothing by itself");
+    let audited = "select count(*) from sync.audit where event = 'repair_ordered' and target = 'tagserver' and by like 'command line%'";
+    assert_eq!(rig.count(audited).await, 1);
     let bulk =
         "select count(*) from sync.record where owed_gen > done_gen and lane = 'bulk' and in_doubt";
     assert_eq!(rig.count(bulk).await, 3);

@@ -15,12 +15,12 @@ use super::Answer;
 use super::page::{self, Here};
 use super::parts::{act, badge, chosen, entity, form, nothing, spoken, table, td, text, when};
 use crate::limits;
-use crate::ops::conflicts::Row;
 use crate::ops::conflicts::decide::{self, Adoption, Decided};
+use crate::ops::conflicts::{NOT_TAKEN_ADVICE, Row};
 use crate::ops::server::Desk;
 use crate::ops::server::gate::{Role, Visitor};
 use crate::ops::server::routes::{Asked, Fields};
-use crate::store::ConflictFilter;
+use crate::store::{ConflictFilter, NotTaken};
 
 /// Which are shown.
 #[derive(Debug, Default, Deserialize)]
@@ -40,6 +40,7 @@ pub(super) async fn list(
     let filter = ConflictFilter { target, ..ConflictFilter::default() };
     let rows = desk.store.conflicts(filter, limits::HELD_SHOWN).await?;
     let rows: Vec<Row> = rows.into_iter().map(Row::from).collect();
+    let not_taken = desk.store.not_taken(target, None, None, limits::HELD_SHOWN).await?;
     let now = Timestamp::now();
     let body = html! {
         @if rows.is_empty() {
@@ -52,8 +53,31 @@ pub(super) async fn list(
                 p.aside { "The newest " (rows.len()) "; the command line lists more." }
             }
         }
+        @if !not_taken.is_empty() {
+            h2 { "Not taken in" }
+            p { (NOT_TAKEN_ADVICE) }
+            (table(&["Entity", "Target", "There", "Why", "Seen"], &html! {
+                @for row in &not_taken { (left_there(row, now)) }
+            }))
+            @if i64::try_from(not_taken.len()).is_ok_and(|n| n == limits::HELD_SHOWN) {
+                p.aside { "The newest " (not_taken.len()) "; the command line lists more." }
+            }
+        }
     };
     Ok(page::page(&visitor, Here::Conflicts, "Conflicts", &body))
+}
+
+/// What can't be read, or the EMS refuses, and is no conflict.
+fn left_there(row: &NotTaken, now: Timestamp) -> Markup {
+    html! {
+        tr {
+            (td("Entity", &entity(Some(row.entity_type), row.entity_id)))
+            (td("Target", &html! { (row.target) }))
+            (td("There", &text(Some(&row.remote_id))))
+            (td("Why", &html! { (spoken(&row.reason)) @if let Some(error) = &row.error { ": " (text(Some(error))) } }))
+            (td("Seen", &when(Some(row.seen_on), now)))
+        }
+    }
 }
 
 fn line(row: &Row, now: Timestamp) -> Markup {

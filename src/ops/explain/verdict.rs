@@ -8,6 +8,7 @@ use crate::ops::status::state::{Obstacle, Shown};
 use crate::ops::words::instant;
 use crate::remote::FailureClass;
 use crate::store::{RecordRow, TargetState};
+use crate::target::Target;
 
 /// What is known.
 #[derive(Debug, Clone, Copy)]
@@ -365,7 +366,14 @@ fn skipped(evidence: &Evidence<'_>, record: &RecordRow) -> Verdict {
             verdict(format!("Nothing by itself: it is at {target} within others, and is pushed with them."))
         }
         ("out_of_scope", _) => {
-            verdict(format!("Nothing, until its record at {target}, or its parent's, is known."))
+            let verdict =
+                verdict(format!("Nothing, until its record at {target}, or its parent's, is known."));
+            match target {
+                Target::RunSignup => verdict.advising(
+                    "If its race is open there, map it by hand: see `Races of RunSignup` in the README.".to_owned(),
+                ),
+                Target::TagServer | Target::Mautic | Target::MailChimp | Target::Chatwoot => verdict,
+            }
         }
         _ => verdict("Nothing: it is looked at again when it changes.".to_owned()),
     }

@@ -18,8 +18,11 @@ pub fn needs(state: &TargetState, counts: &Counts) -> Vec<&'static str> {
 /// Everything that a person may be needed for, and whether one is.
 pub(in crate::ops) fn reasons(state: &TargetState, counts: &Counts) -> [(&'static str, bool); 13] {
     let inbound = &counts.inbound;
-    // Those that are held because of a conflict are among the conflicts.
-    let inbound_held = inbound.held_consents > 0 || inbound.held > 0 && inbound.conflicts == 0;
+    // Those that are held because of a conflict are among the conflicts, and what a person has rejected needs nobody.
+    let of_conflicts = inbound.held - inbound.held_removals - inbound.kept_removals;
+    let inbound_held = inbound.held_consents > 0
+        || inbound.held_removals > 0
+        || of_conflicts > 0 && inbound.conflicts == 0;
     [
         ("disabled", state.disabled),
         ("binding", !state.held_parts.is_empty()),

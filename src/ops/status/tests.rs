@@ -99,6 +99,9 @@ fn what_comes_back_needs_a_person_where_it_does_not_move_by_itself() {
     assert!(needed(InboundCounts { pending: 9, waiting: 9, failures: 4, ..none() }).is_empty());
     assert_eq!(needed(InboundCounts { conflicts: 1, held: 1, ..none() }), ["conflicts"]);
     assert_eq!(needed(InboundCounts { held: 1, ..none() }), ["inbound_held"]);
+    let burst = InboundCounts { conflicts: 1, held: 41, held_removals: 40, ..none() };
+    assert_eq!(needed(burst), ["conflicts", "inbound_held"], "no conflict hides it");
+    assert!(needed(InboundCounts { held: 40, kept_removals: 40, ..none() }).is_empty());
     let held_consents = InboundCounts { conflicts: 1, held_consents: 1, ..none() };
     assert_eq!(needed(held_consents), ["conflicts", "inbound_held"]);
     assert_eq!(needed(InboundCounts { rejected: 1, ..none() }), ["inbound_rejected"]);
@@ -175,7 +178,7 @@ fn the_document_has_the_fixed_shape() {
             "dead_letters": 1, "oldest_unsynced_seconds": 7.5,
             "last_sweep": {"outbound": "1970-01-01T00:00:00Z", "inbound": null},
             "records": 4, "owed": 4, "waiting": 4, "rejected": 0, "held": 0, "kept": 0,
-            "inbound": {"pending": 2, "waiting": 0, "put_off": 0, "held": 0, "rejected": 0, "conflicts": 0, "held_consents": 0, "failures": 0,
+            "inbound": {"pending": 2, "waiting": 0, "put_off": 0, "held": 0, "held_removals": 0, "kept_removals": 0, "rejected": 0, "conflicts": 0, "held_consents": 0, "failures": 0,
                         "error": null, "held_reason": null},
         })
     );
@@ -287,4 +290,24 @@ fn a_sweep_that_has_not_ended_for_three_intervals_needs_a_person() {
     assert!(!silent("purge_inbound", 9_999.0, false, open_target()));
     let counts = Counts { sweep_silent: true, ..Counts::default() };
     assert_eq!(needs(&open_target(), &counts), ["sweep_silent"]);
+}
+
+/// Whoever reads a reason in `status` finds what to do under a heading of the runbook.
+#[test]
+fn every_reason_that_needs_a_person_stands_in_the_runbook() {
+    let runbook = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/RUNBOOK.md");
+    let runbook = std::fs::read_to_string(runbook).unwrap();
+    let rows = runbook.lines().filter(|line| line.starts_with("| `"));
+    let table: Vec<(&str, &str)> =
+        rows.filter_map(|line| line.trim_matches('|').split_once('|')).collect();
+    let reasons = super::reasons(&open_target(), &Counts::default());
+    let of_all = ["changes_not_captured", "broker_unreachable"];
+    for reason in reasons.iter().map(|(reason, _)| *reason).chain(of_all) {
+        let named = table.iter().find(|(names, _)| names.contains(&format!("`{reason}`")));
+        let (_, headings) = named.unwrap_or_else(|| panic!("{reason} does not stand in it"));
+        let headings = headings.split('(').next().unwrap().split(',').map(str::trim);
+        for heading in headings {
+            assert!(runbook.contains(&format!("\n## {heading}\n")), "{reason}: {heading}");
+        }
+    }
 }

@@ -67,6 +67,12 @@ async fn a_sweep_on_demand_reads_everything_and_says_what_it_found() {
     assert!(text.stdout.contains("contacts"), "{text:?}");
     assert_eq!(run(&rig, &["sweep", "inbound", "--accept-missing"]).await.code, Some(2));
     assert_eq!(run(&rig, &["sweep", "inbound", "--target", "mautic"]).await.code, Some(1));
+    let audited =
+        "select count(*) from sync.audit where event = 'missing_accepted' and target = 'chatwoot'";
+    assert_eq!(rig.count(audited).await, 0);
+    let accepting = ["sweep", "inbound", "--target", "chatwoot", "--accept-missing"];
+    assert_eq!(run(&rig, &accepting).await.code, Some(0));
+    assert_eq!(rig.count(audited).await, 1);
 }
 
 #[cfg(feature = "failpoints")]

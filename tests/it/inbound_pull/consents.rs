@@ -190,15 +190,7 @@ const HELD: &str = "select count(*) from sync.consent_held where rejected_on is 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_burst_of_restrictions_is_kept_for_a_person_and_taken_when_approved() {
     let mut bench = Bench::with(0).await;
-    for (key, value) in [
-        ("ENABLED", "true"),
-        ("BASE_URL", "http://127.0.0.1:1"),
-        ("ALLOW_HTTP", "true"),
-        ("API_TOKEN", "token"),
-        ("ACCOUNT_ID", "1"),
-    ] {
-        bench.rig.set(&format!("TARGETS__CHATWOOT__{key}"), value);
-    }
+    bench.enabled();
     let burst = crowd(&bench, 40).await;
     assert_eq!(consents(&bench, burst[..5].to_vec()).await, 5, "a few are everyday business");
     bench.double.world().consents = burst.clone();

@@ -235,6 +235,19 @@ impl Bench {
         Self { rig: Rig::new().await, double: Double::with(records) }
     }
 
+    /// The commands know the target, too; nobody is there.
+    pub(super) fn enabled(&mut self) {
+        for (key, value) in [
+            ("ENABLED", "true"),
+            ("BASE_URL", "http://127.0.0.1:1"),
+            ("ALLOW_HTTP", "true"),
+            ("API_TOKEN", "token"),
+            ("ACCOUNT_ID", "1"),
+        ] {
+            self.rig.set(&format!("TARGETS__CHATWOOT__{key}"), value);
+        }
+    }
+
     pub(super) async fn puller(&self) -> Puller<Double> {
         let config = self.rig.config();
         let stop = CancellationToken::new();

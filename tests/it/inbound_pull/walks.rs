@@ -143,6 +143,17 @@ async fn what_can_not_be_read_is_listed_stops_nobody_and_is_not_missing() {
     assert_eq!(bench.queued().await, 22);
     assert_eq!(bench.swept().await.streams[0].taken_in, 22, "the others, which wait still");
     assert_eq!(bench.rig.count(listed).await, 3);
+    // Where whoever is told of them looks.
+    let (_, said) = bench.rig.run(&["conflicts", "list"]).await;
+    assert!(said.contains("No conflicts.") && said.contains("--not-taken"), "{said}");
+    let list = ["conflicts", "list", "--not-taken", "--target", "chatwoot", "--json"];
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&bench.rig.run(&list).await.1).unwrap();
+    let ids: Vec<_> = rows.iter().map(|row| row["remote_id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["9", "8", "7"]);
+    assert!(
+        rows.iter().all(|row| row["reason"] == "unreadable" && row["error"] == "odd"),
+        "{rows:?}"
+    );
     // Read at last: one as it was, one edited, one that nobody knows.
     bench.double.world().odd.clear();
     bench.double.world().records.insert(8, ("edited".to_owned(), None));
@@ -394,7 +405,8 @@ async fn what_came_back_is_not_kept_for_ever() {
 /// G10: a race that is taken out there by mistake must not withdraw everybody before a person has seen it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_burst_of_removals_is_kept_for_a_person() {
-    let bench = Bench::with(51).await;
+    let mut bench = Bench::with(51).await;
+    bench.enabled();
     bench.mapped(1..=51).await;
     let pending = "select count(*) from sync.inbox where shape = 'removed' and state = 'pending'";
     let held = "select count(*) from sync.inbox where state = 'held' and state_reason = 'guard'";
@@ -421,6 +433,15 @@ async fn a_burst_of_removals_is_kept_for_a_person() {
     let seen = looked["seen"].as_str().unwrap();
     let (_, text) = bench.rig.run(&["target", "reject", "chatwoot", "--seen", seen]).await;
     assert!(text.contains("30 records") && text.contains("1 more joined since"), "{text}");
+    let needs = "inbound_held";
+    assert!(bench.rig.run(&["status", "--json"]).await.1.contains(needs), "of the one that joined");
+    let release =
+        "update sync.inbox set state = 'done' where state_reason = 'guard' and remote_id = '51'";
+    let hold = release.replace("'done'", "'held'");
+    bench.rig.exec(release).await;
+    let (_, status) = bench.rig.run(&["status", "--json"]).await;
+    assert!(!status.contains(needs), "what was rejected needs nobody: {status}");
+    bench.rig.exec(&hold).await;
     bench.double.world().removed.remove(&50);
     bench.swept().await;
     let rejected =

@@ -125,6 +125,41 @@ async fn registrations_converge_though_answers_are_lost() {
 }
 
 /// With `push_races` nothing needs to be mapped: events are made with their races, which are then renamed and joined by others.
+/// The README's statement, as it stands there: registrations that were out of scope arrive by the sweep after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_race_that_is_mapped_by_hand_gets_the_registrations_that_were_there_before() {
+    let readme =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let (_, section) = readme.split_once("**Races of RunSignup**").unwrap();
+    let (_, block) = section.split_once("```sql\n").unwrap();
+    let (statement, _) = block.split_once("```").unwrap();
+    let world = World::new(20).await;
+    let rig = &world.rig;
+    let running = rig.start_all();
+    rig.settled().await;
+    let out = "select count(*) from sync.record where target = 'runsignup' and state_reason = 'out_of_scope'
+               and entity_type = 'event_participant'";
+    assert!(rig.count(out).await > 0);
+    let (code, said) = rig.run(&["explain", "event_participant", "1"]).await;
+    assert!(code == 0 && said.contains("Races of RunSignup"), "{said}");
+    let races =
+        "select id from ems.race where event_id = (select min(id) from ems.event) order by id";
+    for (race, event) in rig.ems.query(races, &[]).await.unwrap().iter().zip(EVENTS) {
+        let race: i64 = race.get(0);
+        let mapped = statement.replace("'race', 7, '4711'", &format!("'race', {race}, '{event}'"));
+        assert_ne!(mapped, statement, "the README's example is another one");
+        rig.exec(&mapped).await;
+    }
+    let verified = world.verified().await;
+    let wanted = runsignup::wanted(&rig.ems).await.len();
+    assert_eq!(verified["missing"], json!(wanted), "whoever looks is told: {verified}");
+    assert_eq!(rig.run(&["sweep", "outbound", "--target", "runsignup"]).await.0, 0);
+    rig.settled().await;
+    world.assert_the_same().await;
+    assert_eq!(world.verified().await["missing"], json!(0));
+    running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn events_and_races_are_made_where_they_are_pushed() {
     let mut world = World::new(20).await;

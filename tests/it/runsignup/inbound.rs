@@ -1,5 +1,6 @@
 //! All of ems-sync, the other way round: what people do at RunSignup arrives in the EMS, once, and causes no write there.
 
+use ems_sync::process::Role;
 use ems_sync_remotes::runsignup::{Action, Resource};
 use serde_json::{Value, json};
 
@@ -129,6 +130,46 @@ async fn what_people_do_there_arrives_once_and_comes_not_back() {
     );
     assert_eq!(world.writes(), written, "nothing comes back");
     assert_eq!(world.rig.count(&arrived).await, 0);
+    assert_eq!(world.sim.violations(), []);
+    running.stop().await;
+}
+
+/// Who was registered here before their race was opened there gets there, too, once the pull has found which race it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_registered_before_the_race_was_opened_there_gets_there() {
+    const EARLY: i64 = 7;
+    let world = world().await;
+    let rig = &world.rig;
+    rig.exec(&format!(
+        "insert into ems.event (organisation_id, name, start_date_time, timezone)
+             values (1, 'Sky Run', '2099-06-01T15:00:00Z', 'America/Denver');
+         insert into ems.race (event_id, name, distance_meters) select id, 'Marathon', 42195 from ems.event where name = 'Sky Run';
+         insert into ems.person (first_name, last_name, date_of_birth, gender, email)
+             select 'Early', 'Bird ' || n, date '1990-01-01' + n, 'FEMALE', 'bird' || n || '@ems.example' from generate_series(1, {EARLY}) n;
+         insert into ems.event_participant (event_id, person_id, race_id, number)
+             select r.event_id, p.id, r.id, 'B' || p.id from ems.race r join ems.event e on e.id = r.event_id and e.name = 'Sky Run',
+                    ems.person p where p.first_name = 'Early'"
+    ))
+    .await;
+    // Nobody looks there yet.
+    let running = rig.start(&[Role::Relay, Role::Consume]);
+    rig.settled().await;
+    let of_early = format!(
+        "select count(*) from sync.record s where s.target = 'runsignup' and s.entity_type = 'event_participant'
+         and s.entity_id in (select ep.id {OF_SKY} where p.first_name = 'Early')"
+    );
+    let out = format!("{of_early} and s.state_reason = 'out_of_scope'");
+    assert_eq!(rig.count(&out).await, EARLY);
+    let registrations = world.sim.rows(Resource::Registration).len();
+    world.taken_in().await;
+    assert_eq!(
+        rig.count(&format!("{of_early} and s.lane = 'bulk'")).await,
+        EARLY,
+        "it is found at once"
+    );
+    rig.until(&format!("select {EARLY} - ({of_early} and s.remote_id is not null)"), "there").await;
+    rig.settled().await;
+    assert_eq!(world.sim.rows(Resource::Registration).len(), registrations + EARLY as usize);
     assert_eq!(world.sim.violations(), []);
     running.stop().await;
 }
