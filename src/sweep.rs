@@ -5,7 +5,7 @@
 //! consumers do the rest. Four legs (`docs/design.md` section 4):
 //!
 //! 1. versions: `modified_on` of a projection is another than the one that was looked at, read through a
-//!    watermark, so that the cost follows the changes
+//!    watermark, so that the cost follows the changes; and what was out of scope at the target and no longer is
 //! 2. what is owed and not moving: dead letters get another attempt, seldom and ever seldomer, and everything that is due is published
 //! 3. orphans: records with a remote id or an open intent whose projection row is gone
 //! 4. audit: the hash of a projection against the record's, the only leg that needs no timestamp
@@ -193,6 +193,32 @@ impl<R: Remote> Sweeper<R> {
                 }
             }
         }
+        found += self.in_scope(entity_type, duty).await?;
+        Ok(found)
+    }
+
+    /// Leg 1, too: what was skipped because the target's own record of a parent was not known, which it is by now (a pull has found
+    /// the race, or a person has mapped it).
+    async fn in_scope(
+        &self,
+        entity_type: EntityType,
+        duty: Option<&DutyLease>,
+    ) -> Result<usize, SweepError> {
+        if self.remote.standing(entity_type) != Standing::Pushed {
+            return Ok(0);
+        }
+        let target = self.remote.target();
+        let own = EntityType::ALL.into_iter();
+        let own =
+            own.filter(|of| self.remote.standing(*of) == Standing::Pulled).collect::<Vec<_>>();
+        let (mut found, mut keyset) = (0, Some(i64::MIN));
+        while let Some(after) = keyset {
+            let (in_scope, next) =
+                self.store.in_scope_after(target, entity_type, &own, after).await?;
+            found += self.owe(entity_type, in_scope).await?;
+            keyset = next;
+            self.keep(duty).await?;
+        }
         Ok(found)
     }
 
@@ -307,12 +333,6 @@ impl<R: Remote> Sweeper<R> {
         let differs = |projection: &Projection| match held.get(&projection.entity.id) {
             None => true,
             Some(held) if !held.is_settled => false,
-            // What it was skipped for has come: somebody has mapped its parent, say.
-            Some(held)
-                if held.is_out_of_scope && is_in_scope(&self.remote, projection, &remote_ids) =>
-            {
-                true
-            }
             Some(held) => {
                 let wire = self.remote.wire(projection.entity, &projection.fields, &remote_ids);
                 match wire {
@@ -410,10 +430,14 @@ fn slice_of(all: i64, every: Duration) -> i64 {
     (all / sweeps + 1).max(limits::SWEEP_SLICE_ROWS)
 }
 
-/// Whether nothing is missing for it to be pushed: it is pushed by itself, and the records of its parents are known.
+/// Whether it is not out of scope: it is pushed by itself, and of each parent that is the target's own the record there is known
+/// ([`crate::deliver::decision::Ems::OutOfScope`]).
 fn is_in_scope<R: Remote>(remote: &R, projection: &Projection, remote_ids: &RemoteIds) -> bool {
+    let is_known = |parent: &EntityRef| {
+        remote.standing(parent.entity_type) != Standing::Pulled || remote_ids.contains_key(parent)
+    };
     remote.standing(projection.entity.entity_type) == Standing::Pushed
-        && projection.parents.iter().all(|parent| remote_ids.contains_key(parent))
+        && projection.parents.iter().all(is_known)
 }
 
 #[cfg(test)]

@@ -314,7 +314,6 @@ declare
     v_remote_id  text;
     v_key        text;
     v_former     text;
-    v_of         record;
     v_asked_on   timestamptz;
 begin
     select i.entity_type, i.remote_id, i.requested_on into strict v_type, v_remote_id, v_asked_on
@@ -485,17 +484,6 @@ begin
                 from waiters w
                 where r.target = p_target and r.entity_type = w.entity_type and r.entity_id = w.entity_id
                 returning 'owed', r.entity_type, r.entity_id;
-            -- What was out of scope without it is owed, too, in the bulk lane: the republish scan tells of it. Locked as above.
-            for v_of in
-                select r.entity_type, array_agg(r.entity_id order by r.entity_id) as ids
-                from sync.record r
-                where r.target = p_target and r.parents @> array[v_key] and r.state = 'skipped' and r.state_reason = 'out_of_scope'
-                group by r.entity_type
-                order by r.entity_type
-            loop
-                perform sync.owe(p_target, v_of.entity_type, v_of.ids, array_fill(clock_timestamp(), array[cardinality(v_of.ids)]),
-                                 array_fill(null::text, array[cardinality(v_of.ids)]), 'inbound', 'bulk');
-            end loop;
         end if;
 
         -- Rows of the inbox that wait for it, or for its other record to go. One that is locked is being decided.

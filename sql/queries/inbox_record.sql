@@ -1,12 +1,11 @@
--- Locks the record of entity $3 of type $2 at target $1, with those that wait for it, or were out of scope without it, and are woken by what is decided (all in key
+-- Locks the record of entity $3 of type $2 at target $1, with those that wait for it and are woken by what is decided (all in key
 -- order, like everybody who locks several), and tells what a decision about it needs; $4: when the snapshot's request began.
 with locked as materialized (
     select r.entity_type, r.entity_id
     from sync.record r
     where r.target = $1
       and (r.entity_type = $2 and r.entity_id = $3
-           or r.waiting_on = $2 || ':' || $3 and r.state_reason = 'waiting_for_parent'
-           or r.parents @> array[$2 || ':' || $3] and r.state = 'skipped' and r.state_reason = 'out_of_scope')
+           or r.waiting_on = $2 || ':' || $3 and r.state_reason = 'waiting_for_parent')
     order by r.entity_type, r.entity_id
     for update of r
 )

@@ -32,8 +32,6 @@ pub(crate) struct HeldHash {
     pub(crate) is_settled: bool,
     /// It was decided that it has no record of its own there.
     pub(crate) is_skipped: bool,
-    /// That was because its record there, or its parent's, was not known.
-    pub(crate) is_out_of_scope: bool,
     /// The match key that it wanted then.
     pub(crate) wanted_key: Option<ContentHash>,
 }
@@ -167,6 +165,31 @@ impl Store {
         changed(&rows, |row| Ok(row.try_get("id")?))
     }
 
+    /// Leg 1, too: what was out of scope and no longer is, in keyset order from after `after`; `own` are the types of which the
+    /// target has records of its own.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn in_scope_after(
+        &self,
+        target: Target,
+        entity_type: EntityType,
+        own: &[EntityType],
+        after: i64,
+    ) -> Result<Chunk<i64>, StoreError> {
+        let sql = include_str!("../../sql/queries/sweep_in_scope.sql");
+        let own: Vec<&str> = own.iter().map(|of| of.name()).collect();
+        let client = self.client().await?;
+        let query = client.prepare_cached(&with_projection(sql, target, entity_type)).await?;
+        let rows = client
+            .query(
+                &query,
+                &[&target.name(), &entity_type.name(), &after, &limits::SWEEP_CHUNK_ROWS, &own],
+            )
+            .await?;
+        changed(&rows, |row| Ok(row.try_get("id")?))
+    }
+
     /// Leg 3: records with a remote id or an open intent whose projection row is gone, in keyset order from
     /// after `after`. Returns them and the id to go on from.
     ///
@@ -221,7 +244,6 @@ impl Store {
                     data_hash: hash("data_hash")?,
                     is_settled: row.try_get("is_settled")?,
                     is_skipped: row.try_get("is_skipped")?,
-                    is_out_of_scope: row.try_get("is_out_of_scope")?,
                     wanted_key: hash("wanted_key")?,
                 })
             })

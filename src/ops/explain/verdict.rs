@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::deliver::{binding, bound};
-use crate::entity::EntityRef;
+use crate::entity::{EntityRef, EntityType};
 use crate::ops::status::state::{Obstacle, Shown};
 use crate::ops::words::instant;
 use crate::remote::FailureClass;
@@ -369,6 +369,10 @@ fn skipped(evidence: &Evidence<'_>, record: &RecordRow) -> Verdict {
             let verdict =
                 verdict(format!("Nothing, until its record at {target}, or its parent's, is known."));
             match target {
+                Target::RunSignup if record.remote_id.is_some() => {
+                    Verdict::new(Shown::Skipped, reason, OWN.to_owned())
+                }
+                Target::RunSignup if entity_type == EntityType::Event => verdict,
                 Target::RunSignup => verdict.advising(
                     "If its race is open there, map it by hand: see `Races of RunSignup` in the README.".to_owned(),
                 ),
@@ -378,6 +382,9 @@ fn skipped(evidence: &Evidence<'_>, record: &RecordRow) -> Verdict {
         _ => verdict("Nothing: it is looked at again when it changes.".to_owned()),
     }
 }
+
+/// Of what is only read there, and known.
+const OWN: &str = "Nothing: it is the target's own, and only read there.";
 
 fn when(at: Option<Timestamp>) -> String {
     at.map_or_else(|| "within moments".to_owned(), |at| format!("at {}", instant(Some(at))))

@@ -354,6 +354,19 @@ fn what_is_skipped_says_until_when_and_whose_a_shared_address_is() {
         .map(|r| skipped(r, None).next)
         .into();
     assert_eq!(told.len(), 4, "{told:?}");
+    // A race of RunSignup's is mapped by a person; one that is known, and an event, need nobody.
+    let runsignup = TargetState { target: Target::RunSignup, ..open_target() };
+    let out = |entity_type, remote_id: Option<&str>| {
+        let (reason, remote_id) = (Some("out_of_scope".to_owned()), remote_id.map(str::to_owned));
+        let entity = EntityRef::new(entity_type, 7);
+        let record = RecordRow { entity, reason, remote_id, ..record("skipped") };
+        let verdict = judge(&Evidence { entity, ..evidence(&runsignup, Some(&record)) });
+        (verdict.next.contains("only read there"), verdict.advice.is_some())
+    };
+    assert_eq!(out(EntityType::Race, None), (false, true));
+    assert_eq!(out(EntityType::EventParticipant, None), (false, true));
+    assert_eq!(out(EntityType::Event, None), (false, false));
+    assert_eq!(out(EntityType::Race, Some("4711")), (true, false));
     let state = open_target();
     let situation = |owner_id| {
         let reason = Some("shared_email".to_owned());
