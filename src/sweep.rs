@@ -215,7 +215,12 @@ impl<R: Remote> Sweeper<R> {
         while let Some(after) = keyset {
             let (in_scope, next) =
                 self.store.in_scope_after(target, entity_type, &own, after).await?;
-            found += self.owe(entity_type, in_scope).await?;
+            if !in_scope.is_empty() {
+                // They may be many, and live changes go first: leg 2 and the republish scan tell of them.
+                let owing = sweep_owing(target, entity_type, in_scope);
+                let owed = self.store.owe(vec![Owing { bulk: true, ..owing }]).await?;
+                found += owed.iter().map(|owing| owing.entities.len()).sum::<usize>();
+            }
             keyset = next;
             self.keep(duty).await?;
         }

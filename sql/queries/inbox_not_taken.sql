@@ -2,7 +2,11 @@
 -- $4 at most. Whose it is our records say, not what the remote carries.
 select i.target, i.entity_type, r.entity_id, i.remote_id, i.state_reason, i.last_error, i.created_on
 from sync.inbox i
-left join sync.record r on r.target = i.target and r.entity_type = i.entity_type and r.remote_id = i.remote_id
+cross join lateral (
+    select min(k.entity_id) as entity_id
+    from sync.record k
+    where k.target = i.target and k.entity_type = i.entity_type and k.remote_id = i.remote_id
+) r
 where i.state = 'rejected'
   and ($1::text is null or i.target = $1)
   and ($2::text is null or i.entity_type = $2)

@@ -374,7 +374,7 @@ fn skipped(evidence: &Evidence<'_>, record: &RecordRow) -> Verdict {
                 }
                 Target::RunSignup if entity_type == EntityType::Event => verdict,
                 Target::RunSignup => verdict.advising(
-                    "If its race is open there, map it by hand: see `Races of RunSignup` in the README.".to_owned(),
+                    "If its race is open there and nobody has mapped it yet, map it by hand; the next sweep finds what is mapped: see `Races of RunSignup` in the README.".to_owned(),
                 ),
                 Target::TagServer | Target::Mautic | Target::MailChimp | Target::Chatwoot => verdict,
             }
@@ -384,7 +384,7 @@ fn skipped(evidence: &Evidence<'_>, record: &RecordRow) -> Verdict {
 }
 
 /// Of what is only read there, and known.
-const OWN: &str = "Nothing: it is the target's own, and only read there.";
+const OWN: &str = "Nothing: it is only read there, and what is known of it is in use.";
 
 fn when(at: Option<Timestamp>) -> String {
     at.map_or_else(|| "within moments".to_owned(), |at| format!("at {}", instant(Some(at))))
