@@ -160,6 +160,9 @@ async fn with_content(said: &str) -> (Rig, u16) {
                     jsonb_build_array(jsonb_build_object('field', 'city', 'ems_value', 'Soweto', 'remote_value', '{said}'),
                                       jsonb_build_object('field', 'phone', 'ems_value', '+27821234567', 'remote_value', '+27827654321'))
              from generate_series(1, 3) n;
+         insert into sync.inbox (target, entity_type, remote_id, shape, requested_on, state, state_reason, last_error)
+             select 'runsignup', 'event_participant', '{said}' || n, 'unreadable', now(), 'rejected', 'unreadable', '{said}'
+             from generate_series(1, 2) n;
          update sync.target set disabled_on = now() - interval '2 hours', disabled_reason = 'configuration: {said}' where target = 'tagserver';
          insert into sync.target_event (target, version, event, reason, by) values ('tagserver', 9, 'disable', '{said}', 'breaker')"
     ))
@@ -177,7 +180,7 @@ async fn pages(rig: &Rig) -> Vec<(&'static str, String, bool)> {
         ("dead-letters", "/dead-letters".to_owned(), true),
         ("dead-letter", format!("/dead-letters/{letter}"), true),
         ("holds", "/holds".to_owned(), false),
-        ("conflicts", "/conflicts".to_owned(), false),
+        ("conflicts", "/conflicts".to_owned(), true),
         ("conflict", format!("/conflicts/{conflict}"), true),
         ("explain", format!("/explain/person/{person}"), true),
         ("log", "/audit".to_owned(), true),

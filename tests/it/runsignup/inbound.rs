@@ -162,6 +162,11 @@ async fn who_was_registered_before_the_race_was_opened_there_gets_there() {
     assert_eq!(rig.count(&out).await, EARLY);
     let registrations = world.sim.rows(Resource::Registration).len();
     world.taken_in().await;
+    // It waits for its event, in the inbox.
+    let found = format!(
+        "select 1 - count(*) from sync.record where target = 'runsignup' and entity_type = 'race' and remote_id = '{LONG}'"
+    );
+    rig.until(&found, "the race is found").await;
     assert_eq!(rig.count(&out).await, EARLY, "nobody has looked yet");
     assert_eq!(rig.run(&["sweep", "outbound", "--target", "runsignup"]).await.0, 0);
     rig.until(&format!("select {EARLY} - ({of_early} and s.remote_id is not null)"), "there").await;
