@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::args::{ConflictListArgs, ConflictsCommand};
 use super::table::{cell, instant, table};
-use super::{Exit, MORE, adapters, output, target};
-use crate::config::{self, Config};
+use super::target::by_here;
+use super::{Exit, MORE, adapters, output};
+use crate::config::Config;
 use crate::limits;
 use crate::ops::conflicts::decide::{self, Adoption, Decided};
 use crate::ops::conflicts::{NOT_TAKEN_ADVICE, NotTakenRow, Row};
@@ -24,11 +25,11 @@ pub(super) async fn conflicts(config: &Config, command: ConflictsCommand) -> any
                 candidate: args.candidate,
                 anyway: args.anyway,
             };
-            say(&decide::adopt(&store, &publisher, adoption, &by()).await?, args.which.json)
+            say(&decide::adopt(&store, &publisher, adoption, &by_here()).await?, args.which.json)
         }
         ConflictsCommand::Dismiss(args) => {
             let (store, _) = adapters(config, "conflicts")?;
-            say(&decide::dismiss(&store, args.number, &by()).await?, args.json)
+            say(&decide::dismiss(&store, args.number, &by_here()).await?, args.json)
         }
     }
 }
@@ -126,10 +127,6 @@ fn say(decided: &Decided, json: bool) -> anyhow::Result<Exit> {
         ))?;
     }
     Ok(if decided.reason.is_none() { Exit::Fine } else { Exit::Failed })
-}
-
-fn by() -> String {
-    target::by(&config::environment(), None)
 }
 
 fn listed(rows: &[Row]) -> String {

@@ -9,10 +9,10 @@ use tokio::time::MissedTickBehavior;
 
 use super::args::{ChangeArgs, DeadLetterArgs, DeadLettersCommand, ListArgs, ReplayArgs};
 use super::table::{cell, instant, table};
-use super::target::by;
+use super::target::by_here;
 use super::{Exit, MORE, adapters, bar, output};
 use crate::broker::Publisher;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::limits;
 use crate::ops::dead_letters::Row;
 use crate::ops::dead_letters::change::{self, Pages};
@@ -120,7 +120,7 @@ const SHOWN_UNLESS_LIMITED: u32 = 20;
 async fn replay(store: &Store, publisher: &Publisher, args: ReplayArgs) -> anyhow::Result<Exit> {
     let ReplayArgs { change: ChangeArgs { which, dry_run }, rate } = args;
     let mut changed = Changed { dry_run, ..Changed::default() };
-    let by = by(&config::environment(), None);
+    let by = by_here();
     let page = rate.clamp(1, 100);
     let mut pace = tokio::time::interval(Duration::from_secs(1) * page / rate);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -152,7 +152,7 @@ async fn replay(store: &Store, publisher: &Publisher, args: ReplayArgs) -> anyho
 
 async fn discard(store: &Store, args: ChangeArgs) -> anyhow::Result<Exit> {
     let ChangeArgs { which, dry_run } = args;
-    let by = by(&config::environment(), None);
+    let by = by_here();
     let mut changed = Changed { dry_run, ..Changed::default() };
     let mut letters = Pages::new(store, filter(&which), which.limit);
     while let Some(page) = letters.next(PAGE).await? {

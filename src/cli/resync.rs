@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::args::ResyncArgs;
 use super::table::{cell, table};
-use super::{Exit, adapters, bar, output, target};
+use super::target::by_here;
+use super::{Exit, adapters, bar, output};
 use crate::clients::{self, Job};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::entity::{EntityRef, EntityType};
 use crate::limits;
 use crate::remote::Remote;
@@ -128,7 +129,7 @@ impl Job for Resync<'_> {
             if !self.dry_run {
                 let target = verifier.remote.target();
                 let detail = words(self.selection, self.force);
-                let by = target::by(&config::environment(), None);
+                let by = by_here();
                 store.note_order(target, WholeTarget::Resync, detail.as_deref(), &by).await?;
                 document.owed = Some(verifier.resync(walked, self.selection, self.force).await?);
                 resync::begin(&store, &publisher, verifier.remote.target()).await;

@@ -10,9 +10,10 @@ use uuid::Uuid;
 use super::args::SweepInboundArgs;
 use super::sweep::wanted;
 use super::table::{cell, table};
+use super::target::by_here;
 use super::{Exit, adapters, bar, output};
 use crate::clients::{self, Job};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::deliver::breaker::Breaker;
 use crate::deliver::guard;
 use crate::error_chain::chain;
@@ -98,7 +99,7 @@ impl Job for SweepNow<'_> {
             stop,
         };
         if self.accept_missing {
-            let by = super::target::by(&config::environment(), None);
+            let by = by_here();
             puller.store.note_order(target, WholeTarget::AcceptMissing, None, &by).await?;
         }
         let (swept, result) = puller.sweep_now(self.accept_missing).await;

@@ -43,6 +43,11 @@ pub(super) fn by(environment: &BTreeMap<String, String>, reason: Option<&str>) -
     reason.map_or_else(|| who.clone(), |reason| format!("{who}: {reason}"))
 }
 
+/// The same without a reason, here and now.
+pub(super) fn by_here() -> String {
+    by(&config::environment(), None)
+}
+
 /// The same of these arguments, here and now.
 pub(super) fn by_of(args: &TargetArgs) -> String {
     by(&config::environment(), args.reason.as_deref())

@@ -5,9 +5,10 @@ use serde::Serialize;
 
 use super::args::VerifyArgs;
 use super::table::{cell, table};
+use super::target::by_here;
 use super::{Exit, adapters, bar, output};
 use crate::clients::{self, Job};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::entity::EntityType;
 use crate::limits;
 use crate::remote::Remote;
@@ -109,7 +110,7 @@ async fn with<R: Remote>(config: &Config, remote: R, repair: bool) -> anyhow::Re
     let walked = verifier.walk().await?;
     let document = async {
         let owed = if repair {
-            let by = super::target::by(&config::environment(), None);
+            let by = by_here();
             let target = verifier.remote.target();
             store.note_order(target, WholeTarget::Repair, None, &by).await?;
             Some(verifier.repair(walked).await?)
